@@ -1,0 +1,12 @@
+"""The Custobar HTTP API: what it offers, how it is asked, what it answers. Knows no Airflow.
+
+::
+
+    errors    resources   windows      value types; import nothing of ours but errors
+        \\        |          /
+    config      query                  a connection and a request, checked
+         \\      /  \\
+          flow      pages              what to send, when to wait; what an answer holds. No socket, no clock
+         /    \\
+    client    async_client             requests and httpx drive the same flow
+"""

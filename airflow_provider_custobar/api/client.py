@@ -1,0 +1,166 @@
+"""The synchronous client: flows driven with requests."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import requests
+import urllib3
+
+from airflow_provider_custobar.api import event_check, flow
+from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.errors import TransportError
+from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
+from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Pacer, Reply, Request, Wait
+from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.api.resources import Resource
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# requests' own default reads an answer in pieces of 10 KiB, which costs five times the CPU.
+_READ_BYTES = 1 << 20
+
+
+class _Authorization(requests.auth.AuthBase):
+    """Sets the header last. Without an auth object, requests would let a ``~/.netrc`` entry replace it."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._value
+        return request
+
+
+class CustobarClient:
+    """One tenant's API over one keep-alive session. A context manager; not to be used after it is closed.
+
+    Requests of all threads that share a client are paced together. ``sleep`` and ``clock`` are for tests.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        # Waiting for "closed" is a sleep that closing the client from another thread cuts short.
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
+        self._context = FlowContext(config, Pacer(config.requests_per_minute), clock)
+        self._session = requests.Session()
+        self._session.auth = _Authorization(config.authorization)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Send nothing more, in no thread."""
+        self._closed.set()
+        self._session.close()
+
+    def pages(self, query: Query) -> Iterator[Page]:
+        """The pages of ``query`` as they arrive, each with only the records that belong to the answer.
+
+        :raises CustobarError: see :func:`airflow_provider_custobar.api.flow.pages`.
+        """
+        steps = flow.pages(self._context, query)
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration:
+                return
+            if isinstance(step, (Request, Wait)):
+                outcome = self._perform(step)
+            else:
+                outcome = None
+                yield step
+
+    def check_events(self, check: EventCheck) -> EventsFound:
+        """Whether the events that ``check`` asks for are there.
+
+        :raises CustobarError: the last failure.
+        """
+        return self._finish(event_check.check_events(self._context, check))
+
+    def upload(self, resource: Resource, rows: Sequence[bytes]) -> str | None:
+        """Send one batch of encoded rows; return the ``run_id`` of the import that it scheduled, if the server names one.
+
+        :raises CustobarError: see :func:`airflow_provider_custobar.api.flow.upload`.
+        """
+        return self._finish(flow.upload(self._context, resource, rows))
+
+    def test(self) -> None:
+        """One harmless GET of the connection's ``test_path``.
+
+        :raises CustobarError: why the connection does not work.
+        """
+        self._finish(flow.probe(self._context))
+
+    def _finish(self, steps: Exchange[T]) -> T:
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            outcome = self._perform(step)
+
+    def _perform(self, step: Request | Wait) -> Outcome:
+        if self._closed.is_set():
+            raise RuntimeError("this client was closed")
+        if isinstance(step, Request):
+            return self._transfer(step)
+        if step.reason:
+            log.warning(step.reason)
+        self._sleep(step.seconds)
+        return None
+
+    def _transfer(self, request: Request) -> Outcome:
+        options: dict[str, Any] = {
+            "headers": dict(request.headers),
+            "data": request.body,
+            "timeout": self.config.timeout,
+            "verify": self.config.verify,
+            "allow_redirects": False,
+            "stream": True,
+        }
+        try:
+            with self._session.request(request.method, request.url, **options) as response:
+                body = b"".join(response.iter_content(_READ_BYTES))
+                return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        except requests.RequestException as error:
+            return TransportError(
+                f"No complete answer from {self.config.base_url} ({self.config.redact(_cause(error))}).",
+                may_have_arrived=not _never_connected(error),
+            )
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    return isinstance(error, requests.ConnectTimeout) or isinstance(
+        reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: the outer layers of requests and urllib3 only repeat the URL."""
+    inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
+    inner = getattr(inner, "reason", None) or inner
+    return _cause(inner) if isinstance(inner, BaseException) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,231 @@
+"""A connection to one Custobar tenant, checked once and then frozen."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import pendulum
+from pendulum.tz.exceptions import InvalidTimezone
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolError, did_you_mean
+
+AUTH_SCHEMES = ("Token", "Bearer")
+DEFAULT_TEST_PATH = "/api/data/customers/?limit=1&fields=external_id"
+DEFAULT_REQUESTS_PER_MINUTE = 60.0
+DEFAULT_TIMEOUT_SECONDS = 60.0
+DEFAULT_MAX_ATTEMPTS = 8
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = re.compile(rf"^{_LABEL}(\.{_LABEL})*$")
+_HOST_ACCEPTED = (
+    "give the company's short name (acme), a host name (acme.custobar.com) or a base URL (https://acme.custobar.com)"
+)
+
+Origin = tuple[str, str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientConfig:
+    """Where the API is, how to sign in, how fast to ask.
+
+    ``base_url`` is scheme, host and port without a path; ``authorization`` the whole header value. ``timeout`` is in
+    seconds and bounds the connecting and each silence of the server.
+    """
+
+    base_url: str
+    authorization: str = field(repr=False)
+    requests_per_minute: float = DEFAULT_REQUESTS_PER_MINUTE
+    timezone: str = "UTC"
+    timeout: float = DEFAULT_TIMEOUT_SECONDS
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    test_path: str = DEFAULT_TEST_PATH
+    trusted_hosts: tuple[str, ...] = ()
+    verify: bool | str = True
+
+    @property
+    def origin(self) -> Origin:
+        return _origin(urlsplit(self.base_url))
+
+    def url_for(self, path: str) -> str:
+        return self.base_url + path
+
+    def resolve(self, target: str, current: str, *, what: str) -> str:
+        """The absolute URL that the server's ``target`` means, if the token may be sent there.
+
+        The token belongs to the connection's own origin; ``trusted_hosts`` may add hosts for ``next_url``.
+
+        :raises ProtocolError: the URL leaves the origin.
+        """
+        url = urljoin(current, target)
+        parts = urlsplit(url)
+        if parts.scheme in _DEFAULT_PORTS and parts.hostname and not parts.username:
+            origin = _origin(parts)
+            if origin == self.origin:
+                return url
+            scheme, host, port = origin
+            named = host in self.trusted_hosts and port == _DEFAULT_PORTS[scheme]
+            if what == "next_url" and scheme == self.origin[0] and (named or f"{host}:{port}" in self.trusted_hosts):
+                return url
+        shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        advice = (
+            " If that host is Custobar's, add it to the connection's extra \"trusted_hosts\"."
+            if what == "next_url"
+            else " Set the connection's host to the address that Custobar really answers at."
+        )
+        raise ProtocolError(f"{what} points to {shown}, not to {self.base_url}: the token is not sent there.{advice}")
+
+    def redact(self, text: str) -> str:
+        """``text`` without this connection's credentials."""
+        secret = self.authorization.partition(" ")[2]
+        return text.replace(secret, "***") if secret else text
+
+
+def config_from_connection(
+    *,
+    host: str | None,
+    schema: str | None = None,
+    port: int | None = None,
+    login: str | None = None,
+    password: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> ClientConfig:
+    """Build a :class:`ClientConfig` from the fields of an Airflow connection.
+
+    :raises InvalidArgumentError: names the field, its value and what is accepted; never shows the password.
+    """
+    extra = extra or {}
+    return ClientConfig(
+        base_url=_base_url(host, schema, port),
+        authorization=_authorization(login, password, extra.get("auth_scheme")),
+        requests_per_minute=_number(extra, "requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE),
+        timezone=_timezone(extra.get("timezone")),
+        timeout=_number(extra, "timeout", DEFAULT_TIMEOUT_SECONDS),
+        max_attempts=_max_attempts(extra),
+        test_path=_test_path(extra.get("test_path")),
+        trusted_hosts=_trusted_hosts(extra.get("trusted_hosts")),
+        verify=_verify(extra.get("verify")),
+    )
+
+
+def _origin(parts: SplitResult) -> Origin:
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+
+
+def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
+    text = (host or "").strip()
+    if not text:
+        raise InvalidArgumentError("host", host, _HOST_ACCEPTED)
+    scheme = (schema or "https").strip().lower()
+    if scheme not in _DEFAULT_PORTS:
+        raise InvalidArgumentError("schema", schema, "give https (the default) or http")
+    if "://" not in text:
+        text = f"{scheme}://{text}"
+    try:
+        parts = urlsplit(text)
+        name, own_port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise InvalidArgumentError("host", host, _HOST_ACCEPTED) from error
+    is_ipv6 = parts.netloc.startswith("[")
+    if (
+        parts.scheme not in _DEFAULT_PORTS
+        or not (is_ipv6 or _HOST.match(name))
+        or parts.path.rstrip("/") not in ("", "/api")
+        or parts.query
+        or parts.fragment
+    ):
+        raise InvalidArgumentError("host", host, _HOST_ACCEPTED)
+    if parts.username is not None:
+        raise InvalidArgumentError("host", host, "put credentials into login and password, not into the host", secret=True)
+    # A bare word is a tenant's short name; "localhost" is the one bare word that is a host.
+    if "." not in name and not is_ipv6 and name != "localhost" and own_port is None and "://" not in (host or ""):
+        name = f"{name}.custobar.com"
+    final_port = own_port or port
+    shown = f"[{name}]" if is_ipv6 else name
+    return f"{parts.scheme}://{shown}" + (f":{final_port}" if final_port else "")
+
+
+def _authorization(login: str | None, password: str | None, scheme: object) -> str:
+    if not password:
+        raise InvalidArgumentError("password", None, "put the API token into the connection's password", secret=True)
+    if login:
+        # RFC 7617; Custobar takes a user's own name and password for occasional use.
+        return "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode("ascii")
+    if not re.fullmatch(r"[!-~]+", password):
+        raise InvalidArgumentError(
+            "password", None, "an API token has no spaces, line ends or non-ASCII letters: copy it again", secret=True
+        )
+    wanted = str(scheme or AUTH_SCHEMES[0])
+    for known in AUTH_SCHEMES:
+        if wanted.lower() == known.lower():
+            return f"{known} {password}"
+    raise InvalidArgumentError(
+        "extra auth_scheme", scheme, "give Token or Bearer; HTTP Basic is chosen by filling in the login"
+    )
+
+
+def _number(extra: Mapping[str, Any], name: str, default: float) -> float:
+    value = extra.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
+        raise InvalidArgumentError(f"extra {name}", value, "give a number above zero")
+    return number
+
+
+def _max_attempts(extra: Mapping[str, Any]) -> int:
+    attempts = _number(extra, "max_attempts", DEFAULT_MAX_ATTEMPTS)
+    if attempts != int(attempts):
+        raise InvalidArgumentError("extra max_attempts", extra.get("max_attempts"), "give a whole number above zero")
+    return int(attempts)
+
+
+def _timezone(value: object) -> str:
+    name = str(value or "UTC")
+    try:
+        pendulum.timezone(name)
+    except (InvalidTimezone, ValueError) as error:
+        hint = did_you_mean(name, pendulum.timezones())
+        raise InvalidArgumentError("extra timezone", value, f"give an IANA time zone such as Europe/Helsinki.{hint}") from error
+    return name
+
+
+def _test_path(value: object) -> str:
+    path = str(value or DEFAULT_TEST_PATH)
+    if not path.startswith("/") or path.startswith("//"):
+        raise InvalidArgumentError(
+            "extra test_path", value, "give a path that starts with one slash, such as /api/data/events/"
+        )
+    return path
+
+
+def _trusted_hosts(value: object) -> tuple[str, ...]:
+    hosts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value or []
+    if not isinstance(hosts, (list, tuple)) or not all(isinstance(host, str) for host in hosts):
+        raise InvalidArgumentError("extra trusted_hosts", value, "give a list of host or host:port")
+    named = tuple(host.lower() for host in hosts if host)
+    for host in named:
+        name, _, port = host.partition(":")
+        if not _HOST.match(name) or (port and not port.isdecimal()):
+            raise InvalidArgumentError("extra trusted_hosts", host, "give a list of host or host:port, without scheme or path")
+    return named
+
+
+def _verify(value: object) -> bool | str:
+    if value is None or value == "":
+        return True
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    raise InvalidArgumentError("extra verify", value, "give true, false or the path of a CA bundle")

@@ -1,0 +1,130 @@
+"""Everything that can go wrong with Custobar, sorted by what can be done about it.
+
+::
+
+    CustobarError
+    ├── InvalidArgumentError        wrong input, found before any request; final
+    ├── TransportError              no complete answer arrived; tried again
+    ├── MalformedResponseError      a 2xx answer whose body cannot be read; tried again
+    ├── ProtocolError               the answers contradict each other or leave the origin; final
+    ├── UploadRefusedError          an upload answered with a success status and an error; final
+    └── ResponseError               an answer with an error status
+        ├── RateLimitedError        429; tried again after Retry-After
+        ├── ServerError             5xx; tried again
+        ├── AuthenticationError     401; final
+        ├── AccessDeniedError       403; final
+        ├── NotFoundError           404; final
+        ├── PayloadTooLargeError    413; final
+        └── BadRequestError         any other 4xx; final
+
+Texts name the resource and the way out; they never hold a record or a token.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+_LONGEST_VALUE = 120
+
+
+class CustobarError(Exception):
+    """Any failure of this provider. ``retriable`` tells whether the same request may succeed later."""
+
+    retriable: ClassVar[bool] = False
+
+
+class InvalidArgumentError(CustobarError, ValueError):
+    """An argument that no request can be made of.
+
+    ``argument`` is its name, ``value`` what was given (``None`` where it must not be shown).
+    """
+
+    def __init__(self, argument: str, value: object, accepted: str, *, secret: bool = False) -> None:
+        self.argument = argument
+        self.value = None if secret else value
+        shown = "(not shown)" if secret else shorten(repr(value))
+        super().__init__(f"{argument}={shown} is not accepted: {accepted}")
+
+
+class TransportError(CustobarError):
+    """No complete answer. ``may_have_arrived`` is False only where the server cannot have seen the request."""
+
+    retriable = True
+
+    def __init__(self, message: str, *, may_have_arrived: bool = True) -> None:
+        self.may_have_arrived = may_have_arrived
+        super().__init__(message)
+
+
+class MalformedResponseError(CustobarError):
+    """A success status with a body that is not what was asked for, such as a proxy's page or text cut short."""
+
+    retriable = True
+
+
+class ProtocolError(CustobarError):
+    """Answers that cannot belong to one another: a repeated or foreign next page, a changed CSV header."""
+
+
+class UploadRefusedError(CustobarError):
+    """A 2xx answer to an upload whose body holds an ``error``: Custobar took nothing of the batch."""
+
+
+class ResponseError(CustobarError):
+    """An answer with an error status.
+
+    ``status`` is the HTTP status, ``reason`` what the server said, ``retry_after`` its Retry-After in seconds.
+    """
+
+    def __init__(self, message: str, *, status: int, reason: str, retry_after: float | None = None) -> None:
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class RateLimitedError(ResponseError):
+    """429: too many requests."""
+
+    retriable = True
+
+
+class ServerError(ResponseError):
+    """5xx: the server failed."""
+
+    retriable = True
+
+
+class AuthenticationError(ResponseError):
+    """401: the token is missing, wrong or expired."""
+
+
+class AccessDeniedError(ResponseError):
+    """403: the token is not allowed to make this call."""
+
+
+class NotFoundError(ResponseError):
+    """404: no such path on this server."""
+
+
+class PayloadTooLargeError(ResponseError):
+    """413: the request body is larger than the server takes."""
+
+
+class BadRequestError(ResponseError):
+    """Any other 4xx: the server refuses the request as it stands."""
+
+
+def shorten(text: str, longest: int = _LONGEST_VALUE) -> str:
+    """Cut ``text`` so that a message stays one readable line."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for a name close to a known one, else an empty text."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return f" Did you mean {by_folded[close[0]]!r}?" if close else ""

@@ -1,0 +1,319 @@
+"""What to send, when to wait, when to stop: paging, pacing and retries without a socket, a clock or a sleep.
+
+A flow is a generator. It yields steps, and its driver answers each one::
+
+    Request  -> the driver sends it and answers with a Reply or a TransportError
+    Wait     -> the driver sleeps that many seconds and answers None
+    Page     -> the driver hands it to its own caller and answers None
+
+The synchronous and the asynchronous client are two drivers of the same flows.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+from airflow_provider_custobar.api import errors
+from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.pages import CsvPage, Page, decode_csv_page, decode_json_page
+from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.api.resources import Resource
+from airflow_provider_custobar.api.selection import Selection
+
+T = TypeVar("T")
+
+#: Waited after a 429 without Retry-After (the vendor's own WooCommerce plugin does so).
+RATE_LIMIT_WAIT_SECONDS = 60.0
+#: A longer Retry-After is cut to this, so that a broken proxy cannot park a task for a day.
+LONGEST_WAIT_SECONDS = 3600.0
+LONGEST_BACKOFF_SECONDS = 60.0
+_MOST_REDIRECTS = 5
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request. ``repeatable`` is False where doing it twice would leave two of something behind."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One complete HTTP answer. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """``reason`` is empty for ordinary pacing, else one line for the log."""
+
+    seconds: float
+    reason: str = ""
+
+
+Outcome = Reply | errors.TransportError | None
+Exchange = Generator[Request | Wait, Outcome, T]
+PageFlow = Generator[Request | Wait | Page, Outcome, None]
+
+
+class Pacer:
+    """Keeps the starts of requests at least ``60 / requests_per_minute`` seconds apart, in all threads of one client."""
+
+    def __init__(self, requests_per_minute: float) -> None:
+        self._interval = 60.0 / requests_per_minute
+        self._next_start = float("-inf")
+        self._lock = threading.Lock()
+
+    def reserve(self, now: float) -> float:
+        """Take the next free start; return how many seconds away it is."""
+        with self._lock:
+            start = max(self._next_start, now)
+            self._next_start = start + self._interval
+            return start - now
+
+    def hold(self, until: float) -> None:
+        """Let nobody start before ``until``: the server asked for a pause."""
+        with self._lock:
+            self._next_start = max(self._next_start, until)
+
+
+@dataclass(frozen=True)
+class FlowContext:
+    """What flows need from outside. ``clock`` is monotonic seconds; ``random`` gives numbers from 0 to 1."""
+
+    config: ClientConfig
+    pacer: Pacer
+    clock: Callable[[], float]
+    random: Callable[[], float] = random.random
+
+
+def exchange(context: FlowContext, request: Request, read: Callable[[Reply], T], *, subject: str) -> Exchange[T]:
+    """Send ``request`` until an answer can be read or trying again is pointless; return what ``read`` makes of it.
+
+    :param subject: what the request is about, for messages ("customers").
+    :raises CustobarError: the last failure.
+    """
+    attempts = context.config.max_attempts
+    for attempt in range(1, attempts + 1):
+        try:
+            reply = yield from _send(context, request, subject)
+            return read(reply)
+        except errors.CustobarError as error:
+            if attempt == attempts or not _may_repeat(request, error):
+                raise
+            seconds = _pause(context, attempt, error)
+            if isinstance(error, errors.RateLimitedError):
+                context.pacer.hold(context.clock() + seconds)
+            yield Wait(seconds, f"{error} Trying again in {seconds:.1f} s (attempt {attempt} of {attempts} failed).")
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def pages(context: FlowContext, query: Query) -> PageFlow:
+    """Every page of ``query``, chain by chain, with only the records that belong to the answer.
+
+    A chain ends where an answer names no next page, and nowhere else: an empty or short page may have a successor.
+
+    :raises ProtocolError: a next page that was there before, or lies outside the origin; a CSV header that changes.
+    """
+    name = query.resource.name
+    decode = decode_csv_page if query.api_format == "csv" else decode_json_page
+    selection = Selection(query, context.config.timezone)
+    header: tuple[str, ...] = ()
+
+    def read(reply: Reply) -> Page:
+        return decode(reply.body, reply.headers, name)
+
+    for chain in query.chains():
+        url = context.config.url_for(chain.path(query.resource))
+        asked: set[str] = set()
+        while url:
+            asked.add(url)
+            page = yield from exchange(context, Request("GET", url), read, subject=name)
+            if isinstance(page, CsvPage) and page.header:
+                header = header or page.header
+                if page.header != header:
+                    raise errors.ProtocolError(_changed_header(name, header, page.header))
+            next_url = page.next_url and context.config.resolve(page.next_url, url, what="next_url")
+            if next_url in asked:
+                raise errors.ProtocolError(
+                    f"The API names a next page of {name} that was fetched already: paging would never end. Nothing of"
+                    " this export is to be trusted; start it again, and tell Custobar if it stays so."
+                )
+            yield selection.apply(replace(page, chain=chain.label))
+            url = next_url or ""
+
+
+def upload(context: FlowContext, resource: Resource, rows: Sequence[bytes]) -> Exchange[str | None]:
+    """Send ``rows``, each the bytes of one JSON object; return the ``run_id`` of the import that this schedules, if any.
+
+    The server works the import off later, and says nothing about single rows. A batch of a resource whose rows have
+    identifiers may be sent again; one of events only after 429, or where the server cannot have seen it.
+
+    :raises UploadRefusedError: a success status, but the body names an error.
+    """
+    name = resource.name
+    request = Request(
+        "POST",
+        context.config.url_for(resource.upload_path),
+        {"Content-Type": "application/json"},
+        b'{"%s":[%s]}' % (name.encode(), b",".join(rows)),
+        repeatable=resource.upload_is_repeatable,
+    )
+
+    def read(reply: Reply) -> str | None:
+        if reply.body.lstrip().startswith(b"<"):
+            raise errors.MalformedResponseError(
+                f"An HTML page came in answer to an upload of {name}: something else than Custobar's API answered."
+            )
+        try:
+            answer = msgspec.json.decode(reply.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        if isinstance(answer, dict) and answer.get("error"):
+            raise errors.UploadRefusedError(
+                f'Custobar refused a batch of {len(rows):,} {name} ("{context.config.redact(_reason(reply))}").'
+            )
+        run_id = answer.get("run_id") if isinstance(answer, dict) else None
+        return str(run_id) if run_id else None
+
+    return (yield from exchange(context, request, read, subject=f"an upload of {len(rows):,} {name}"))
+
+
+def probe(context: FlowContext) -> Exchange[None]:
+    """One GET of the connection's ``test_path``, which must be answered with JSON."""
+    path = context.config.test_path
+
+    def read(reply: Reply) -> None:
+        try:
+            msgspec.json.decode(reply.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise errors.ProtocolError(
+                f"{context.config.url_for(path)} did not answer with JSON: check that the host is Custobar's API."
+            ) from None
+
+    yield from exchange(context, Request("GET", context.config.url_for(path)), read, subject=path)
+
+
+def _send(context: FlowContext, request: Request, subject: str) -> Exchange[Reply]:
+    for _ in range(_MOST_REDIRECTS + 1):
+        delay = context.pacer.reserve(context.clock())
+        if delay > 0:
+            yield Wait(delay)
+        outcome = yield request
+        if isinstance(outcome, errors.TransportError):
+            raise outcome
+        if outcome is None:
+            raise TypeError("the driver of a flow answers a Request with a Reply or a TransportError")
+        location = outcome.headers.get("location", "")
+        if not (300 <= outcome.status < 400 and location):
+            if outcome.status >= 300:
+                raise error_of(outcome, subject, context.config)
+            return outcome
+        if request.method != "GET" and outcome.status not in (307, 308):
+            raise errors.ProtocolError(
+                f"The upload of {subject} was answered with a redirect ({outcome.status}), which would lose its body: check"
+                " the connection's host and schema."
+            )
+        request = replace(request, url=context.config.resolve(location, request.url, what="A redirect"))
+    raise errors.ProtocolError(f"More than {_MOST_REDIRECTS} redirects while asking for {subject}.")
+
+
+def _may_repeat(request: Request, error: errors.CustobarError) -> bool:
+    if not error.retriable:
+        return False
+    if request.repeatable or isinstance(error, errors.RateLimitedError):
+        return True
+    return isinstance(error, errors.TransportError) and not error.may_have_arrived
+
+
+def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> float:
+    if isinstance(error, errors.ResponseError) and error.retry_after is not None:
+        return min(error.retry_after, LONGEST_WAIT_SECONDS)
+    if isinstance(error, errors.RateLimitedError):
+        return RATE_LIMIT_WAIT_SECONDS
+    # Half of the pause is drawn by chance, so that tasks that failed together do not come back together.
+    return min(LONGEST_BACKOFF_SECONDS, 2.0 ** (attempt - 1)) * (0.5 + 0.5 * context.random())
+
+
+def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:
+    """The error that an answer's status means, with what the server said and what to do about it."""
+    status = reply.status
+    kind, advice = _KINDS.get(status, (errors.ServerError, "the server failed") if status >= 500 else _REFUSED)
+    reason = config.redact(_reason(reply))
+    said = f' ("{reason}")' if reason else ""
+    return kind(
+        f"Custobar answered {status} for {subject}{said}: {advice}.",
+        status=status,
+        reason=reason,
+        retry_after=retry_after_seconds(reply.headers.get("retry-after")),
+    )
+
+
+_REFUSED: tuple[type[errors.ResponseError], str] = (
+    errors.BadRequestError,
+    "the request is refused as it stands; check its arguments against what the server said",
+)
+_ACCESS_ADVICE = (
+    "a scope must name this very path, with its trailing slash (one entry for each resource), and personal keys expire after"
+    " 8 hours"
+)
+_KINDS: Mapping[int, tuple[type[errors.ResponseError], str]] = {
+    401: (errors.AuthenticationError, f"check the token in the connection's password; {_ACCESS_ADVICE}"),
+    403: (errors.AccessDeniedError, f"the token may not do this; {_ACCESS_ADVICE}"),
+    404: (errors.NotFoundError, "there is no such path; check the connection's host and the resource"),
+    413: (errors.PayloadTooLargeError, "the request is too large; lower batch_size or max_batch_bytes"),
+    429: (
+        errors.RateLimitedError,
+        "too many requests; lower requests_per_minute or share an Airflow pool between tasks",
+    ),
+}
+
+
+def _reason(reply: Reply) -> str:
+    """The text under ``error.reason``, which both vendor plugins read; else the start of a body that is plain text."""
+    try:
+        document = msgspec.json.decode(reply.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = reply.body[: 4 * _REASON_LENGTH].decode("utf-8", "replace")
+        return "" if text.lstrip().startswith("<") else errors.shorten(text, _REASON_LENGTH)
+    error = document.get("error") if isinstance(document, dict) else None
+    reason = (error.get("reason") or error.get("message")) if isinstance(error, dict) else error
+    return errors.shorten(str(reason), _REASON_LENGTH) if reason else ""
+
+
+def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds that a Retry-After header asks for: a number or an HTTP date (RFC 9110). None if absent or unreadable."""
+    text = (value or "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def _changed_header(name: str, first: tuple[str, ...], later: tuple[str, ...]) -> str:
+    gone = ", ".join(sorted(set(first) - set(later))) or "none"
+    new = ", ".join(sorted(set(later) - set(first))) or "none"
+    return (
+        f"The columns of {name} changed between CSV pages (gone: {gone}; new: {new}; {len(first)} before, {len(later)} now):"
+        " rows would end up under the wrong names. Name the columns in fields, and start the export again."
+    )

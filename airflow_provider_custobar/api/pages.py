@@ -1,0 +1,183 @@
+"""From an answer's bytes to a page of records: checked, but not changed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from airflow_provider_custobar.api.csv_text import count_rows, split_rows
+from airflow_provider_custobar.api.errors import MalformedResponseError, shorten
+
+NEXT_URL_HEADER = "x-custobar-next-url"
+
+_CHECK_HOST = "check that the connection's host is Custobar's API and that no proxy answers in its place"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPage:
+    """Records as the API wrote them: each the bytes of one JSON object, without line ends.
+
+    ``fetched`` is how many the API sent, ``size`` the answer's bytes, ``next_url`` opaque, ``chain`` the label of the
+    :class:`~airflow_provider_custobar.api.query.Chain` that the page belongs to.
+    """
+
+    records: list[bytes]
+    fetched: int
+    size: int
+    next_url: str | None = None
+    chain: str = ""
+
+    @property
+    def rows(self) -> int:
+        return len(self.records)
+
+    def dicts(self) -> Iterator[dict[str, Any]]:
+        return map(_decode_record, self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvPage:
+    """Rows as the API wrote them: ``header_line`` and ``body`` are UTF-8 text, every row with its line end.
+
+    ``header`` holds the column names and is empty where the API sent nothing at all.
+    """
+
+    header: tuple[str, ...]
+    header_line: bytes
+    body: bytes
+    rows: int
+    fetched: int
+    size: int
+    next_url: str | None = None
+    chain: str = ""
+
+    def dicts(self) -> Iterator[dict[str, str]]:
+        """Rows by column name. Every value is a text, since CSV has no types; a missing one is empty."""
+        for _, cells in split_rows(self.body.decode()):
+            yield dict(zip(self.header, cells, strict=True))
+
+
+Page = JsonPage | CsvPage
+
+_decode_record: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> JsonPage:
+    """Read a JSON page, leaving numbers, escapes and the order of keys in its records as they are.
+
+    :raises MalformedResponseError: not JSON, cut short, not UTF-8, or no list of objects under the resource's name.
+    """
+    _refuse_html(body, headers, resource)
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    try:
+        # msgspec passes raw records on without looking at their text, so bytes that are no UTF-8 are found here.
+        body.decode()
+        envelope: Any = _envelope_decoder(resource).decode(body)
+    except UnicodeDecodeError as error:
+        raise MalformedResponseError(
+            f"The page of {resource} is not UTF-8 text (byte {error.start:,} of {len(body):,}): {_CHECK_HOST}."
+        ) from None
+    except msgspec.ValidationError as error:
+        raise MalformedResponseError(
+            f"The page of {resource} does not have the documented shape ({error}): {_CHECK_HOST}."
+        ) from None
+    except msgspec.DecodeError as error:
+        raise MalformedResponseError(
+            f"The page of {resource} is not whole JSON ({error}; {len(body):,} bytes): the answer was cut short, or"
+            f" something else answered; {_CHECK_HOST}."
+        ) from None
+    if envelope.records is msgspec.UNSET:
+        keys = shorten(", ".join(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))) or "none"
+        raise MalformedResponseError(f'The page of {resource} has no "{resource}" (its keys: {keys}): {_CHECK_HOST}.')
+    records = [_on_one_line(bytes(raw)) for raw in envelope.records]
+    if not all(record.startswith(b"{") for record in records):
+        raise MalformedResponseError(f"The page of {resource} holds something else than JSON objects: {_CHECK_HOST}.")
+    return JsonPage(
+        records=records,
+        fetched=len(records),
+        size=len(body),
+        next_url=envelope.next_url or headers.get(NEXT_URL_HEADER) or None,
+    )
+
+
+def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> CsvPage:
+    """Read a CSV page's header and count its rows, leaving them as they are.
+
+    Custobar documents no more than "comma separated"; each page is taken to be a complete file with a header.
+
+    :raises MalformedResponseError: not CSV, not text, or cut in the middle of a row.
+    """
+    _refuse_html(body, headers, resource)
+    content_type = _content_type(headers)
+    if content_type.get_content_type() == "application/json":
+        raise MalformedResponseError(f"The CSV page of {resource} came as JSON: {_CHECK_HOST}.")
+    charset = content_type.get_content_charset("utf-8")
+    try:
+        text = body.decode(charset).removeprefix("\ufeff")
+        header_line, header = next(split_rows(text), ("", []))
+        rest = _ended(text[len(header_line) :])
+        rows = count_rows(rest)
+        if rest and not text.endswith("\n"):
+            _refuse_cut_row(text, header)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise MalformedResponseError(f"The CSV page of {resource} is not {charset} text: {_CHECK_HOST}.") from error
+    except csv.Error as error:
+        raise MalformedResponseError(
+            f"The CSV page of {resource} is not whole ({error}; {len(body):,} bytes): the answer was cut short."
+        ) from None
+    return CsvPage(
+        header=tuple(header),
+        header_line=_ended(header_line).encode(),
+        body=rest.encode(),
+        rows=rows,
+        fetched=rows,
+        size=len(body),
+        next_url=headers.get(NEXT_URL_HEADER) or None,
+    )
+
+
+@cache
+def _envelope_decoder(resource: str) -> msgspec.json.Decoder[Any]:
+    envelope = msgspec.defstruct(
+        "Envelope",
+        [
+            ("records", list[msgspec.Raw] | msgspec.UnsetType, msgspec.field(name=resource, default=msgspec.UNSET)),
+            ("next_url", str | None, None),
+        ],
+    )
+    return msgspec.json.Decoder(envelope)
+
+
+def _on_one_line(record: bytes) -> bytes:
+    # Line ends inside texts are escaped, so one that stands bare is layout.
+    return msgspec.json.format(record, indent=-1) if b"\n" in record or b"\r" in record else record
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else f"{text}\r\n"
+
+
+def _refuse_cut_row(text: str, header: list[str]) -> None:
+    # Nothing documents a line end after the last row; without one, only a row of full width can be trusted to be whole.
+    last: list[str] = []
+    for _, last in split_rows(text):  # noqa: B007 - only the last one is wanted
+        pass
+    if len(last) != len(header):
+        raise csv.Error(f"the last row has {len(last)} of {len(header)} cells")
+
+
+def _content_type(headers: Mapping[str, str]) -> Message:
+    message = Message()
+    message["content-type"] = headers.get("content-type", "")
+    return message
+
+
+def _refuse_html(body: bytes, headers: Mapping[str, str], resource: str) -> None:
+    if _content_type(headers).get_content_type() == "text/html" or body.lstrip()[:1] == b"<":
+        raise MalformedResponseError(f"An HTML page came in place of {resource}: {_CHECK_HOST}.")

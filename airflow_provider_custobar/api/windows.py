@@ -1,0 +1,125 @@
+"""Half-open periods of time, and the timestamps that fall into them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+import pendulum
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+
+_DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
+_ONE_DAY = timedelta(days=1)
+_MOMENT_ACCEPTED = "give a date (2026-02-01), an ISO 8601 datetime (2026-02-01T06:00:00+02:00) or a datetime object"
+_DAY_ACCEPTED = 'give one day as YYYY-MM-DD, such as "{{ ds }}"; for other periods use window_start and window_end'
+
+
+@dataclass(frozen=True)
+class Window:
+    """The instants from ``start`` up to, but not including, ``end``; both aware, in UTC.
+
+    ``timezone`` is the tenant's zone (an IANA name): it decides what a day is and what a timestamp without an offset means.
+    """
+
+    start: datetime
+    end: datetime
+    timezone: str = "UTC"
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+    def __str__(self) -> str:
+        zone = pendulum.timezone(self.timezone)
+        return f"[{self.start.astimezone(zone).isoformat()}, {self.end.astimezone(zone).isoformat()})"
+
+    def days_to_ask_for(self) -> Iterator[date]:
+        """The tenant's days that the window touches, and one more on either side.
+
+        In which zone the API cuts days is not documented, so a record near midnight may be filed under the day next to
+        the one it belongs to.
+        """
+        zone = pendulum.timezone(self.timezone)
+        first = self.start.astimezone(zone).date() - _ONE_DAY
+        last = (self.end - timedelta(microseconds=1)).astimezone(zone).date() + _ONE_DAY
+        return (first + timedelta(days=offset) for offset in range((last - first).days + 1))
+
+
+def parse_timestamp(text: str, zone: tzinfo) -> datetime:
+    """The instant that a record's timestamp names: with ``Z``, an offset or neither, with or without fraction, or a date.
+
+    A timestamp without an offset is read in ``zone``; where the clock is turned back, as the first of the two.
+
+    :raises ValueError: not a timestamp.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def build_window(
+    *, date: object = None, window_start: object = None, window_end: object = None, timezone: str = "UTC"
+) -> Window | None:
+    """The window that the user's arguments name, or None where there are none.
+
+    ``date`` is one tenant-local day; ``window_start`` and ``window_end`` are dates (midnight) or datetimes (naive ones
+    are tenant-local).
+
+    :raises InvalidArgumentError: one of them cannot be read, or they do not fit together.
+    """
+    zone = pendulum.timezone(timezone)
+    if date is not None:
+        if window_start is not None or window_end is not None:
+            raise InvalidArgumentError("date", date, "give either date, or window_start and window_end, not both")
+        day = _day(date)
+        start, end = _midnight(day, zone), _midnight(day + _ONE_DAY, zone)
+        if start == end:
+            raise InvalidArgumentError("date", date, f"that day does not exist in {timezone}")
+        return Window(start, end, timezone)
+    if window_start is None and window_end is None:
+        return None
+    if window_start is None or window_end is None:
+        missing = "window_start" if window_start is None else "window_end"
+        raise InvalidArgumentError(missing, None, f"give both ends of the window. {_MOMENT_ACCEPTED}")
+    start, end = _moment("window_start", window_start, zone), _moment("window_end", window_end, zone)
+    if end == start:
+        raise InvalidArgumentError(
+            "window_end",
+            window_end,
+            "the window is empty because it ends where it starts. Airflow 3's @daily has a data interval of zero length"
+            ' by default: use date="{{ ds }}", or a CronDataIntervalTimetable',
+        )
+    if end < start:
+        raise InvalidArgumentError("window_end", window_end, f"it must be later than window_start={window_start!s}")
+    return Window(start, end, timezone)
+
+
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    # fold=0 is the first of two midnights; where midnight is skipped it names the instant of the change.
+    return datetime(day.year, day.month, day.day, tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def _day(value: object) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and _DAY.match(value.strip()):
+        try:
+            return date.fromisoformat(value.strip())
+        except ValueError as error:
+            raise InvalidArgumentError("date", value, f"there is no such day; {_DAY_ACCEPTED}") from error
+    raise InvalidArgumentError("date", value, _DAY_ACCEPTED)
+
+
+def _moment(argument: str, value: object, zone: tzinfo) -> datetime:
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            value = date.fromisoformat(text) if _DAY.match(text) else datetime.fromisoformat(text)
+        except ValueError as error:
+            raise InvalidArgumentError(argument, text, _MOMENT_ACCEPTED) from error
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+    if isinstance(value, date):
+        return _midnight(value, zone)
+    raise InvalidArgumentError(argument, value, _MOMENT_ACCEPTED)

@@ -1,0 +1,140 @@
+"""Pages turned into the bytes of a file, one small class for each pair of page format and file format."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import msgspec
+
+from airflow_provider_custobar.api.csv_text import write_row
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.pages import CsvPage, JsonPage
+from airflow_provider_custobar.api.resources import ApiFormat
+
+FileFormat = Literal["csv", "json", "jsonl"]
+PageT_contra = TypeVar("PageT_contra", contravariant=True)
+
+CONTENT_TYPES: dict[FileFormat, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+}
+
+
+class Encoder(Protocol, Generic[PageT_contra]):
+    """Bytes of one file: ``encode`` for each page in order, then ``finish`` once. Together they are a whole file."""
+
+    def encode(self, page: PageT_contra) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
+class JsonLines:
+    """One record a line, each record's own bytes."""
+
+    def encode(self, page: JsonPage) -> bytes:
+        return b"\n".join([*page.records, b""])
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class JsonArray:
+    """One JSON array, one record a line, each record's own bytes."""
+
+    def __init__(self) -> None:
+        self._separator = b"[\n"
+
+    def encode(self, page: JsonPage) -> bytes:
+        if not page.records:
+            return b""
+        separator, self._separator = self._separator, b",\n"
+        return separator + b",\n".join(page.records)
+
+    def finish(self) -> bytes:
+        return b"[]\n" if self._separator == b"[\n" else b"\n]\n"
+
+
+class CsvRows:
+    """The API's own CSV rows under one header."""
+
+    def __init__(self) -> None:
+        self._header_written = False
+
+    def encode(self, page: CsvPage) -> bytes:
+        if self._header_written or not page.header:
+            return page.body
+        self._header_written = True
+        return page.header_line + page.body
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class CsvFromRecords:
+    """CSV with fixed columns, made of JSON records. Lists of texts are joined by commas, as Custobar's CSV import has it;
+    other nested values stay JSON. A missing value is an empty cell.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._pending_header = write_row(self._columns)
+
+    def encode(self, page: JsonPage) -> bytes:
+        header, self._pending_header = self._pending_header, ""
+        rows = (write_row([_cell(record.get(name)) for name in self._columns]) for record in map(_decode, page.records))
+        return (header + "".join(rows)).encode()
+
+    def finish(self) -> bytes:
+        header, self._pending_header = self._pending_header, ""
+        return header.encode()
+
+
+def page_format_for(file_format: FileFormat, api_format: Literal["auto", "json", "csv"]) -> ApiFormat:
+    """Which pages to ask the API for.
+
+    :raises InvalidArgumentError: JSON cannot be made of CSV pages without guessing types.
+    """
+    if api_format == "auto":
+        return "csv" if file_format == "csv" else "json"
+    if api_format == "csv" and file_format != "csv":
+        raise InvalidArgumentError(
+            "api_format", api_format, f"CSV cells have no types to make {file_format} of; give auto or json"
+        )
+    return api_format
+
+
+def make_encoder(file_format: FileFormat, api_format: ApiFormat, columns: Sequence[str]) -> Encoder[Any]:
+    """The encoder for one file. ``columns`` are needed to make CSV of JSON pages."""
+    if file_format == "jsonl":
+        return JsonLines()
+    if file_format == "json":
+        return JsonArray()
+    if api_format == "csv":
+        return CsvRows()
+    if not columns:
+        raise InvalidArgumentError(
+            "fields", None, "name the columns: JSON records, which api_format='json' asks for, have no fixed ones"
+        )
+    return CsvFromRecords(columns)
+
+
+# Numbers stay the text that the API wrote: a float would change digits of long ones.
+_decode = functools.partial(msgspec.json.decode, type=dict[str, msgspec.Raw])
+
+
+def _cell(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        return ""
+    text = bytes(raw).decode()
+    if text.startswith('"'):
+        return str(msgspec.json.decode(raw))
+    if text == "null":
+        return ""
+    if text.startswith("["):
+        items = msgspec.json.decode(raw)
+        if all(isinstance(item, str) for item in items):
+            return ",".join(items)
+    return text

@@ -1,0 +1,135 @@
+"""Objects on S3 and what speaks its protocol, by multipart upload."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from airflow_provider_custobar.export.targets import TargetError, exists_error
+
+FIRST_PART_BYTES = 8 << 20
+#: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
+_PARTS_BEFORE_GROWTH = 1000
+
+
+class S3Target:
+    """One S3 object. ``client`` is a boto3 S3 client."""
+
+    def __init__(self, client: Any, bucket: str, key: str, *, replace: bool = True) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._replace = replace
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self._bucket}/{self._key}"
+
+    def check(self) -> None:
+        if _status_of(self._client.head_bucket, Bucket=self._bucket) == 404:
+            raise TargetError(f"There is no S3 bucket {self._bucket!r} at {self._client.meta.endpoint_url}: create it first.")
+        if not self._replace and _status_of(self._client.head_object, Bucket=self._bucket, Key=self._key) == 200:
+            raise exists_error(self.uri)
+
+    def open(self, content_type: str) -> S3Sink:
+        return S3Sink(self._client, self._bucket, self._key, content_type=content_type, replace=self._replace)
+
+
+class S3Sink:
+    """Parts go up one at a time in a thread of their own while the next part fills.
+
+    An object smaller than one part is put in one request. At most two parts are in memory.
+    """
+
+    def __init__(self, client: Any, bucket: str, key: str, *, content_type: str, replace: bool) -> None:
+        self._client = client
+        self._where = {"Bucket": bucket, "Key": key}
+        self._content_type = content_type
+        # S3 itself refuses with 412 when an object has appeared meanwhile.
+        self._precondition = {} if replace else {"IfNoneMatch": "*"}
+        self._buffer = bytearray()
+        self._upload_id: str | None = None
+        self._parts: list[dict[str, Any]] = []
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="custobar-s3")
+        self._pending: Future[dict[str, Any]] | None = None
+        self._part_number = 0
+
+    def write(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= (size := self._part_size()):
+            # Sent as one bytes object: boto3 computes a checksum over it and may send it again.
+            with memoryview(self._buffer) as view:
+                part = bytes(view[:size])
+            del self._buffer[:size]
+            self._send_part(part)
+
+    def commit(self) -> None:
+        try:
+            if self._upload_id is None:
+                self._client.put_object(
+                    **self._where, **self._precondition, Body=bytes(self._buffer), ContentType=self._content_type
+                )
+            else:
+                if self._buffer:
+                    self._send_part(bytes(self._buffer))
+                self._collect()
+                self._client.complete_multipart_upload(
+                    **self._where,
+                    **self._precondition,
+                    UploadId=self._upload_id,
+                    MultipartUpload={"Parts": self._parts},
+                )
+        except ClientError as error:
+            if _status(error) == 412:
+                raise exists_error(f"s3://{self._where['Bucket']}/{self._where['Key']}") from error
+            raise
+        self._upload_id = None
+        self._thread.shutdown()
+
+    def abort(self) -> None:
+        # A part still on its way would outlive the abort, so it is waited for.
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._buffer.clear()
+        upload_id, self._upload_id = self._upload_id, None
+        if upload_id is not None:
+            with contextlib.suppress(self._client.exceptions.NoSuchUpload):
+                self._client.abort_multipart_upload(**self._where, UploadId=upload_id)
+
+    def _part_size(self) -> int:
+        return FIRST_PART_BYTES << (self._part_number // _PARTS_BEFORE_GROWTH)
+
+    def _send_part(self, data: bytes) -> None:
+        if self._upload_id is None:
+            created = self._client.create_multipart_upload(**self._where, ContentType=self._content_type)
+            self._upload_id = created["UploadId"]
+        self._collect()
+        self._part_number += 1
+        self._pending = self._thread.submit(self._upload_part, self._part_number, data)
+
+    def _upload_part(self, number: int, data: bytes) -> dict[str, Any]:
+        answer = self._client.upload_part(**self._where, UploadId=self._upload_id, PartNumber=number, Body=data)
+        checksums = {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
+        return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+
+    def _collect(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._parts.append(pending.result())
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _status_of(call: Any, **arguments: str) -> int:
+    """The status of a HEAD request. 403 tells nothing: the right to write does not include the right to look."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if _status(error) in (403, 404):
+            return _status(error)
+        raise
+    return 200

@@ -1,0 +1,100 @@
+"""What Airflow is told about this provider. Imports nothing: an error here would stop every ``airflow`` command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_CUSTOBAR = "Custobar"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, as ``provider_info.schema.json`` of Airflow has it."""
+    return {
+        "package-name": "airflow-provider-custobar",
+        "name": _CUSTOBAR,
+        "description": "`Custobar <https://www.custobar.com/>`__ customer data platform: exports, uploads, events.",
+        "integrations": [
+            {
+                "integration-name": _CUSTOBAR,
+                "external-doc-url": "https://developers.custobar.com/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.hooks.custobar"]},
+        ],
+        "operators": [
+            {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.operators.custobar"]},
+        ],
+        "sensors": [
+            {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.sensors.custobar"]},
+        ],
+        "triggers": [
+            {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.triggers.custobar"]},
+        ],
+        "connection-types": [
+            {
+                "connection-type": "custobar",
+                "hook-class-name": "airflow_provider_custobar.hooks.custobar.CustobarHook",
+                "hook-name": _CUSTOBAR,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {
+                        "host": "Company or host",
+                        "schema": "Scheme",
+                        "port": "Port",
+                        "login": "User (HTTP Basic only)",
+                        "password": "API token (or the user's password)",
+                    },
+                    "placeholders": {
+                        "host": "acme",
+                        "schema": "https",
+                        "login": "leave empty to sign in with a token",
+                    },
+                },
+                # Every type admits null: without it the form would not let a field stay empty.
+                "conn-fields": {
+                    "auth_scheme": {
+                        "label": "Authorization scheme",
+                        "description": "Token (default) or Bearer. Not used with HTTP Basic.",
+                        "schema": {"type": ["string", "null"], "enum": ["Token", "Bearer", None]},
+                    },
+                    "requests_per_minute": {
+                        "label": "Requests per minute",
+                        "description": "The most that one task asks for. 60 by default; Custobar's own limit seems to be 180.",
+                        "schema": {"type": ["number", "null"], "minimum": 1},
+                    },
+                    "timezone": {
+                        "label": "Time zone of the tenant",
+                        "description": "IANA name such as Europe/Helsinki: what a day is. UTC by default.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "timeout": {
+                        "label": "Timeout in seconds",
+                        "description": "For connecting and for each silence of the server. 60 by default.",
+                        "schema": {"type": ["number", "null"], "minimum": 1},
+                    },
+                    "max_attempts": {
+                        "label": "Attempts per request",
+                        "description": "8 by default.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "test_path": {
+                        "label": "Path for Test Connection",
+                        "description": "A GET that the token's scope allows. A customer's external_id by default.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "trusted_hosts": {
+                        "label": "Trusted hosts",
+                        "description": "Other hosts that a next page may be on, host or host:port, with commas between them.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "verify": {
+                        "label": "Verify TLS",
+                        "description": "true (default), false, or the path of a CA bundle.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
+            }
+        ],
+    }

@@ -1,0 +1,175 @@
+"""The hook: an Airflow connection turned into a Custobar client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_custobar.api.async_client import AsyncCustobarClient
+from airflow_provider_custobar.api.client import CustobarClient
+from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.query import Query, build_query
+from airflow_provider_custobar.get_provider_info import get_provider_info
+from airflow_provider_custobar.upload.plan import build_plan
+from airflow_provider_custobar.upload.uploader import Rejected, UploadResult, run_upload
+
+
+class CustobarHook(BaseHook):
+    """
+    Interact with Custobar through its HTTP API.
+
+    Pages and records hold what the API sent, unchanged; with a window, only what lies in it.
+
+    :param custobar_conn_id: The :ref:`Custobar connection id <howto/connection:custobar>`.
+    """
+
+    conn_name_attr = "custobar_conn_id"
+    default_conn_name = "custobar_default"
+    conn_type = "custobar"
+    hook_name = "Custobar"
+
+    def __init__(self, custobar_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.custobar_conn_id = custobar_conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """The connection form for Airflow 3.1 and 3.2; from 3.3 on it comes from the provider's metadata."""
+        behaviour: dict[str, Any] = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return behaviour
+
+    def get_config(self) -> ClientConfig:
+        """
+        The connection, checked.
+
+        :raises InvalidArgumentError: a field of the connection is missing or not accepted.
+        """
+        connection = self.get_connection(self.custobar_conn_id)
+        return _config(connection, connection.extra_dejson)
+
+    def get_conn(self) -> CustobarClient:
+        """A client; use it in a ``with`` block. Requests through one client are paced together."""
+        return CustobarClient(self.get_config())
+
+    async def get_async_conn(self) -> AsyncCustobarClient:
+        """A client for triggers; use it in an ``async with`` block."""
+        connection = await get_async_connection(self.custobar_conn_id, hook=self)
+        return AsyncCustobarClient(_config(connection, await get_async_extra_dejson(connection)))
+
+    def get_pages(
+        self,
+        resource: str,
+        *,
+        filters: Mapping[str, object] | None = None,
+        fields: str | Sequence[str] | None = None,
+        order: str | Sequence[str] | None = None,
+        event_types: str | Sequence[str] | None = None,
+        date: object = None,
+        window_start: object = None,
+        window_end: object = None,
+        page_size: int | None = None,
+        api_format: Literal["json", "csv"] = "json",
+        allow_unknown_names: bool = False,
+    ) -> Iterator[Page]:
+        """
+        Fetch a resource page by page; at most one page is in memory.
+
+        :param resource: ``customers``, ``events``, ``sales`` or ``products``.
+        :param filters: Custobar's filters by name, such as ``{"country": "FI"}``.
+        :param fields: Names of the fields to fetch; all by default.
+        :param order: Names of the fields to sort by, with ``-`` for descending.
+        :param event_types: Types of events; needed for events, and for them only.
+        :param date: One day of the tenant's time zone.
+        :param window_start: Start of the period, included; a date or a datetime.
+        :param window_end: End of the period, not included.
+        :param page_size: Records a page; the API's maximum by default (10,000 JSON, 100,000 CSV).
+        :param api_format: Pages as ``json`` or ``csv``.
+        :param allow_unknown_names: Let filters, fields and event types through that the documentation does not list.
+        :raises InvalidArgumentError: at this call, before the first request.
+        :raises CustobarError: while the pages are read.
+        """
+        config = self.get_config()
+        query = build_query(
+            resource,
+            filters=filters,
+            fields=fields,
+            order=order,
+            event_types=event_types,
+            date=date,
+            window_start=window_start,
+            window_end=window_end,
+            page_size=page_size,
+            api_format=api_format,
+            allow_unknown_names=allow_unknown_names,
+            timezone=config.timezone,
+        )
+        return _pages(config, query)
+
+    def get_records(self, resource: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """
+        Fetch a resource record by record; takes the arguments of :meth:`get_pages`.
+
+        :raises InvalidArgumentError: at this call, before the first request.
+        """
+        return (record for page in self.get_pages(resource, **arguments) for record in page.dicts())
+
+    def upload(
+        self,
+        resource: str,
+        records: Iterable[Mapping[str, Any]],
+        *,
+        reject: Callable[[Rejected], None] = lambda _: None,
+        **options: Any,
+    ) -> UploadResult:
+        """
+        Check all ``records``, then send them in batches.
+
+        :param records: Mappings; read twice, so a list rather than a generator.
+        :param reject: Called with each bad record.
+        :param options: Those of :func:`~airflow_provider_custobar.upload.plan.build_plan`, such as ``batch_size``.
+        :raises InvalidArgumentError: before the first request.
+        :raises InvalidRowsError: some records are bad and ``on_invalid="fail"``; nothing was sent.
+        """
+        plan = build_plan(resource, **options)
+        if iter(records) is records:
+            raise InvalidArgumentError("records", records, "they are read twice: give a list, not a generator")
+        with self.get_conn() as client:
+            return run_upload(
+                lambda: records,
+                plan=plan,
+                send=lambda rows: client.upload(plan.resource, rows),
+                reject=reject,
+                logger=self.log,
+            )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make one harmless GET of the connection's ``test_path``."""
+        try:
+            # One attempt: whoever presses the button waits for the answer.
+            with CustobarClient(replace(self.get_config(), max_attempts=1)) as client:
+                client.test()
+        except CustobarError as error:
+            return False, str(error)
+        return True, f"{client.config.base_url} accepts the credentials"
+
+
+def _config(connection: Any, extra: Mapping[str, Any]) -> ClientConfig:
+    return config_from_connection(
+        host=connection.host,
+        schema=connection.schema,
+        port=connection.port,
+        login=connection.login,
+        password=connection.password,
+        extra=extra,
+    )
+
+
+def _pages(config: ClientConfig, query: Query) -> Iterator[Page]:
+    with CustobarClient(config) as client:
+        yield from client.pages(query)

@@ -1,0 +1,146 @@
+"""Operators that send data to Custobar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.export.targets import Sink
+from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.transfers.custobar_to_object_storage import object_storage_target
+from airflow_provider_custobar.upload.plan import ON_INVALID, OnInvalid
+from airflow_provider_custobar.upload.uploader import Rejected
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class CustobarUploadOperator(BaseOperator):
+    """
+    Send records to Custobar, in batches, after all of them were checked.
+
+    Custobar only schedules an import: ``run_ids`` in the result name the imports. The result goes to XCom: ``resource``,
+    ``rows``, ``uploaded``, ``rejected``, ``batches``, ``run_ids``, ``rejects_uri``.
+
+    :param records: A list of mappings, or another task's output. (templated)
+    :param resource: ``customers``, ``events``, ``sales``, ``products`` or ``shops``. (templated)
+    :param field_mapping: The source's names to Custobar's, such as ``{"mail": "email"}``; other names stay. (templated)
+    :param batch_size: Most rows in one request. (templated)
+    :param max_batch_bytes: Most bytes in one request. (templated)
+    :param on_invalid: ``fail``: nothing is sent if any row is bad. ``skip``: the good rows are sent.
+    :param rejects_path: Object or file, by any ``ObjectStoragePath`` URL, for rejected rows: a JSON object a line, with
+        ``position``, ``reasons`` and ``row``. Not written where every row is good. (templated)
+    :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
+    :param allow_irreversible: Let rows through that forget or delete a customer for good.
+    :param allow_unknown_names: Let fields through that Custobar's documentation does not list.
+    :param dry_run: Do everything but send.
+    :param custobar_conn_id: The Custobar connection id. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "records",
+        "resource",
+        "field_mapping",
+        "batch_size",
+        "max_batch_bytes",
+        "rejects_path",
+        "custobar_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"records": "json", "field_mapping": "json"}
+    ui_color = "#d5f5e3"
+
+    def __init__(
+        self,
+        *,
+        records: Sequence[Mapping[str, Any]] | Any,
+        resource: str = "customers",
+        field_mapping: Mapping[str, str] | None = None,
+        batch_size: int | str = 500,
+        max_batch_bytes: int | str = 1_000_000,
+        on_invalid: OnInvalid = "fail",
+        rejects_path: str | None = None,
+        require_external_id: bool = True,
+        allow_irreversible: bool = False,
+        allow_unknown_names: bool = False,
+        dry_run: bool = False,
+        custobar_conn_id: str = CustobarHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_invalid not in ON_INVALID:
+            raise InvalidArgumentError("on_invalid", on_invalid, f"give one of {', '.join(ON_INVALID)}")
+        self.records = records
+        self.resource = resource
+        self.field_mapping = field_mapping
+        self.batch_size = batch_size
+        self.max_batch_bytes = max_batch_bytes
+        self.on_invalid = on_invalid
+        self.rejects_path = rejects_path
+        self.require_external_id = require_external_id
+        self.allow_irreversible = allow_irreversible
+        self.allow_unknown_names = allow_unknown_names
+        self.dry_run = dry_run
+        self.custobar_conn_id = custobar_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        if isinstance(self.records, (str, bytes, Mapping)) or not isinstance(self.records, Sequence):
+            raise InvalidArgumentError(
+                "records",
+                type(self.records).__name__,
+                "give a list of mappings; from another task take its .output, not a template, which gives a text",
+            )
+        rejects = _RejectsFile(self.rejects_path)
+        try:
+            result = CustobarHook(self.custobar_conn_id).upload(
+                self.resource,
+                self.records,
+                reject=rejects.add,
+                field_mapping=self.field_mapping,
+                batch_size=self.batch_size,
+                max_batch_bytes=self.max_batch_bytes,
+                on_invalid=self.on_invalid,
+                require_external_id=self.require_external_id,
+                allow_irreversible=self.allow_irreversible,
+                allow_unknown_names=self.allow_unknown_names,
+                dry_run=self.dry_run,
+            )
+        finally:
+            # Written even where the upload fails: that is when its reasons are wanted most.
+            rejects_uri = rejects.finish()
+        return {
+            "resource": self.resource,
+            "rows": result.rows,
+            "uploaded": result.uploaded,
+            "rejected": result.rejected,
+            "batches": result.batches,
+            "run_ids": result.run_ids,
+            "rejects_uri": rejects_uri,
+        }
+
+
+class _RejectsFile:
+    """Rejected rows as JSON Lines; comes to be with the first of them."""
+
+    def __init__(self, path: str | None) -> None:
+        self._target = object_storage_target("rejects_path", path, None, replace=True) if path else None
+        self._sink: Sink | None = None
+
+    def add(self, rejected: Rejected) -> None:
+        if self._target is None:
+            return
+        if self._sink is None:
+            self._sink = self._target.open("application/x-ndjson")
+        self._sink.write(rejected.as_json() + b"\n")
+
+    def finish(self) -> str | None:
+        if self._sink is None or self._target is None:
+            return None
+        try:
+            self._sink.commit()
+        except BaseException:
+            self._sink.abort()
+            raise
+        return self._target.uri

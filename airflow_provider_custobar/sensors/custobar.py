@@ -1,0 +1,123 @@
+"""Sensors that wait for Custobar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, BaseSensorOperator, PokeReturnValue, conf
+
+from airflow_provider_custobar.api.client import CustobarClient
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.event_check import MATCHES, EventCheck, Match, build_event_check
+from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class CustobarEventSensor(BaseSensorOperator):
+    """
+    Wait until a window of time holds enough events.
+
+    What was found goes to XCom, by type: ``count`` (it stops at ``min_events``), ``first`` and ``last`` timestamp.
+
+    :param event_types: Types of events, such as ``["MAIL_CLICK"]``. (templated)
+    :param date: One day of the tenant's time zone, such as ``{{ ds }}``. (templated)
+    :param window_start: Start of the window, included, in place of ``date``. (templated)
+    :param window_end: End of the window, not included. (templated)
+    :param min_events: How many events are enough. (templated)
+    :param match: ``any``: at least one of the types has enough. ``all``: each of them has.
+    :param deferrable: Wait in the triggerer and give the worker slot back.
+    :param allow_unknown_names: Let event types through that Custobar's documentation does not list.
+    :param custobar_conn_id: The Custobar connection id. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "event_types",
+        "date",
+        "window_start",
+        "window_end",
+        "min_events",
+        "custobar_conn_id",
+    )
+    ui_color = "#fdebd0"
+
+    def __init__(
+        self,
+        *,
+        event_types: str | Sequence[str],
+        date: Any = None,
+        window_start: Any = None,
+        window_end: Any = None,
+        min_events: int | str = 1,
+        match: Match = "any",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        allow_unknown_names: bool = False,
+        custobar_conn_id: str = CustobarHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if match not in MATCHES:
+            raise InvalidArgumentError("match", match, f"give one of {', '.join(MATCHES)}")
+        self.event_types = event_types
+        self.date = date
+        self.window_start = window_start
+        self.window_end = window_end
+        self.min_events = min_events
+        self.match = match
+        self.deferrable = deferrable
+        self.allow_unknown_names = allow_unknown_names
+        self.custobar_conn_id = custobar_conn_id
+
+    def execute(self, context: Context) -> Any:
+        if not self.deferrable:
+            return super().execute(context)
+        config = CustobarHook(self.custobar_conn_id).get_config()
+        check = self._check(config.timezone)
+        self.defer(
+            trigger=CustobarEventTrigger(
+                event_types=list(check.queries),
+                window_start=check.window.start.isoformat(),
+                window_end=check.window.end.isoformat(),
+                min_events=check.min_events,
+                match=check.match,
+                poke_interval=self.poke_interval,
+                allow_unknown_names=self.allow_unknown_names,
+                custobar_conn_id=self.custobar_conn_id,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+        raise AssertionError("unreachable: defer() raises")
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take over from the trigger."""
+        if event["status"] != "success":
+            raise AirflowException(event["message"])
+        found: dict[str, Any] = event["found"]
+        self.log.info("Found %s", found)
+        return found
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        config = CustobarHook(self.custobar_conn_id).get_config()
+        check = self._check(config.timezone)
+        with CustobarClient(config) as client:
+            found = client.check_events(check)
+        document = found.as_document()
+        self.log.info("Found %s: %s", document, "enough" if found.satisfied else "not enough yet")
+        return PokeReturnValue(is_done=found.satisfied, xcom_value=document)
+
+    def _check(self, timezone: str) -> EventCheck:
+        return build_event_check(
+            self.event_types,
+            date=self.date,
+            window_start=self.window_start,
+            window_end=self.window_end,
+            min_events=self.min_events,
+            match=self.match,
+            allow_unknown_names=self.allow_unknown_names,
+            timezone=timezone,
+        )

@@ -1,0 +1,1 @@
+"""Airflow operators that move data between Custobar and stores."""

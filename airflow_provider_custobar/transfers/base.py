@@ -1,0 +1,197 @@
+"""What all exports have in common. An operator of one kind of store adds only how its target is made."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_custobar.api.client import CustobarClient
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.query import Query, build_query
+from airflow_provider_custobar.export.compression import (
+    COMPRESSIONS,
+    Compression,
+    content_type_of,
+    make_compressor,
+    resolve_compression,
+)
+from airflow_provider_custobar.export.encoders import CONTENT_TYPES, FileFormat, make_encoder, page_format_for
+from airflow_provider_custobar.export.engine import ON_EMPTY, OnEmpty, Progress, run_export
+from airflow_provider_custobar.export.targets import Target
+from airflow_provider_custobar.hooks.custobar import CustobarHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+API_FORMATS = ("auto", "json", "csv")
+
+
+class CustobarExportOperator(BaseOperator):
+    """
+    Export one Custobar resource as one object, which appears whole at the end or not at all.
+
+    Rows stream through memory page by page. The result goes to XCom: ``resource``, ``format``, ``uris``, ``rows``, ``bytes``
+    (as stored), ``pages``, ``window``, ``event_types``, ``resumed``.
+
+    :param resource: ``customers``, ``events``, ``sales`` or ``products``. (templated)
+    :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array) or ``jsonl`` (a record a line).
+    :param api_format: Which pages to ask the API for: ``json``, ``csv`` (ten times as many records a request) or ``auto``,
+        which takes CSV pages for ``csv`` and JSON pages for the rest.
+    :param compression: ``gzip``, None, or ``infer`` from the name's ending.
+    :param event_types: Types of events; needed for events, and for them only. (templated)
+    :param date: One day of the tenant's time zone, such as ``{{ ds }}``; events and sales only. (templated)
+    :param window_start: Start of the period, included, in place of ``date``. (templated)
+    :param window_end: End of the period, not included. (templated)
+    :param filters: Custobar's filters by name, such as ``{"country": "FI"}``. (templated)
+    :param fields: Names of the fields to export; all by default. Name them for CSV, which otherwise has a column for every
+        field that Custobar knows. (templated)
+    :param order: Names of the fields to sort by, with ``-`` for descending. (templated)
+    :param page_size: Records a request; the API's maximum by default (10,000 JSON, 100,000 CSV). (templated)
+    :param replace: Replace an object of the same name. If False, such an object fails the task before the first request.
+    :param on_empty: What to do where there are no rows: ``write`` an object without any, ``skip`` writing, or ``fail``.
+    :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
+    :param custobar_conn_id: The Custobar connection id. (templated)
+    """
+
+    common_template_fields: ClassVar[tuple[str, ...]] = (
+        "resource",
+        "event_types",
+        "date",
+        "window_start",
+        "window_end",
+        "filters",
+        "fields",
+        "order",
+        "page_size",
+        "custobar_conn_id",
+    )
+    template_fields: Sequence[str] = common_template_fields
+    template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
+    ui_color = "#d6eaf8"
+
+    def __init__(
+        self,
+        *,
+        resource: str,
+        file_format: FileFormat = "csv",
+        api_format: Literal["auto", "json", "csv"] = "auto",
+        compression: Compression = "infer",
+        event_types: str | Sequence[str] | None = None,
+        date: Any = None,
+        window_start: Any = None,
+        window_end: Any = None,
+        filters: Mapping[str, Any] | None = None,
+        fields: str | Sequence[str] | None = None,
+        order: str | Sequence[str] | None = None,
+        page_size: int | str | None = None,
+        replace: bool = True,
+        on_empty: OnEmpty = "write",
+        allow_unknown_names: bool = False,
+        custobar_conn_id: str = CustobarHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        _one_of("file_format", file_format, tuple(CONTENT_TYPES))
+        _one_of("api_format", api_format, API_FORMATS)
+        _one_of("compression", compression, COMPRESSIONS)
+        _one_of("on_empty", on_empty, ON_EMPTY)
+        page_format_for(file_format, api_format)
+        self.resource = resource
+        self.file_format = file_format
+        self.api_format = api_format
+        self.compression = compression
+        self.event_types = event_types
+        self.date = date
+        self.window_start = window_start
+        self.window_end = window_end
+        self.filters = filters
+        self.fields = fields
+        self.order = order
+        self.page_size = page_size
+        self.replace = replace
+        self.on_empty = on_empty
+        self.allow_unknown_names = allow_unknown_names
+        self.custobar_conn_id = custobar_conn_id
+
+    @abstractmethod
+    def make_target(self) -> Target:
+        """The place of the object, made of this operator's rendered fields.
+
+        :raises InvalidArgumentError: names the field, its value and what is accepted.
+        """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Everything that can be refused is refused before the first request to Custobar."""
+        config = CustobarHook(self.custobar_conn_id).get_config()
+        query = self._query(config.timezone)
+        encoder = make_encoder(self.file_format, query.api_format, query.fields)
+        target = self.make_target()
+        compression = resolve_compression(self.compression, target.uri)
+        target.check()
+        self.log.info("Exporting %s to %s", _described(query), target.uri)
+        with CustobarClient(config) as client:
+            result = run_export(
+                client.pages(query),
+                encoder=encoder,
+                compressor=make_compressor(compression),
+                target=target,
+                content_type=content_type_of(compression) or CONTENT_TYPES[self.file_format],
+                on_empty=self.on_empty,
+                progress=Progress(query.resource.name, self.log),
+            )
+        window = query.window
+        return {
+            "resource": query.resource.name,
+            "format": self.file_format,
+            "uris": list(result.uris),
+            "rows": result.rows,
+            "bytes": result.bytes,
+            "pages": result.pages,
+            "window": {"start": window.start.isoformat(), "end": window.end.isoformat()} if window else None,
+            "event_types": list(query.event_types),
+            "resumed": False,
+        }
+
+    def _query(self, timezone: str) -> Query:
+        return build_query(
+            self.resource,
+            filters=self.filters,
+            fields=self.fields,
+            order=self.order,
+            event_types=self.event_types,
+            date=self.date,
+            window_start=self.window_start,
+            window_end=self.window_end,
+            page_size=self.page_size,
+            api_format=page_format_for(self.file_format, self.api_format),
+            allow_unknown_names=self.allow_unknown_names,
+            timezone=timezone,
+        )
+
+
+def check_name(argument: str, value: object, *, forbidden_prefix: str) -> str:
+    """A bucket's or an object's name as rendered.
+
+    :raises InvalidArgumentError: empty, a template that rendered to nothing, a folder, or a whole URI.
+    """
+    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
+        raise InvalidArgumentError(argument, value, "give a name; a template must not render to nothing")
+    if value.startswith(forbidden_prefix):
+        raise InvalidArgumentError(argument, value, f"give bucket and name apart, without {forbidden_prefix}")
+    if value.endswith("/"):
+        raise InvalidArgumentError(argument, value, "the name of the file is missing after the last slash")
+    return value
+
+
+def _one_of(argument: str, value: object, accepted: Sequence[object]) -> None:
+    if value not in accepted:
+        raise InvalidArgumentError(argument, value, f"give one of {', '.join(map(str, accepted))}")
+
+
+def _described(query: Query) -> str:
+    types = f" of type {', '.join(query.event_types)}" if query.event_types else ""
+    period = f" in {query.window}" if query.window else ""
+    return f"{query.resource.name}{types}{period}"

@@ -1,0 +1,63 @@
+"""Custobar to Google Cloud Storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+
+from airflow_provider_custobar.export.targets import Target
+from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name
+
+
+class CustobarToGCSOperator(CustobarExportOperator):
+    """
+    Export one Custobar resource to a Google Cloud Storage object, by resumable upload.
+
+    Needs the ``google`` extra. Takes the arguments of
+    :class:`~airflow_provider_custobar.transfers.base.CustobarExportOperator`, and:
+
+    :param bucket_name: Name of the bucket, which must exist. (templated)
+    :param object_name: Name of the object, such as ``custobar/events/ds={{ ds }}/events.jsonl.gz``. (templated)
+    :param gcp_conn_id: The Google Cloud connection id. (templated)
+    :param impersonation_chain: Service account to impersonate, or a chain of accounts to get there. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *CustobarExportOperator.common_template_fields,
+        "bucket_name",
+        "object_name",
+        "gcp_conn_id",
+        "impersonation_chain",
+    )
+
+    def __init__(
+        self,
+        *,
+        bucket_name: str,
+        object_name: str,
+        gcp_conn_id: str = "google_cloud_default",
+        impersonation_chain: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bucket_name = bucket_name
+        self.object_name = object_name
+        self.gcp_conn_id = gcp_conn_id
+        self.impersonation_chain = impersonation_chain
+
+    def make_target(self) -> Target:
+        bucket = check_name("bucket_name", self.bucket_name, forbidden_prefix="gs://")
+        name = check_name("object_name", self.object_name, forbidden_prefix="gs://")
+        try:
+            # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
+            from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415
+
+            from airflow_provider_custobar.export.gcs import GcsTarget  # noqa: PLC0415
+        except ImportError as error:
+            raise AirflowOptionalProviderFeatureException(
+                "CustobarToGCSOperator needs the Google provider: pip install 'airflow-provider-custobar[google]'"
+            ) from error
+        hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
+        return GcsTarget(hook.get_conn(), bucket, name, replace=self.replace)

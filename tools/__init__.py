@@ -1,0 +1,1 @@
+"""Helpers for tests, the demo and the benchmark; not part of the installed package."""
