@@ -57,7 +57,7 @@ def get_provider_info() -> dict[str, Any]:
                     "auth_scheme": {
                         "label": "Authorization scheme",
                         "description": "Token (default) or Bearer. Not used with HTTP Basic.",
-                        "schema": {"type": ["string", "null"], "enum": ["Token", "Bearer", None]},
+                        "schema": {"type": ["string", "null"], "enum": ["Token", "Bearer"], "default": "Token"},
                     },
                     "requests_per_minute": {
                         "label": "Requests per minute",

@@ -1,0 +1,33 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo ui test lint clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1	/' | expand -t 14
+
+setup: $(STAMP) ## Make the virtual environment, with the versions of constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt tools/setup
+	@tools/setup .venv
+	@touch $@
+
+demo: $(STAMP) ## Run the example DAGs with real Airflow, S3 and GCS servers and a local Custobar
+	@$(BIN)/python -m tools.demo
+
+ui: $(STAMP) ## Open Airflow's UI with the same servers, connections and DAGs, until Ctrl-C
+	@$(BIN)/python -m tools.ui
+
+test: lint ## Check style, types and layers, and run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP) ## Check style, types and layers only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+clean: ## Remove the virtual environment and all caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

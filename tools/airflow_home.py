@@ -1,0 +1,107 @@
+"""A throw-away Airflow: its own home, SQLite, no examples; each DAG run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class AirflowError(RuntimeError):
+    """An Airflow process failed; the text ends with the tail of what it printed."""
+
+
+@dataclass(frozen=True)
+class DagRunOutcome:
+    """``state`` of the run, and by task id (with ``[map index]`` where mapped) the ``states`` and ``results`` (XCom)."""
+
+    state: str
+    states: dict[str, str]
+    results: dict[str, Any]
+    log: str
+
+
+class AirflowHome:
+    """A context manager. ``connections`` maps connection ids to their JSON form.
+
+    :param environment: further environment variables for every process.
+    """
+
+    def __init__(self, connections: Mapping[str, str], environment: Mapping[str, str] | None = None) -> None:
+        self._connections = dict(connections)
+        self._extra = dict(environment or {})
+        self.directory = Path()
+
+    def __enter__(self) -> Self:
+        self.directory = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+        try:
+            self.call([*_python(), "-m", "airflow", "db", "migrate"])
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For every process that is to belong to this Airflow; nothing of the caller's own Airflow comes along."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "AWS_", "GOOGLE_"))}
+        return {
+            **kept,
+            # The scripts of this environment, "airflow" among them, first.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "AIRFLOW_HOME": str(self.directory),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags_examples"),
+            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+            # Nothing of a test or a demo leaves this machine.
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "SCARF_ANALYTICS": "False",
+            **{f"AIRFLOW_CONN_{conn_id.upper()}": document for conn_id, document in self._connections.items()},
+            **self._extra,
+        }
+
+    def call(self, command: list[str], *, timeout_seconds: float = 300.0) -> str:
+        """Run ``command`` to its end; return what it printed.
+
+        :raises AirflowError: it ended with another code than 0.
+        """
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            cwd=PROJECT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_seconds,
+            check=False,
+        )
+        if done.returncode:
+            raise AirflowError(f"{' '.join(command)} ended with code {done.returncode}:\n{done.stdout[-6000:]}")
+        return done.stdout
+
+    def run_dag(self, file: Path, dag_id: str, logical_date: str, conf: Mapping[str, Any] | None = None) -> DagRunOutcome:
+        """Run one DAG for one date with ``dag.test()``, retries and triggers included.
+
+        A failed run is an outcome, not an error.
+        """
+        answer = self.directory / f"{dag_id}.{logical_date}.json"
+        log = self.call([*_python(), "-m", "tools.run_dag", str(file), dag_id, logical_date, json.dumps(conf), str(answer)])
+        document = json.loads(answer.read_text())
+        return DagRunOutcome(**document, log=log)
+
+
+def _python() -> list[str]:
+    return [sys.executable, "-W", "ignore"]

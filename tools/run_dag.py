@@ -1,0 +1,37 @@
+"""Runs one DAG for one date in this process and writes states and results to a file; see ``airflow_home``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.dag_processing.dagbag import DagBag
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+
+
+def main(file: str, dag_id: str, logical_date: str, conf: str, answer: str) -> None:
+    bag = DagBag(file)
+    if bag.import_errors:
+        raise SystemExit("\n".join(bag.import_errors.values()))
+    run = bag.dags[dag_id].test(logical_date=pendulum.parse(logical_date), run_conf=json.loads(conf))
+    states: dict[str, str] = {}
+    results: dict[str, Any] = {}
+    with create_session() as session:
+        run = session.merge(run)
+        for instance in run.get_task_instances(session=session):
+            states[_name(instance.task_id, instance.map_index)] = str(instance.state)
+        for row in session.scalars(XComModel.get_many(run_id=run.run_id, dag_ids=dag_id, key="return_value")):
+            results[_name(row.task_id, row.map_index)] = XComModel.deserialize_value(row)
+        Path(answer).write_text(json.dumps({"state": str(run.state), "states": states, "results": results}))
+
+
+def _name(task_id: str, map_index: int) -> str:
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
