@@ -1,0 +1,119 @@
+"""The example DAGs, run by real Airflow against a sandbox and real S3 and GCS servers."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_custobar.sandbox import CustobarSandbox
+from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome
+from tools.servers import GcsServer, S3Server
+
+DAY = "2026-02-20"
+BUCKET = "custobar-exports"
+DAGS = sorted(path.stem for path in (PROJECT / "dags_examples").glob("*.py"))
+
+
+@dataclass
+class Stage:
+    sandbox: CustobarSandbox
+    s3: S3Server
+    gcs: GcsServer
+    home: AirflowHome
+
+    def run(self, dag_id: str, date: str = DAY) -> DagRunOutcome:
+        outcome = self.home.run_dag(PROJECT / "dags_examples" / f"{dag_id}.py", dag_id, date)
+        assert outcome.state == "success", outcome.log
+        return outcome
+
+    def s3_object(self, key: str) -> bytes:
+        body: bytes = self.s3.client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return body
+
+    def gcs_object(self, name: str) -> bytes:
+        body: bytes = self.gcs.client().bucket(BUCKET).blob(name).download_as_bytes()
+        return body
+
+    def of_the_day(self, resource: str, timestamp: str) -> list[dict[str, Any]]:
+        return [record for record in self.sandbox.records(resource) if record[timestamp].startswith(DAY)]
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with CustobarSandbox() as sandbox, S3Server() as s3, GcsServer() as gcs:
+        s3.create_bucket(BUCKET)
+        gcs.create_bucket(BUCKET)
+        connections = {
+            "custobar_default": sandbox.airflow_connection(requests_per_minute=600),
+            "aws_default": s3.airflow_connection(),
+            "google_cloud_default": gcs.airflow_connection(),
+        }
+        with AirflowHome(connections, gcs.environment()) as home:
+            yield Stage(sandbox, s3, gcs, home)
+
+
+def test_daily_export(stage: Stage) -> None:
+    """Rule: after a day's run the stores hold exactly the tenant's records of that day, and its snapshots."""
+    results = stage.run("custobar_daily_export").results
+    customers = csv.DictReader(
+        io.StringIO(gzip.decompress(stage.s3_object(f"custobar/customers/ds={DAY}/customers.csv.gz")).decode(), newline="")
+    )
+    assert {row["external_id"] for row in customers} == {r["external_id"] for r in stage.sandbox.records("customers")}
+    products = gzip.decompress(stage.gcs_object(f"custobar/products/ds={DAY}/products.jsonl.gz")).splitlines()
+    assert sorted(map(json.loads, products), key=str) == sorted(stage.sandbox.records("products"), key=str)
+    sales = csv.DictReader(io.StringIO(stage.s3_object(f"custobar/sales/ds={DAY}/sales.csv").decode(), newline=""))
+    assert sorted(row["external_id"] for row in sales) == sorted(
+        r["external_id"] for r in stage.of_the_day("sales", "sale_date")
+    )
+    events = gzip.decompress(stage.s3_object(f"custobar/events/ds={DAY}/events.jsonl.gz")).splitlines()
+    wanted = ("MAIL_OPEN", "MAIL_CLICK", "BROWSE", "BASKET_ADD")
+    assert sorted(map(json.loads, events), key=str) == sorted(
+        (r for r in stage.of_the_day("events", "date") if r["type"] in wanted), key=str
+    )
+    assert results["events_to_s3"]["rows"] == len(events) > 0
+    assert stage.sandbox.token not in str(results)
+
+
+def test_upload(stage: Stage) -> None:
+    """Rule: the good rows are customers of the tenant afterwards, and the dangerous one changed nobody."""
+    outcome = stage.run("custobar_upload_customers")
+    cities = {
+        r["external_id"]: r["city"] for r in stage.sandbox.records("customers") if r.get("external_id", "").startswith("M-")
+    }
+    assert cities == {"M-1001": "Turku", "M-1002": "Oulu"}
+    assert outcome.results["upload"]["rejected"] == 1
+
+
+def test_sensor_gates_an_export(stage: Stage) -> None:
+    """Rule: the deferred sensor finds the day's clicks, and then the export runs."""
+    outcome = stage.run("custobar_wait_for_events")
+    clicks = [r for r in stage.of_the_day("events", "date") if r["type"] == "MAIL_CLICK"]
+    assert outcome.results["clicks_are_there"]["MAIL_CLICK"]["first"] == min(r["date"] for r in clicks)
+    assert outcome.results["clicks_to_s3"]["rows"] == len(clicks)
+
+
+def test_a_failing_task_fails_the_run_and_hides_the_token(stage: Stage) -> None:
+    """Rule: what goes wrong in a task is told in its log, without the token."""
+    connections = {"custobar_default": stage.sandbox.airflow_connection().replace(stage.sandbox.token, "APIWRONG0TOKEN")}
+    with AirflowHome(connections) as home:
+        outcome = home.run_dag(PROJECT / "dags_examples" / "custobar_wait_for_events.py", "custobar_wait_for_events", DAY)
+    assert outcome.state == "failed"
+    assert "check the token in the connection's password" in outcome.log
+    assert "APIWRONG0TOKEN" not in outcome.log
+
+
+@pytest.mark.parametrize("dag_id", DAGS)
+def test_examples_are_for_copying(dag_id: str) -> None:
+    """Rule: an example says what it is for, holds no test plumbing, and has its DAG's name."""
+    text = Path(PROJECT / "dags_examples" / f"{dag_id}.py").read_text()
+    assert text.startswith('"""')
+    assert f'dag_id="{dag_id}"' in text
+    assert not any(word in text for word in ("sandbox", "127.0.0.1", "pytest", "environ"))

@@ -1,0 +1,56 @@
+"""What the README shows is run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.airflow_home import PROJECT
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+
+
+def block_with(text: str) -> str:
+    (found,) = [block for block in BLOCKS if text in block]
+    return found
+
+
+def test_first_dag(tmp_path: Path) -> None:
+    """Rule: the first DAG can be pasted into a file of its own, and Airflow reads it."""
+    (tmp_path / "first.py").write_text(block_with("custobar_sales"))
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(tmp_path / "first.py"))
+    assert bag.import_errors == {}
+    assert bag.dags["custobar_sales"].task_ids == ["sales_to_s3"]
+
+
+def test_arguments_of_exports() -> None:
+    """Rule: every argument that the README shows is one."""
+    from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
+
+    exec(block_with('task_id="clicks"'), {"CustobarToGCSOperator": CustobarToGCSOperator})
+
+
+def test_testing_ones_own_dags(tmp_path: Path) -> None:
+    """Rule: the test that the README shows passes in an empty folder."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_mine.py").write_text(block_with("custobar_sandbox"))
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_sandbox_command() -> None:
+    """Rule: the sandbox's command line is the one shown, and prints where it is."""
+    shown = re.search(r"python -m (airflow_provider_custobar\.sandbox) --port 8765 (.*)", (PROJECT / "README.md").read_text())
+    assert shown is not None
+    command = [sys.executable, "-m", shown[1], "--port", "0", *shown[2].split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.terminate()
+    assert process.returncode == 0
+    assert any("http://127.0.0.1:" in line for line in lines)
+    assert any("AIRFLOW_CONN_CUSTOBAR_DEFAULT=" in line for line in lines)

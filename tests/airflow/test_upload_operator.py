@@ -1,0 +1,136 @@
+"""The upload operator, against a running sandbox."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError, TransportError
+from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
+from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from airflow_provider_custobar.upload.uploader import InvalidRowsError
+
+GOOD = {"external_id": "m-1", "email": "aino@example.com", "tags": ["new"]}
+BAD = {"email": "shared@example.com"}
+
+
+def upload(records: Any, **arguments: Any) -> dict[str, Any]:
+    return CustobarUploadOperator(task_id="upload", records=records, **arguments).execute({})
+
+
+def customer(tenant: CustobarSandbox, external_id: str) -> dict[str, Any] | None:
+    return next((record for record in tenant.records("customers") if record.get("external_id") == external_id), None)
+
+
+def test_records_arrive_under_custobars_names(tenant: CustobarSandbox) -> None:
+    """Rule: mapped names arrive, nulls do not, and the result counts what happened."""
+    result = upload(
+        [{"member": "m-1", "mail": "aino@example.com", "city": None}], field_mapping={"member": "external_id", "mail": "email"}
+    )
+    assert customer(tenant, "m-1") is not None
+    assert [entry.rows for entry in tenant.uploads] == [[{"external_id": "m-1", "email": "aino@example.com"}]]
+    assert result == {
+        "resource": "customers",
+        "rows": 1,
+        "uploaded": 1,
+        "rejected": 0,
+        "batches": 1,
+        "run_ids": [tenant.uploads[0].run_id],
+        "rejects_uri": None,
+    }
+
+
+def test_bad_rows_stop_everything_by_default(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: one bad row and nothing is sent; the reason is told, and written down where asked for."""
+    with pytest.raises(InvalidRowsError, match=r"1 of 2 rows.*\nrow 1: no external_id.*\nNothing was sent"):
+        upload([GOOD, BAD], rejects_path=f"file://{tmp_path}/rejects.jsonl")
+    assert tenant.requests == []
+    assert json.loads((tmp_path / "rejects.jsonl").read_text())["row"] == BAD
+
+
+def test_bad_rows_are_set_aside_with_skip(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: with ``skip`` the good rows go and the bad ones are written down with position, reasons and the row itself."""
+    result = upload([BAD, GOOD], on_invalid="skip", rejects_path=f"file://{tmp_path}/rejects.jsonl")
+    assert (result["uploaded"], result["rejected"], result["rejects_uri"]) == (1, 1, f"file://{tmp_path}/rejects.jsonl")
+    rejected = json.loads((tmp_path / "rejects.jsonl").read_text())
+    assert (rejected["position"], rejected["row"], len(rejected["reasons"])) == (0, BAD, 1)
+    assert customer(tenant, "m-1") is not None
+
+
+@pytest.mark.parametrize("row", [{**GOOD, "is_deleted": True}, {**GOOD, "is_forgotten": True}])
+def test_irreversible_rows_need_a_word(tenant: CustobarSandbox, row: dict[str, Any]) -> None:
+    """Rule: nobody is deleted or forgotten by accident."""
+    with pytest.raises(InvalidRowsError, match="cannot be undone"):
+        upload([row])
+    assert tenant.requests == []
+    assert upload([row], allow_irreversible=True)["uploaded"] == 1
+
+
+def test_dry_run_sends_nothing(tenant: CustobarSandbox) -> None:
+    """Rule: a dry run checks everything and sends nothing."""
+    result = upload([GOOD], dry_run=True)
+    assert (result["rows"], result["uploaded"], result["batches"]) == (1, 0, 0)
+    assert tenant.requests == []
+
+
+def test_too_large_batches_are_halved(tenant: CustobarSandbox) -> None:
+    """Rule: a server that takes less than was thought gets smaller batches, and every row once."""
+    tenant.settings.max_rows = 3
+    result = upload([{"external_id": f"m-{n}"} for n in range(10)])
+    received = [row["external_id"] for entry in tenant.uploads for row in entry.rows]
+    assert received == [f"m-{n}" for n in range(10)]
+    assert result["uploaded"] == 10
+
+
+def test_a_lost_answer_is_asked_for_again_where_that_is_harmless(tenant: CustobarSandbox) -> None:
+    """Rule: customers have identifiers, so a batch whose answer was lost is sent again."""
+    tenant.faults.add(Fault("drop_after", method="POST"))
+    assert upload([GOOD])["uploaded"] == 1
+    assert len([record for record in tenant.records("customers") if record.get("external_id") == "m-1"]) == 1
+
+
+def test_events_whose_answer_was_lost_are_not_sent_again(tenant: CustobarSandbox) -> None:
+    """Rule: events have no identifier, so a batch that may have arrived is never sent twice."""
+    before = len(list(tenant.records("events")))
+    tenant.faults.add(Fault("drop_after", method="POST"))
+    with pytest.raises(TransportError, match="No complete answer"):
+        upload([{"type": "BROWSE", "date": "2026-02-10", "customer_id": "m-1"}], resource="events")
+    assert len(list(tenant.records("events"))) == before + 1
+
+
+def test_events_refused_for_the_pace_are_sent_again(tenant: CustobarSandbox) -> None:
+    """Rule: 429 means that nothing was taken, so even events go out again."""
+    tenant.faults.add(Fault("status", status=429, retry_after=0, method="POST"))
+    assert upload([{"type": "BROWSE", "date": "2026-02-10", "customer_id": "m-1"}], resource="events")["uploaded"] == 1
+
+
+def test_a_refusal_says_what_the_server_said(tenant: CustobarSandbox) -> None:
+    """Rule: a 400 is final and its reason is told."""
+    tenant.faults.add(Fault("status", status=400, reason="no such field", method="POST", times=None))
+    with pytest.raises(CustobarError, match='400.*"no such field"'):
+        upload([GOOD])
+    assert len(tenant.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("records", "arguments", "said"),
+    [
+        ("[{'external_id': '1'}]", {}, "records='str'.*not a template"),
+        (GOOD, {}, "records='dict'.*list of mappings"),
+        ([GOOD], {"resource": "customer"}, "resource='customer'.*Did you mean 'customers'"),
+        ([GOOD], {"batch_size": 0}, "batch_size=0"),
+        ([GOOD], {"max_batch_bytes": 10}, "max_batch_bytes=10"),
+        ([GOOD], {"field_mapping": ["a"]}, "field_mapping"),
+        ([GOOD], {"rejects_path": "file:///tmp/"}, "rejects_path.*name of the file"),
+    ],
+)
+def test_bad_arguments_are_refused_before_the_first_request(
+    tenant: CustobarSandbox, records: Any, arguments: dict[str, Any], said: str
+) -> None:
+    """Rule: wrong input is told with its name, its value and what is accepted."""
+    with pytest.raises(InvalidArgumentError, match=said):
+        upload(records, **arguments)
+    assert tenant.requests == []
