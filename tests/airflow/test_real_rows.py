@@ -1,0 +1,194 @@
+"""Real shop transactions through the daily export, four days of them, read back with DuckDB.
+
+The rows are those of "Online Retail" (Chen, D., 2015, UCI Machine Learning Repository, doi 10.24432/C5BW33), a gzipped CSV file
+a day. They are not part of this repository: the tests look for them where ``ONLINE_RETAIL_DIR`` says, or beside the repository.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
+from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome
+from tools.servers import GcsServer, S3Server
+
+DATA = Path(os.environ.get("ONLINE_RETAIL_DIR", PROJECT.parent / "shared" / "data" / "online-retail"))
+DAYS = ("2010-12-05", "2010-12-06", "2010-12-07", "2010-12-08")
+BUCKET = "custobar-exports"
+EVENT_TYPES = ("BASKET_ADD", "BROWSE", "MAIL_CLICK", "MAIL_OPEN")
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the Online Retail rows are not here: set ONLINE_RETAIL_DIR")
+
+
+@dataclass
+class Landed:
+    """What four runs left behind: the objects as local files, and what the tasks said."""
+
+    directory: Path
+    outcomes: dict[str, DagRunOutcome]
+
+
+def retail_rows() -> Iterator[dict[str, str]]:
+    """Every row of every file there is, so that the exported days have neighbours."""
+    for path in sorted(DATA.glob("*.csv.gz")):
+        with gzip.open(path, "rt", newline="") as file:
+            yield from csv.DictReader(file)
+
+
+def load(sandbox: CustobarSandbox) -> None:
+    customers: dict[str, dict[str, Any]] = {}
+    products: dict[str, dict[str, Any]] = {}
+    sales: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    for number, row in enumerate(retail_rows()):
+        customer = row["CustomerID"].removesuffix(".0")
+        moment = row["InvoiceDate"].replace(" ", "T")
+        cents = int(Decimal(row["UnitPrice"]) * 100)
+        if customer:
+            customers[customer] = {"external_id": customer, "acme__country": row["Country"]}
+            events.append(
+                {
+                    "type": EVENT_TYPES[number % len(EVENT_TYPES)],
+                    "date": moment,
+                    "customer_id": customer,
+                    "product_id": row["StockCode"],
+                    "label": row["Description"],
+                }
+            )
+        products[row["StockCode"]] = {"external_id": row["StockCode"], "title": row["Description"], "price": cents}
+        sale = {
+            "sale_external_id": row["InvoiceNo"],
+            "sale_date": moment,
+            "sale_customer_id": customer,
+            "external_id": f"{row['InvoiceNo']}-{number}",
+            "product_id": row["StockCode"],
+            "quantity": int(row["Quantity"]),
+            "unit_price": cents,
+            "total": cents * int(row["Quantity"]),
+        }
+        sales.append({name: value for name, value in sale.items() if value != ""})
+    for resource, records in (
+        ("customers", customers.values()), ("products", products.values()), ("sales", sales), ("events", events),
+    ):  # fmt: skip
+        sandbox.load(resource, records)
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Landed:
+    directory = tmp_path_factory.mktemp("landed")
+    # The shop's times are local ones, and so are the tenant's days.
+    sandbox = CustobarSandbox(SandboxSettings(tenant_timezone="Europe/London"), generate=False)
+    load(sandbox)
+    with sandbox, S3Server() as s3, GcsServer() as gcs:
+        s3.create_bucket(BUCKET)
+        gcs.create_bucket(BUCKET)
+        connections = {
+            "custobar_default": sandbox.airflow_connection(requests_per_minute=600, timezone="Europe/London"),
+            "aws_default": s3.airflow_connection(),
+            "google_cloud_default": gcs.airflow_connection(),
+        }
+        outcomes = {}
+        # A task does not run for a day before its start date.
+        example = (PROJECT / "dags_examples" / "custobar_daily_export.py").read_text()
+        file = directory / "custobar_daily_export.py"
+        file.write_text(example.replace("datetime(2026, 1, 1", "datetime(2010, 12, 1"))
+        with AirflowHome(connections, gcs.environment()) as home:
+            for day in DAYS:
+                outcomes[day] = home.run_dag(file, "custobar_daily_export", day)
+                assert set(outcomes[day].states.values()) == {"success"}, outcomes[day].log
+        client = s3.client()
+        for item in client.list_objects_v2(Bucket=BUCKET)["Contents"]:
+            _save(directory, item["Key"], client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read())
+        for blob in gcs.client().list_blobs(BUCKET):
+            _save(directory, blob.name, blob.download_as_bytes())
+    return Landed(directory, outcomes)
+
+
+def _save(directory: Path, name: str, data: bytes) -> None:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def rows_of(query: str) -> list[tuple[Any, ...]]:
+    return list(duckdb.sql(query).fetchall())
+
+
+def shop(day: str | None = None) -> str:
+    """The shop's own files as a DuckDB table expression, with texts only."""
+    return f"read_csv('{DATA}/{day or '*'}.csv.gz', all_varchar=true, header=true, quote='\"', escape='\"')"
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_sales_are_the_days_own(landed: Landed, day: str) -> None:
+    """Rule: every line of every invoice of the day is in the day's file once, with its quantity and price, and no other."""
+    exported = rows_of(
+        f"""select sale_external_id, product_id, coalesce(sale_customer_id, ''), quantity, unit_price::int
+        from read_csv('{landed.directory}/custobar/sales/ds={day}/sales.csv', all_varchar=true, header=true) order by all"""
+    )
+    expected = rows_of(
+        f"""select InvoiceNo, StockCode, coalesce(replace(CustomerID, '.0', ''), ''), Quantity,
+        (UnitPrice::decimal(12, 3) * 100)::int from {shop(day)} order by all"""
+    )
+    assert exported == expected
+    assert landed.outcomes[day].results["sales_to_s3"]["rows"] == len(expected) > 1000
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_events_are_the_days_own(landed: Landed, day: str) -> None:
+    """Rule: the day's events are those of the day's rows that name a customer, labels letter by letter."""
+    exported = rows_of(
+        f"""select customer_id, product_id, coalesce(label, ''), date
+        from read_json('{landed.directory}/custobar/events/ds={day}/events.jsonl.gz', format='newline_delimited',
+        columns={{customer_id: 'varchar', product_id: 'varchar', label: 'varchar', date: 'varchar'}}) order by all"""
+    )
+    expected = rows_of(
+        f"""select replace(CustomerID, '.0', ''), StockCode, coalesce(Description, ''), replace(InvoiceDate, ' ', 'T') || 'Z'
+        from {shop(day)} where CustomerID is not null order by all"""
+    )
+    assert exported == expected
+    assert landed.outcomes[day].results["events_to_s3"]["rows"] == len(expected) > 0
+
+
+def test_the_days_add_up(landed: Landed) -> None:
+    """Rule: the four days together are the four files together: no row twice, none missing."""
+    exported = rows_of(
+        f"""select count(*), sum(quantity::bigint), sum(total::bigint), count(distinct external_id)
+        from read_csv('{landed.directory}/custobar/sales/*/sales.csv', all_varchar=true, header=true)"""
+    )
+    files = ", ".join(f"'{DATA}/{day}.csv.gz'" for day in DAYS)
+    expected = rows_of(
+        f"""select count(*), sum(Quantity::bigint), sum(Quantity::bigint * (UnitPrice::decimal(12, 3) * 100)::bigint), count(*)
+        from read_csv([{files}], all_varchar=true, header=true)"""
+    )
+    assert exported == expected
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_snapshots_are_whole(landed: Landed, day: str) -> None:
+    """Rule: customers and products are whole each day, titles with commas, quotes and odd spaces included."""
+    customers = rows_of(
+        f"""select external_id
+        from read_csv('{landed.directory}/custobar/customers/ds={day}/customers.csv.gz', all_varchar=true, header=true)
+        order by all"""
+    )
+    assert customers == rows_of(
+        f"select distinct replace(CustomerID, '.0', '') from {shop()} where CustomerID is not null order by all"
+    )
+    products = rows_of(
+        f"""select external_id, title from
+        read_json('{landed.directory}/custobar/products/ds={day}/products.jsonl.gz', format='newline_delimited',
+        columns={{external_id: 'varchar', title: 'varchar'}}) order by all"""
+    )
+    titles = {row["StockCode"]: row["Description"] or None for row in retail_rows()}
+    assert sorted(products) == sorted(titles.items())
