@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
@@ -13,6 +15,8 @@ import msgspec
 
 from airflow_provider_custobar.api.csv_text import count_rows, split_rows
 from airflow_provider_custobar.api.errors import MalformedResponseError, shorten
+
+log = logging.getLogger(__name__)
 
 NEXT_URL_HEADER = "x-custobar-next-url"
 
@@ -65,6 +69,9 @@ class CsvPage:
 
 Page = JsonPage | CsvPage
 
+# Group 1 is what is in order: an escaped backslash, or a pair of escaped surrogates.
+_SURROGATES = re.compile(rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
 _decode_record: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -78,7 +85,7 @@ def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> 
     try:
         # msgspec passes raw records on without looking at their text, so bytes that are no UTF-8 are found here.
         body.decode()
-        envelope: Any = _envelope_decoder(resource).decode(body)
+        envelope = _decode_envelope(body, resource)
     except UnicodeDecodeError as error:
         raise MalformedResponseError(
             f"The page of {resource} is not UTF-8 text (byte {error.start:,} of {len(body):,}): {_CHECK_HOST}."
@@ -140,6 +147,35 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
         size=len(body),
         next_url=headers.get(NEXT_URL_HEADER) or None,
     )
+
+
+def _decode_envelope(body: bytes, resource: str) -> Any:
+    decoder = _envelope_decoder(resource)
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        mended, count = _replace_lone_surrogates(body)
+        if not count:
+            raise
+        envelope = decoder.decode(mended)
+        log.warning("%s: %s halves of characters, which no UTF-8 file can hold, were replaced by U+FFFD", resource, count)
+        return envelope
+
+
+def _replace_lone_surrogates(body: bytes) -> tuple[bytes, int]:
+    """Half an emoji in one record would otherwise make its page unreadable for good."""
+    count = 0
+
+    def mend(match: re.Match[bytes]) -> bytes:
+        nonlocal count
+        if match[1]:
+            return match[0]
+        count += 1
+        return b"\\ufffd"
+
+    return _SURROGATES.sub(mend, body), count
 
 
 @cache

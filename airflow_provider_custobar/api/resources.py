@@ -261,7 +261,7 @@ READABLE = tuple(name for name, resource in RESOURCES.items() if resource.is_rea
 
 def is_company_field(name: str) -> bool:
     """True for a tenant's own field, ``COMPANY__snake_case`` (Custobar's guide to data schema configuration)."""
-    return bool(_COMPANY_FIELD.match(name))
+    return bool(_COMPANY_FIELD.fullmatch(name))
 
 
 def find_resource(name: object, *, for_upload: bool = False) -> Resource:

@@ -6,6 +6,8 @@ import zlib
 from pathlib import PurePosixPath
 from typing import Literal, Protocol
 
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+
 Compression = Literal["gzip", "infer"] | None
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "infer", None)
 
@@ -15,6 +17,8 @@ _GZIP_LEVEL = 1
 _GZIP_WINDOW = 31
 
 _BY_ENDING: dict[str, Literal["gzip"]] = {".gz": "gzip", ".gzip": "gzip"}
+
+_UNKNOWN_ENDINGS = frozenset({".zst", ".zstd", ".bz2", ".xz", ".lz4", ".br", ".snappy", ".zip"})
 
 
 class Compressor(Protocol):
@@ -36,8 +40,18 @@ class NoCompression:
 
 
 def resolve_compression(compression: Compression, name: str) -> Literal["gzip"] | None:
-    """What ``infer`` means for an object of this name."""
-    return _BY_ENDING.get(PurePosixPath(name).suffix.lower()) if compression == "infer" else compression
+    """What ``infer`` means for an object of this name.
+
+    :raises InvalidArgumentError: the ending promises a compression that there is none of here.
+    """
+    if compression != "infer":
+        return compression
+    ending = PurePosixPath(name).suffix.lower()
+    if ending in _UNKNOWN_ENDINGS:
+        raise InvalidArgumentError(
+            "compression", compression, f"names ending in {ending} promise what is not offered; use .gz, or compression=None"
+        )
+    return _BY_ENDING.get(ending)
 
 
 def content_type_of(compression: Literal["gzip"] | None) -> str | None:

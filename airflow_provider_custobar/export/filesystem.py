@@ -8,9 +8,12 @@ import uuid
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.export.targets import TargetError, exists_error
+
+_LONGEST_NAME_BYTES = 255
 
 
 class FileSystemTarget:
@@ -29,6 +32,10 @@ class FileSystemTarget:
     def check(self) -> None:
         if self._filesystem.isdir(self._path):
             raise TargetError(f"{self._uri} is a directory: give the path of a file in it.")
+        if isinstance(self._filesystem, LocalFileSystem):
+            blocking = next((parent for parent in Path(self._path).parents if parent.is_file()), None)
+            if blocking is not None:
+                raise TargetError(f"{blocking} is a file, so {self._uri} cannot be in it.")
         if not self._replace and self._filesystem.exists(self._path):
             raise exists_error(self._uri)
 
@@ -41,7 +48,9 @@ class FileSystemTarget:
 def unfinished_name(path: str) -> str:
     """A hidden neighbour: same directory, so that moving it is cheap; leading dot, so that readers of a directory skip it."""
     pure = PurePosixPath(path)
-    return str(pure.with_name(f".{pure.name}.{uuid.uuid4().hex[:12]}.part"))
+    ending = f".{uuid.uuid4().hex[:12]}.part"
+    kept = pure.name.encode()[: _LONGEST_NAME_BYTES - len(ending) - 1].decode(errors="ignore")
+    return str(pure.with_name(f".{kept}{ending}"))
 
 
 class LocalSink:
@@ -100,7 +109,12 @@ class FileSystemSink:
         self._file.close()
         if not self._replace and self._filesystem.exists(self._path):
             raise exists_error(self._uri)
-        self._filesystem.mv(self._unfinished, self._path)
+        if type(self._filesystem).mv is AbstractFileSystem.mv:
+            # fsspec's own takes *, ? and [ in names for patterns, and moves to another place than told.
+            self._filesystem.cp_file(self._unfinished, self._path)
+            self._filesystem.rm_file(self._unfinished)
+        else:
+            self._filesystem.mv(self._unfinished, self._path)
 
     def abort(self) -> None:
         # Stores publish on close, so the unfinished object may come to be only now, and is removed after it.

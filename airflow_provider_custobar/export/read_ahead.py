@@ -23,27 +23,26 @@ def read_ahead(items: Iterable[T]) -> Iterator[Iterator[T]]:
     An error in making an item surfaces at that item's place. Leaving the block stops the thread after the item that it is
     making; it is a daemon, so that an unfinished wait does not hold up the end of the process.
     """
-    ready: queue.Queue[T | _End] = queue.Queue(maxsize=1)
+    ready: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
+    # A permit to make one item: there is one at the start, and one more for each item that the reader takes.
+    wanted = threading.Semaphore(1)
     stopped = threading.Event()
 
-    def put(item: T | _End) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
     def work() -> None:
-        error: BaseException | None = None
+        end = _End(None)
         try:
-            for item in items:
-                if not put(item):
+            source = iter(items)
+            while True:
+                wanted.acquire()
+                if stopped.is_set():
                     return
+                item = next(source, end)
+                if isinstance(item, _End):
+                    break
+                ready.put(item)
         except BaseException as caught:  # noqa: BLE001 - handed to the reader, whatever it is
-            error = caught
-        put(_End(error))
+            end = _End(caught)
+        ready.put(end)
 
     def read() -> Iterator[T]:
         while True:
@@ -52,6 +51,7 @@ def read_ahead(items: Iterable[T]) -> Iterator[Iterator[T]]:
                 if item.error is not None:
                     raise item.error
                 return
+            wanted.release()
             yield item
 
     threading.Thread(target=work, name="custobar-read-ahead", daemon=True).start()
@@ -59,3 +59,4 @@ def read_ahead(items: Iterable[T]) -> Iterator[Iterator[T]]:
         yield read()
     finally:
         stopped.set()
+        wanted.release()

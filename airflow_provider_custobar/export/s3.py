@@ -56,8 +56,11 @@ class S3Sink:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="custobar-s3")
         self._pending: Future[dict[str, Any]] | None = None
         self._part_number = 0
+        # Once a part is lost, committing would leave a hole.
+        self._broken = False
 
     def write(self, data: bytes) -> None:
+        self._refuse_broken()
         self._buffer += data
         while len(self._buffer) >= (size := self._part_size()):
             # Sent as one bytes object: boto3 computes a checksum over it and may send it again.
@@ -67,6 +70,7 @@ class S3Sink:
             self._send_part(part)
 
     def commit(self) -> None:
+        self._refuse_broken()
         try:
             if self._upload_id is None:
                 self._client.put_object(
@@ -83,9 +87,10 @@ class S3Sink:
                     MultipartUpload={"Parts": self._parts},
                 )
         except ClientError as error:
-            if _status(error) == 412:
+            if _status(error) != 412:
+                raise
+            if not self._was_stored():
                 raise exists_error(f"s3://{self._where['Bucket']}/{self._where['Key']}") from error
-            raise
         self._upload_id = None
         self._thread.shutdown()
 
@@ -93,10 +98,28 @@ class S3Sink:
         # A part still on its way would outlive the abort, so it is waited for.
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._buffer.clear()
-        upload_id, self._upload_id = self._upload_id, None
-        if upload_id is not None:
+        self._broken = True
+        if self._upload_id is not None:
             with contextlib.suppress(self._client.exceptions.NoSuchUpload):
-                self._client.abort_multipart_upload(**self._where, UploadId=upload_id)
+                self._client.abort_multipart_upload(**self._where, UploadId=self._upload_id)
+            self._upload_id = None
+
+    def _refuse_broken(self) -> None:
+        if self._broken:
+            raise RuntimeError("this object was given up; open a new one")
+
+    def _was_stored(self) -> bool:
+        """Whether the object that a 412 tells of is this one: boto3 asks again when the answer to its first try is lost."""
+        try:
+            if self._upload_id is None:
+                return bool(self._client.get_object(**self._where)["Body"].read() == self._buffer)
+            self._client.list_parts(**self._where, UploadId=self._upload_id, MaxParts=1)
+        except self._client.exceptions.NoSuchUpload:
+            # The store has made an object of the upload.
+            return True
+        except ClientError:
+            return False
+        return False
 
     def _part_size(self) -> int:
         return FIRST_PART_BYTES << (self._part_number // _PARTS_BEFORE_GROWTH)
@@ -117,7 +140,11 @@ class S3Sink:
     def _collect(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
-            self._parts.append(pending.result())
+            try:
+                self._parts.append(pending.result())
+            except BaseException:
+                self._broken = True
+                raise
 
 
 def _status(error: ClientError) -> int:

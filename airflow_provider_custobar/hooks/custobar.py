@@ -17,7 +17,8 @@ from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.get_provider_info import get_provider_info
 from airflow_provider_custobar.upload.plan import build_plan
-from airflow_provider_custobar.upload.uploader import Rejected, UploadResult, run_upload
+from airflow_provider_custobar.upload.rows import Rejected
+from airflow_provider_custobar.upload.uploader import UploadResult, run_upload
 
 
 class CustobarHook(BaseHook):

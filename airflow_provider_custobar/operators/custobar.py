@@ -12,7 +12,7 @@ from airflow_provider_custobar.export.targets import Sink
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.transfers.custobar_to_object_storage import object_storage_target
 from airflow_provider_custobar.upload.plan import ON_INVALID, OnInvalid
-from airflow_provider_custobar.upload.uploader import Rejected
+from airflow_provider_custobar.upload.rows import Rejected
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -58,6 +58,16 @@ def build_plan(
     """
     if on_invalid not in ON_INVALID:
         raise InvalidArgumentError("on_invalid", on_invalid, f"give one of {', '.join(ON_INVALID)}")
+    permissions = {
+        "require_external_id": require_external_id,
+        "allow_irreversible": allow_irreversible,
+        "allow_unknown_names": allow_unknown_names,
+        "dry_run": dry_run,
+    }
+    for argument, given in permissions.items():
+        # A text such as "False" would be taken for a yes.
+        if not isinstance(given, bool):
+            raise InvalidArgumentError(argument, given, "give True or False")
     mapping = field_mapping or {}
     if not isinstance(mapping, Mapping) or not all(isinstance(part, str) and part for pair in mapping.items() for part in pair):
         raise InvalidArgumentError("field_mapping", field_mapping, 'give names by name, such as {"mail": "email"}')
@@ -78,9 +88,9 @@ def build_plan(
 
 def _at_least(argument: str, value: int | str, least: int) -> int:
     try:
-        number = int(value)
-    except (TypeError, ValueError):
+        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else least - 1
+    except ValueError:
         number = least - 1
-    if isinstance(value, (bool, float)) or number < least:
+    if number < least:
         raise InvalidArgumentError(argument, value, f"give a whole number, {least:,} at least")
     return number

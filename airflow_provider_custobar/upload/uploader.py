@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-import msgspec
 
 from airflow_provider_custobar.api.errors import CustobarError, PayloadTooLargeError
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
-from airflow_provider_custobar.upload.validation import reasons_against
+from airflow_provider_custobar.upload.rows import Rejected, encode_row
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +26,6 @@ class InvalidRowsError(CustobarError):
     def __init__(self, message: str, *, rejected: int) -> None:
         self.rejected = rejected
         super().__init__(message)
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A row that was set aside. ``position`` counts from 0; ``row`` is the row as it came in."""
-
-    position: int
-    reasons: Sequence[str]
-    row: object
-
-    def as_json(self) -> bytes:
-        return msgspec.json.encode({"position": self.position, "reasons": self.reasons, "row": self.row}, enc_hook=str)
 
 
 @dataclass(kw_only=True)
@@ -85,7 +71,9 @@ def run_upload(
             raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
         logger.warning("%s", summary)
     started = last = time.monotonic()
+    read_again = 0
     for batch in _batches(_good(open_rows(), plan), plan):
+        read_again += len(batch)
         sent = [] if plan.dry_run else _send_halving(batch, send)
         result.batches += len(sent)
         result.uploaded += sum(rows for rows, _ in sent)
@@ -93,6 +81,11 @@ def run_upload(
         if time.monotonic() - last >= _PROGRESS_SECONDS:
             last = time.monotonic()
             logger.info("%s: %s rows in %s batches sent", name, f"{result.uploaded:,}", f"{result.batches:,}")
+    if read_again != result.rows - result.rejected:
+        raise CustobarError(
+            f"{name}: {result.rows - result.rejected:,} rows were good when they were checked, and {read_again:,} when they"
+            f" were read again to be sent: the source changed meanwhile. {result.uploaded:,} were sent."
+        )
     logger.info(
         "%s: %s rows, %s sent in %s batches, %s rejected, %.1f s%s",
         name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
@@ -104,28 +97,8 @@ def run_upload(
 def _checked(rows: Iterable[object], plan: UploadPlan) -> Iterator[bytes | Rejected]:
     """Each row encoded as Custobar takes it, or rejected."""
     for position, row in enumerate(rows):
-        encoded, reasons = _encode(row, plan)
+        encoded, reasons = encode_row(row, plan)
         yield Rejected(position, reasons, row) if reasons else encoded
-
-
-def _encode(row: object, plan: UploadPlan) -> tuple[bytes, list[str]]:
-    if not isinstance(row, Mapping):
-        return b"", reasons_against(row, plan.resource, plan.rules)
-    # Custobar documents no meaning of null (an empty text is what removes a field), so nulls are left out.
-    pairs = [(plan.field_mapping.get(name, name), value) for name, value in row.items() if value is not None]
-    renamed = dict(pairs)
-    reasons = reasons_against(renamed, plan.resource, plan.rules)
-    if len(renamed) < len(pairs):
-        reasons.append("field_mapping gives two of its fields the same name")
-    if reasons:
-        return b"", reasons
-    try:
-        encoded = msgspec.json.encode(renamed)
-    except (TypeError, ValueError, OverflowError) as error:
-        return b"", [f"it cannot be written as JSON ({error})"]
-    if len(encoded) + ENVELOPE_BYTES > plan.max_batch_bytes:
-        return b"", [f"it has {len(encoded):,} bytes, too many for max_batch_bytes={plan.max_batch_bytes:,}"]
-    return encoded, []
 
 
 def _good(rows: Iterable[object], plan: UploadPlan) -> Iterator[bytes]:

@@ -6,18 +6,22 @@ which are personal data.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
-from airflow_provider_custobar.api.errors import did_you_mean
+from airflow_provider_custobar.api.errors import did_you_mean, shorten
 from airflow_provider_custobar.api.resources import FieldType, Resource, is_company_field
 
 _EXTERNAL_ID = re.compile(r"^[A-Za-z0-9-]+$")
 _EMAIL = re.compile(r"^[^@\s,;<>()\"]+@[^@\s.,;<>()\"]+(\.[^@\s.,;<>()\"]+)+$")
-_E164 = re.compile(r"^\+[1-9]\d{6,14}$")
+_E164 = re.compile(r"^\+[1-9][0-9]{6,14}$")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,]+(Z|[+-][0-9:]+)?)?$")
 _TWO_LETTERS = re.compile(r"^[A-Za-z]{2}$")
 _IRREVERSIBLE = ("is_forgotten", "is_deleted")
 
@@ -73,7 +77,8 @@ def _field_reason(name: object, value: object, resource: Resource, rules: Rules)
         if is_company_field(name) or rules.allow_unknown_names:
             return None
         hint = did_you_mean(name, resource.write_fields)
-        return f"{name} is not a field of {resource.name}.{hint} Your own fields are named COMPANY__name"
+        # Shortened: the header of a file that has none is its first row.
+        return f"{shorten(name, 40)!r} is not a field of {resource.name}.{hint} Your own fields are named COMPANY__name"
     # An empty text is an order: it removes the field in Custobar. It fits every type.
     if value == "":
         return None
@@ -92,18 +97,22 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    # The comparison is false for NaN and for both infinities, which JSON cannot hold.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+    # JSON cannot hold NaN and the infinities.
+    if isinstance(value, Decimal):
+        return value.is_finite()
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_moment(value: object) -> bool:
-    return isinstance(value, date) or (isinstance(value, str) and _parses(datetime.fromisoformat, value))
+    return isinstance(value, date) or (
+        isinstance(value, str) and _MOMENT.match(value) is not None and _parses(datetime.fromisoformat, value)
+    )
 
 
 def _is_day(value: object) -> bool:
     if isinstance(value, date):
         return not isinstance(value, datetime)
-    return isinstance(value, str) and len(value) == len("2026-02-01") and _parses(date.fromisoformat, value)
+    return isinstance(value, str) and _DAY.fullmatch(value) is not None and _parses(date.fromisoformat, value)
 
 
 def _parses(parse: Callable[[str], object], text: str) -> bool:

@@ -1,0 +1,191 @@
+"""Files of this machine and of fsspec file systems: folders, rights, and what stands in the way."""
+
+from __future__ import annotations
+
+import gc
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_custobar.export.filesystem import FileSystemTarget
+from airflow_provider_custobar.export.targets import TargetError
+from tests.export.support import MIB, TEXT, FileSystemStore, local_store, memory_store
+
+
+@pytest.fixture(params=["local", "memory"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileSystemStore:
+    return local_store(tmp_path) if request.param == "local" else memory_store()
+
+
+def test_parent_folders_are_made(tmp_path: Path) -> None:
+    """A file may go into folders that are not there yet: dated ones are new every day."""
+    sink = local_store(tmp_path).target("ds=2026-02-01/hour=7/a.csv").open(TEXT)
+    sink.write(b"1")
+    sink.commit()
+    assert (tmp_path / "exports/ds=2026-02-01/hour=7/a.csv").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+@pytest.mark.parametrize("replace", [True, False])
+def test_rights_follow_the_umask(tmp_path: Path, umask: int, expected: int, replace: bool) -> None:
+    """A file has the rights that any new file of the process has, not those of a private temporary file."""
+    before = os.umask(umask)
+    try:
+        sink = local_store(tmp_path).target("a.csv", replace=replace).open(TEXT)
+        sink.write(b"1")
+        sink.commit()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "exports/a.csv").stat().st_mode) == expected
+
+
+def test_the_unfinished_file_is_a_hidden_neighbour(tmp_path: Path) -> None:
+    """The unfinished file is in the same folder, where moving is one step, and hidden from readers of ``*.csv``."""
+    sink = local_store(tmp_path).target("a.csv").open(TEXT)
+    sink.write(b"1")
+    assert list((tmp_path / "exports").glob("*.csv")) == []
+    (unfinished,) = (tmp_path / "exports").iterdir()
+    assert unfinished.name.startswith(".")
+    sink.abort()
+
+
+def test_local_files_do_not_pass_through_fsspec(tmp_path: Path) -> None:
+    """Local writing is the operating system's own: no copy and no other temporary file of fsspec's in between."""
+
+    class Untouched(LocalFileSystem):
+        cachable = False
+
+        def _refuse(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("a local file went through fsspec")
+
+        open = mv = copy = cp_file = put_file = rm = rm_file = _refuse
+
+    target = FileSystemTarget(Untouched(), str(tmp_path / "a.csv"), "file:///a.csv")
+    target.check()
+    sink = target.open(TEXT)
+    sink.write(b"1")
+    sink.commit()
+    assert (tmp_path / "a.csv").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_folder_is_no_file(files: FileSystemStore, replace: bool) -> None:
+    """``check`` refuses a path that is a folder, and says so."""
+    files.filesystem.makedirs(f"{files.folder}/folder")
+    with pytest.raises(TargetError, match="is a directory: give the path of a file in it"):
+        files.target("folder", replace=replace).check()
+
+
+def test_a_folder_that_appeared_meanwhile_is_an_error(tmp_path: Path) -> None:
+    """A folder that takes the name between ``check`` and ``commit`` stays, and nothing is left beside it."""
+    sink = local_store(tmp_path).target("a.csv").open(TEXT)
+    sink.write(b"1")
+    (tmp_path / "exports/a.csv").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        sink.commit()
+    sink.abort()
+    assert [path.name for path in (tmp_path / "exports").iterdir()] == ["a.csv"]
+
+
+def test_a_file_where_a_folder_should_be_is_refused(tmp_path: Path) -> None:
+    """``check`` finds out before the first request that a parent of the path is a file."""
+    (tmp_path / "exports").write_text("a file")
+    with pytest.raises(TargetError, match="exports"):
+        local_store(tmp_path).target("a.csv").check()
+
+
+def test_check_changes_nothing(files: FileSystemStore) -> None:
+    """``check`` only looks: neither a file nor a folder comes to be."""
+    files.target("folder/a.csv").check()
+    files.target("folder/a.csv", replace=False).check()
+    assert not files.filesystem.exists(files.folder)
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".csv", "ä" * 125 + ".csv"])
+def test_the_longest_name_can_be_written(tmp_path: Path, name: str) -> None:
+    """Any name that the file system takes will do: the unfinished file's longer name does not get in the way."""
+    (tmp_path / name).write_bytes(b"the file system takes it")
+    target = FileSystemTarget(LocalFileSystem(), str(tmp_path / name), f"file://{tmp_path}/{name}")
+    sink = target.open(TEXT)
+    sink.write(b"1")
+    sink.commit()
+    assert (tmp_path / name).read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_simultaneous_writers_leave_one_whole_file(tmp_path: Path, replace: bool) -> None:
+    """Of writers that finish in the same moment one wins, whole; with ``replace=False`` exactly one is let through."""
+    store = local_store(tmp_path)
+    sinks = [store.target("a.csv", replace=replace).open(TEXT) for _ in range(8)]
+    start = threading.Barrier(len(sinks))
+    refused: list[TargetError] = []
+
+    def write(number: int) -> None:
+        for _ in range(4):
+            sinks[number].write(bytes([number]) * (MIB // 4))
+        start.wait()
+        try:
+            sinks[number].commit()
+        except TargetError as error:
+            refused.append(error)
+            sinks[number].abort()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(len(sinks))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = store.read("a.csv") or b""
+    assert content == content[:1] * MIB
+    assert store.names() == ["a.csv"]
+    assert len(refused) == (0 if replace else 7)
+
+
+class Breaking(MemoryFileSystem):
+    """A file system whose last step fails, as a remote one's may. It shares its files with ``memory://``."""
+
+    cachable = False
+    protocol = "breaking"
+
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        raise OSError("the store is gone")
+
+
+def test_a_failed_last_step_leaves_the_older_file(request: pytest.FixtureRequest) -> None:
+    """Where the store's own copy fails, the older file stays and ``abort`` removes the unfinished one."""
+    memory = memory_store()
+    request.addfinalizer(lambda: memory.filesystem.rm(memory.folder, recursive=True))
+    memory.filesystem.pipe_file(f"{memory.folder}/a.csv", b"older")
+    sink = FileSystemStore(Breaking(), memory.folder, "breaking").target("a.csv").open(TEXT)
+    sink.write(b"newer")
+    with pytest.raises(OSError, match="the store is gone"):
+        sink.commit()
+    sink.abort()
+    assert memory.names() == ["a.csv"]
+    assert memory.read("a.csv") == b"older"
+
+
+def test_failed_exports_leave_no_open_files(tmp_path: Path) -> None:
+    """Neither ``commit`` nor ``abort`` leaves a file descriptor open: a worker lives long."""
+
+    def descriptors() -> Iterator[str]:
+        for entry in Path("/proc/self/fd").iterdir():
+            try:
+                yield str(entry.readlink())
+            except FileNotFoundError:
+                continue
+
+    store = local_store(tmp_path)
+    for finish in ("commit", "abort"):
+        sink = store.target("a.csv").open(TEXT)
+        sink.write(b"1")
+        getattr(sink, finish)()
+        gc.collect()
+        assert not [path for path in descriptors() if str(tmp_path) in path]
