@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +15,7 @@ import httpx
 
 from airflow_provider_custobar.api import event_check, flow
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import TransportError
+from airflow_provider_custobar.api.errors import ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Reply, Request, Wait
 from airflow_provider_custobar.api.pages import Page
@@ -42,7 +44,7 @@ class AsyncCustobarClient:
             # Given explicitly, so that no ~/.netrc entry takes its place.
             auth=self._sign,
             timeout=config.timeout,
-            verify=config.verify,
+            verify=_tls(config.verify),
             follow_redirects=False,
         )
 
@@ -97,6 +99,8 @@ class AsyncCustobarClient:
             response = await self._http.request(
                 request.method, request.url, headers=dict(request.headers), content=request.body
             )
+        except httpx.InvalidURL as error:
+            raise ProtocolError(f"The server named an address that is no URL ({error}).") from None
         except (httpx.TransportError, httpx.DecodingError) as error:
             return TransportError(
                 f"No complete answer from {self.config.base_url} ({type(error).__name__}: {self.config.redact(str(error))}).",
@@ -107,3 +111,10 @@ class AsyncCustobarClient:
     def _sign(self, request: httpx.Request) -> httpx.Request:
         request.headers["Authorization"] = self.config.authorization
         return request
+
+
+def _tls(verify: bool | str) -> ssl.SSLContext | bool:
+    if isinstance(verify, bool):
+        return verify
+    is_folder = Path(verify).is_dir()
+    return ssl.create_default_context(capath=verify if is_folder else None, cafile=None if is_folder else verify)

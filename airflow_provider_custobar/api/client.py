@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import requests
 import urllib3
 
 from airflow_provider_custobar.api import event_check, flow
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import TransportError
+from airflow_provider_custobar.api.errors import ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Pacer, Reply, Request, Wait
 from airflow_provider_custobar.api.pages import Page
@@ -132,18 +132,20 @@ class CustobarClient:
         return None
 
     def _transfer(self, request: Request) -> Outcome:
-        options: dict[str, Any] = {
-            "headers": dict(request.headers),
-            "data": request.body,
-            "timeout": self.config.timeout,
-            "verify": self.config.verify,
-            "allow_redirects": False,
-            "stream": True,
-        }
+        session = self._session
         try:
-            with self._session.request(request.method, request.url, **options) as response:
+            prepared = session.prepare_request(
+                requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
+            )
+            if request.url.isascii():
+                # requests writes escapes in its own way, but the next page's address is to be sent as it was given.
+                prepared.url = request.url
+            settings = session.merge_environment_settings(prepared.url, {}, True, self.config.verify, None)
+            with session.send(prepared, timeout=self.config.timeout, allow_redirects=False, **settings) as response:
                 body = b"".join(response.iter_content(_READ_BYTES))
                 return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        except (requests.exceptions.InvalidURL, UnicodeError) as error:
+            raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
         except requests.RequestException as error:
             return TransportError(
                 f"No complete answer from {self.config.base_url} ({self.config.redact(_cause(error))}).",

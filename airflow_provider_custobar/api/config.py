@@ -7,13 +7,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-import pendulum
-from pendulum.tz.exceptions import InvalidTimezone
-
-from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolError, did_you_mean
+from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolError
+from airflow_provider_custobar.api.windows import check_timezone
 
 AUTH_SCHEMES = ("Token", "Bearer")
 DEFAULT_TEST_PATH = "/api/data/customers/?limit=1&fields=external_id"
@@ -22,6 +21,7 @@ DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_MAX_ATTEMPTS = 8
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65_535
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"^{_LABEL}(\.{_LABEL})*$")
 _HOST_ACCEPTED = (
@@ -41,6 +41,7 @@ class ClientConfig:
 
     base_url: str
     authorization: str = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     requests_per_minute: float = DEFAULT_REQUESTS_PER_MINUTE
     timezone: str = "UTC"
     timeout: float = DEFAULT_TIMEOUT_SECONDS
@@ -61,10 +62,14 @@ class ClientConfig:
 
         The token belongs to the connection's own origin; ``trusted_hosts`` may add hosts for ``next_url``.
 
-        :raises ProtocolError: the URL leaves the origin.
+        :raises ProtocolError: the URL leaves the origin, or is none.
         """
-        url = urljoin(current, target)
-        parts = urlsplit(url)
+        try:
+            url = urljoin(current, target)
+            parts = urlsplit(url)
+            _origin(parts)
+        except ValueError as error:
+            raise ProtocolError(f"{what} is not a URL ({error}): the answer is not to be trusted.") from None
         if parts.scheme in _DEFAULT_PORTS and parts.hostname and not parts.username:
             origin = _origin(parts)
             if origin == self.origin:
@@ -83,8 +88,9 @@ class ClientConfig:
 
     def redact(self, text: str) -> str:
         """``text`` without this connection's credentials."""
-        secret = self.authorization.partition(" ")[2]
-        return text.replace(secret, "***") if secret else text
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
 
 
 def config_from_connection(
@@ -101,9 +107,11 @@ def config_from_connection(
     :raises InvalidArgumentError: names the field, its value and what is accepted; never shows the password.
     """
     extra = extra or {}
+    authorization = _authorization(login, password, extra.get("auth_scheme"))
     return ClientConfig(
         base_url=_base_url(host, schema, port),
-        authorization=_authorization(login, password, extra.get("auth_scheme")),
+        authorization=authorization,
+        secrets=tuple(secret for secret in (authorization.partition(" ")[2], password) if secret),
         requests_per_minute=_number(extra, "requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE),
         timezone=_timezone(extra.get("timezone")),
         timeout=_number(extra, "timeout", DEFAULT_TIMEOUT_SECONDS),
@@ -122,6 +130,10 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
     text = (host or "").strip()
     if not text:
         raise InvalidArgumentError("host", host, _HOST_ACCEPTED)
+    if "@" in text:
+        raise InvalidArgumentError("host", None, "put credentials into login and password, not into the host", secret=True)
+    if port is not None and not 1 <= port <= _LAST_PORT:
+        raise InvalidArgumentError("port", port, f"give a number from 1 to {_LAST_PORT}")
     scheme = (schema or "https").strip().lower()
     if scheme not in _DEFAULT_PORTS:
         raise InvalidArgumentError("schema", schema, "give https (the default) or http")
@@ -141,12 +153,11 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
         or parts.fragment
     ):
         raise InvalidArgumentError("host", host, _HOST_ACCEPTED)
-    if parts.username is not None:
-        raise InvalidArgumentError("host", host, "put credentials into login and password, not into the host", secret=True)
-    # A bare word is a tenant's short name; "localhost" is the one bare word that is a host.
-    if "." not in name and not is_ipv6 and name != "localhost" and own_port is None and "://" not in (host or ""):
-        name = f"{name}.custobar.com"
     final_port = own_port or port
+    # A bare word is a tenant's short name, unless a scheme or an unusual port shows that it is a host of a local network.
+    is_bare = "." not in name and not is_ipv6 and name != "localhost" and "://" not in (host or "")
+    if is_bare and final_port in (None, _DEFAULT_PORTS[parts.scheme]):
+        name = f"{name}.custobar.com"
     shown = f"[{name}]" if is_ipv6 else name
     return f"{parts.scheme}://{shown}" + (f":{final_port}" if final_port else "")
 
@@ -176,7 +187,7 @@ def _number(extra: Mapping[str, Any], name: str, default: float) -> float:
         return default
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         number = math.nan
     if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
         raise InvalidArgumentError(f"extra {name}", value, "give a number above zero")
@@ -191,13 +202,7 @@ def _max_attempts(extra: Mapping[str, Any]) -> int:
 
 
 def _timezone(value: object) -> str:
-    name = str(value or "UTC")
-    try:
-        pendulum.timezone(name)
-    except (InvalidTimezone, ValueError) as error:
-        hint = did_you_mean(name, pendulum.timezones())
-        raise InvalidArgumentError("extra timezone", value, f"give an IANA time zone such as Europe/Helsinki.{hint}") from error
-    return name
+    return check_timezone("extra timezone", value or "UTC")
 
 
 def _test_path(value: object) -> str:
@@ -227,5 +232,9 @@ def _verify(value: object) -> bool | str:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.lower(), value)
-    raise InvalidArgumentError("extra verify", value, "give true, false or the path of a CA bundle")
+        known = {"true": True, "false": False}.get(value.lower())
+        if known is not None:
+            return known
+        if Path(value).exists():
+            return value
+    raise InvalidArgumentError("extra verify", value, "give true, false or the path of a CA bundle that exists")

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+import pendulum
+
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Request, Wait, pages
 from airflow_provider_custobar.api.query import Query, build_query
-from airflow_provider_custobar.api.windows import Window, build_window
+from airflow_provider_custobar.api.windows import Window, build_window, parse_timestamp
 
 Match = Literal["any", "all"]
 MATCHES: tuple[Match, ...] = ("any", "all")
@@ -68,10 +70,10 @@ def build_event_check(
     if match not in MATCHES:
         raise InvalidArgumentError("match", match, f"give one of {', '.join(MATCHES)}")
     try:
-        wanted = int(min_events)
-    except (TypeError, ValueError):
+        wanted = int(min_events) if isinstance(min_events, (int, str)) and not isinstance(min_events, bool) else 0
+    except ValueError:
         wanted = 0
-    if isinstance(min_events, (bool, float)) or wanted < 1:
+    if wanted < 1:
         raise InvalidArgumentError("min_events", min_events, "give a whole number above zero")
     window = build_window(date=date, window_start=window_start, window_end=window_end, timezone=timezone)
     if window is None:
@@ -116,5 +118,6 @@ def _look_for(context: FlowContext, query: Query, wanted: int) -> Exchange[Found
         else:
             outcome = None
             timestamps += [record["date"] for record in step.dicts()]
-    seen = timestamps[:wanted]
-    return Found(count=len(seen), first=min(seen, default=None), last=max(seen, default=None))
+    zone = pendulum.timezone(context.config.timezone)
+    seen = sorted(timestamps[:wanted], key=lambda text: parse_timestamp(text, zone))
+    return Found(count=len(seen), first=seen[0] if seen else None, last=seen[-1] if seen else None)

@@ -23,7 +23,7 @@ import msgspec
 
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.pages import CsvPage, Page, decode_csv_page, decode_json_page
+from airflow_provider_custobar.api.pages import CHECK_HOST, CsvPage, Page, decode_csv_page, decode_json_page
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource
 from airflow_provider_custobar.api.selection import Selection
@@ -136,8 +136,14 @@ def pages(context: FlowContext, query: Query) -> PageFlow:
     selection = Selection(query, context.config.timezone)
     header: tuple[str, ...] = ()
 
+    known = {*query.fields, *query.resource.read_fields}
+
     def read(reply: Reply) -> Page:
-        return decode(reply.body, reply.headers, name)
+        page = decode(reply.body, reply.headers, name)
+        if isinstance(page, CsvPage) and page.header and not known.intersection(page.header):
+            # Any text is CSV of a kind: a proxy's plain message would pass for a page without rows.
+            raise errors.MalformedResponseError(f"The CSV page of {name} has none of their columns: {CHECK_HOST}.")
+        return page
 
     for chain in query.chains():
         url = context.config.url_for(chain.path(query.resource))
@@ -187,7 +193,7 @@ def upload(context: FlowContext, resource: Resource, rows: Sequence[bytes]) -> E
             return None
         if isinstance(answer, dict) and answer.get("error"):
             raise errors.UploadRefusedError(
-                f'Custobar refused a batch of {len(rows):,} {name} ("{context.config.redact(_reason(reply))}").'
+                f'Custobar refused a batch of {len(rows):,} {name} ("{_reason(reply, context.config)}").'
             )
         run_id = answer.get("run_id") if isinstance(answer, dict) else None
         return str(run_id) if run_id else None
@@ -248,14 +254,14 @@ def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> f
     if isinstance(error, errors.RateLimitedError):
         return RATE_LIMIT_WAIT_SECONDS
     # Half of the pause is drawn by chance, so that tasks that failed together do not come back together.
-    return min(LONGEST_BACKOFF_SECONDS, 2.0 ** (attempt - 1)) * (0.5 + 0.5 * context.random())
+    return min(LONGEST_BACKOFF_SECONDS, 2.0 ** min(attempt - 1, 10)) * (0.5 + 0.5 * context.random())
 
 
 def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:
     """The error that an answer's status means, with what the server said and what to do about it."""
     status = reply.status
     kind, advice = _KINDS.get(status, (errors.ServerError, "the server failed") if status >= 500 else _REFUSED)
-    reason = config.redact(_reason(reply))
+    reason = _reason(reply, config)
     said = f' ("{reason}")' if reason else ""
     return kind(
         f"Custobar answered {status} for {subject}{said}: {advice}.",
@@ -285,16 +291,17 @@ _KINDS: Mapping[int, tuple[type[errors.ResponseError], str]] = {
 }
 
 
-def _reason(reply: Reply) -> str:
+def _reason(reply: Reply, config: ClientConfig) -> str:
     """The text under ``error.reason``, which both vendor plugins read; else the start of a body that is plain text."""
     try:
         document = msgspec.json.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        text = reply.body[: 4 * _REASON_LENGTH].decode("utf-8", "replace")
-        return "" if text.lstrip().startswith("<") else errors.shorten(text, _REASON_LENGTH)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        text = config.redact(reply.body.decode("utf-8", "replace"))
+        # Markup says nothing to a reader, and broken JSON may be records.
+        return "" if text.lstrip()[:1] in ("<", "{", "[") else errors.shorten(text, _REASON_LENGTH)
     error = document.get("error") if isinstance(document, dict) else None
     reason = (error.get("reason") or error.get("message")) if isinstance(error, dict) else error
-    return errors.shorten(str(reason), _REASON_LENGTH) if reason else ""
+    return errors.shorten(config.redact(str(reason)), _REASON_LENGTH) if isinstance(reason, (str, list)) else ""
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:
@@ -304,7 +311,7 @@ def retry_after_seconds(value: str | None, now: datetime | None = None) -> float
         return float(text)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (OverflowError, TypeError, ValueError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
@@ -312,7 +319,8 @@ def retry_after_seconds(value: str | None, now: datetime | None = None) -> float
 
 def _changed_header(name: str, first: tuple[str, ...], later: tuple[str, ...]) -> str:
     gone = ", ".join(sorted(set(first) - set(later))) or "none"
-    new = ", ".join(sorted(set(later) - set(first))) or "none"
+    # New names are not shown: the first line of a page without a header is a record.
+    new = len(set(later) - set(first))
     return (
         f"The columns of {name} changed between CSV pages (gone: {gone}; new: {new}; {len(first)} before, {len(later)} now):"
         " rows would end up under the wrong names. Name the columns in fields, and start the export again."

@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_custobar.api.csv_text import count_rows, split_rows
+from airflow_provider_custobar.api.csv_text import split_rows, whole_rows
 from airflow_provider_custobar.api.errors import MalformedResponseError, shorten
 
 log = logging.getLogger(__name__)
 
 NEXT_URL_HEADER = "x-custobar-next-url"
 
-_CHECK_HOST = "check that the connection's host is Custobar's API and that no proxy answers in its place"
+CHECK_HOST = "check that the connection's host is Custobar's API and that no proxy answers in its place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +88,23 @@ def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> 
         envelope = _decode_envelope(body, resource)
     except UnicodeDecodeError as error:
         raise MalformedResponseError(
-            f"The page of {resource} is not UTF-8 text (byte {error.start:,} of {len(body):,}): {_CHECK_HOST}."
+            f"The page of {resource} is not UTF-8 text (byte {error.start:,} of {len(body):,}): {CHECK_HOST}."
         ) from None
     except msgspec.ValidationError as error:
         raise MalformedResponseError(
-            f"The page of {resource} does not have the documented shape ({error}): {_CHECK_HOST}."
+            f"The page of {resource} does not have the documented shape ({error}): {CHECK_HOST}."
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedResponseError(
             f"The page of {resource} is not whole JSON ({error}; {len(body):,} bytes): the answer was cut short, or"
-            f" something else answered; {_CHECK_HOST}."
+            f" something else answered; {CHECK_HOST}."
         ) from None
     if envelope.records is msgspec.UNSET:
         keys = shorten(", ".join(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))) or "none"
-        raise MalformedResponseError(f'The page of {resource} has no "{resource}" (its keys: {keys}): {_CHECK_HOST}.')
+        raise MalformedResponseError(f'The page of {resource} has no "{resource}" (its keys: {keys}): {CHECK_HOST}.')
     records = [_on_one_line(bytes(raw)) for raw in envelope.records]
     if not all(record.startswith(b"{") for record in records):
-        raise MalformedResponseError(f"The page of {resource} holds something else than JSON objects: {_CHECK_HOST}.")
+        raise MalformedResponseError(f"The page of {resource} holds something else than JSON objects: {CHECK_HOST}.")
     return JsonPage(
         records=records,
         fetched=len(records),
@@ -122,18 +122,17 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
     """
     _refuse_html(body, headers, resource)
     content_type = _content_type(headers)
-    if content_type.get_content_type() == "application/json":
-        raise MalformedResponseError(f"The CSV page of {resource} came as JSON: {_CHECK_HOST}.")
     charset = content_type.get_content_charset("utf-8")
     try:
-        text = body.decode(charset).removeprefix("\ufeff")
+        text = body.decode(charset).removeprefix("\ufeff").lstrip("\r\n")
+        if text.lstrip()[:1] in ("{", "["):
+            raise MalformedResponseError(f"The CSV page of {resource} came as JSON: {CHECK_HOST}.")
         header_line, header = next(split_rows(text), ("", []))
-        rest = _ended(text[len(header_line) :])
-        rows = count_rows(rest)
-        if rest and not text.endswith("\n"):
-            _refuse_cut_row(text, header)
+        rest, rows = whole_rows(_ended(text[len(header_line) :]))
+        if rows and not text.endswith(("\n", "\r")):
+            _refuse_cut_row(rest, header)
     except (UnicodeDecodeError, LookupError) as error:
-        raise MalformedResponseError(f"The CSV page of {resource} is not {charset} text: {_CHECK_HOST}.") from error
+        raise MalformedResponseError(f"The CSV page of {resource} is not {charset} text: {CHECK_HOST}.") from error
     except csv.Error as error:
         raise MalformedResponseError(
             f"The CSV page of {resource} is not whole ({error}; {len(body):,} bytes): the answer was cut short."
@@ -216,4 +215,4 @@ def _content_type(headers: Mapping[str, str]) -> Message:
 
 def _refuse_html(body: bytes, headers: Mapping[str, str], resource: str) -> None:
     if _content_type(headers).get_content_type() == "text/html" or body.lstrip()[:1] == b"<":
-        raise MalformedResponseError(f"An HTML page came in place of {resource}: {_CHECK_HOST}.")
+        raise MalformedResponseError(f"An HTML page came in place of {resource}: {CHECK_HOST}.")

@@ -21,6 +21,7 @@ from airflow_provider_custobar.api.resources import (
 )
 from airflow_provider_custobar.api.windows import Window, build_window
 
+_OWN_PARAMETERS = ("limit", "format", "fields", "order")
 _FORCE = "Write your own fields as COMPANY__name; any other name needs allow_unknown_names=True."
 
 
@@ -142,10 +143,10 @@ def _page_size(value: int | str | None, api_format: ApiFormat) -> int:
         return most
     accepted = f"give a whole number from 1 to {most:,} (the API's maximum for {api_format.upper()} pages)"
     try:
-        size = int(value)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError("page_size", value, accepted) from error
-    if isinstance(value, (bool, float)) or not 1 <= size <= most:
+        size = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
+    except ValueError:
+        size = 0
+    if not 1 <= size <= most:
         raise InvalidArgumentError("page_size", value, accepted)
     return size
 
@@ -199,6 +200,8 @@ def _filters(
         if window is not None and entry.timestamp and name.partition(".")[0] == entry.timestamp:
             raise InvalidArgumentError("filters", name, "the window already filters by it; give one or the other")
         _check_name("filters", name, entry.filters, entry, allow_unknown)
+        if name in _OWN_PARAMETERS:
+            raise InvalidArgumentError("filters", name, "it is no filter; use page_size, api_format, fields or order")
         checked[name] = _filter_value(name, wanted, zone)
     return checked
 
@@ -235,12 +238,9 @@ def _names(argument: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _check_name(argument: str, name: str, known: Iterable[str], entry: Resource, allow_unknown: bool) -> None:
+def _check_name(argument: str, name: object, known: Iterable[str], entry: Resource, allow_unknown: bool) -> None:
     accepted = sorted(known)
-    if name in accepted or allow_unknown or is_company_field(name):
+    if isinstance(name, str) and name and (name in accepted or allow_unknown or is_company_field(name)):
         return
-    raise InvalidArgumentError(
-        argument,
-        name,
-        f"{entry.name} have {', '.join(accepted)}.{did_you_mean(name, accepted)} {_FORCE}",
-    )
+    hint = did_you_mean(name, accepted) if isinstance(name, str) else ""
+    raise InvalidArgumentError(argument, name, f"{entry.name} have {', '.join(accepted)}.{hint} {_FORCE}")

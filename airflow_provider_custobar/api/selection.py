@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from dataclasses import replace
 from typing import Any
@@ -32,29 +33,32 @@ class Selection:
         self._zone = pendulum.timezone(timezone)
         self._column = query.resource.timestamp if query.window else query.resource.key
         self._drop = query.added_field
-        self._keys_of_last_page: set[str] = set()
-        self._keys_of_this_page: set[str] = set()
+        self._keys_of_last_page: set[str | int] = set()
+        self._keys_of_this_page: set[str | int] = set()
 
     def apply(self, page: Page) -> Page:
         """The page with only what belongs to the answer.
 
         :raises ProtocolError: a record's timestamp is missing or unreadable, so that nobody can tell where it belongs.
         """
-        if self._column is None or not page.fetched:
+        if self._column is None:
             return page
-        self._keys_of_last_page, self._keys_of_this_page = self._keys_of_this_page, set()
+        if page.fetched:
+            self._keys_of_last_page, self._keys_of_this_page = self._keys_of_this_page, set()
         return self._json(page, self._column) if isinstance(page, JsonPage) else self._csv(page, self._column)
 
     def _accepts(self, value: Any) -> bool:
         if self._query.window is not None:
             try:
                 return parse_timestamp(value, self._zone) in self._query.window
-            except (TypeError, ValueError):
+            except (AttributeError, OverflowError, ValueError):
+                # Not shown: in a CSV row with a comma too many it is another field's value.
+                kind = f"{type(value).__name__} of {len(value)} characters" if isinstance(value, str) else type(value).__name__
                 raise ProtocolError(
-                    f"A record of {self._query.resource.name} has {self._column}={value!r}, which is no timestamp: it can"
-                    " be placed neither inside nor outside the window."
+                    f"A record of {self._query.resource.name} has no timestamp in {self._column} (but a {kind}): it can be"
+                    " placed neither inside nor outside the window."
                 ) from None
-        if not value:
+        if not value or not isinstance(value, (str, int)):
             return True
         if value in self._keys_of_this_page or value in self._keys_of_last_page:
             self.repeated += 1
@@ -73,6 +77,8 @@ class Selection:
 
     def _csv(self, page: CsvPage, column: str) -> CsvPage:
         header = page.header
+        if not header:
+            return page
         if column not in header:
             if self._query.window is None:
                 return page
@@ -83,14 +89,17 @@ class Selection:
         dropped = index if self._drop else None
         out = io.StringIO(newline="")
         rows = 0
-        for raw, cells in split_rows(page.body.decode()):
-            if len(cells) != len(header):
-                raise ProtocolError(
-                    f"A CSV row of {self._query.resource.name} has {len(cells)} cells where the header has {len(header)}."
-                )
-            if self._accepts(cells[index]):
-                rows += 1
-                out.write(raw if dropped is None else write_row(cells[:dropped] + cells[dropped + 1 :]))
+        try:
+            for raw, cells in split_rows(page.body.decode()):
+                if len(cells) != len(header):
+                    raise ProtocolError(
+                        f"A CSV row of {self._query.resource.name} has {len(cells)} cells where the header has {len(header)}."
+                    )
+                if self._accepts(cells[index]):
+                    rows += 1
+                    out.write(raw if dropped is None else write_row(cells[:dropped] + cells[dropped + 1 :]))
+        except csv.Error as error:
+            raise ProtocolError(f"A CSV page of {self._query.resource.name} cannot be read ({error}).") from None
         header_line = page.header_line
         if dropped is not None:
             header = header[:dropped] + header[dropped + 1 :]

@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import TypeVar
 
 import pendulum
+from pendulum.tz.exceptions import InvalidTimezone
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.errors import InvalidArgumentError, did_you_mean
+
+DayT = TypeVar("DayT", bound=date)
 
 _DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _ONE_DAY = timedelta(days=1)
@@ -54,8 +58,21 @@ def parse_timestamp(text: str, zone: tzinfo) -> datetime:
 
     :raises ValueError: not a timestamp.
     """
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.upper())
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def check_timezone(argument: str, name: object) -> str:
+    """``name`` if it is that of an IANA time zone.
+
+    :raises InvalidArgumentError: it is none.
+    """
+    try:
+        pendulum.timezone(str(name))
+    except (InvalidTimezone, OSError, ValueError):
+        hint = did_you_mean(str(name), pendulum.timezones())
+        raise InvalidArgumentError(argument, name, f"give an IANA time zone such as Europe/Helsinki.{hint}") from None
+    return str(name)
 
 
 def build_window(
@@ -68,7 +85,7 @@ def build_window(
 
     :raises InvalidArgumentError: one of them cannot be read, or they do not fit together.
     """
-    zone = pendulum.timezone(timezone)
+    zone = pendulum.timezone(check_timezone("timezone", timezone))
     if date is not None:
         if window_start is not None or window_end is not None:
             raise InvalidArgumentError("date", date, "give either date, or window_start and window_end, not both")
@@ -101,14 +118,24 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
 
 
 def _day(value: object) -> date:
+    day: date | None = None
     if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    if isinstance(value, str) and _DAY.match(value.strip()):
+        day = value
+    elif isinstance(value, str) and _DAY.match(value.strip()):
         try:
-            return date.fromisoformat(value.strip())
+            day = date.fromisoformat(value.strip())
         except ValueError as error:
             raise InvalidArgumentError("date", value, f"there is no such day; {_DAY_ACCEPTED}") from error
-    raise InvalidArgumentError("date", value, _DAY_ACCEPTED)
+    if day is None:
+        raise InvalidArgumentError("date", value, _DAY_ACCEPTED)
+    return _within_calendar("date", day)
+
+
+def _within_calendar(argument: str, value: DayT) -> DayT:
+    # A year off either end, so that neighbouring days and other zones stay in Python's calendar.
+    if not date.min.year < value.year < date.max.year:
+        raise InvalidArgumentError(argument, str(value), "give a date from the years 2 to 9998")
+    return value
 
 
 def _moment(argument: str, value: object, zone: tzinfo) -> datetime:
@@ -118,6 +145,8 @@ def _moment(argument: str, value: object, zone: tzinfo) -> datetime:
             value = date.fromisoformat(text) if _DAY.match(text) else datetime.fromisoformat(text)
         except ValueError as error:
             raise InvalidArgumentError(argument, text, _MOMENT_ACCEPTED) from error
+    if isinstance(value, date):
+        _within_calendar(argument, value)
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
     if isinstance(value, date):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.export.compression import content_type_of, make_compressor, resolve_compression
 
 
@@ -70,3 +71,11 @@ def test_the_media_type_of_a_compressed_file() -> None:
     """A compressed file is told as such; any other keeps its format's own type."""
     assert content_type_of("gzip") == "application/gzip"
     assert content_type_of(None) is None
+
+
+@pytest.mark.parametrize("ending", [".zst", ".bz2", ".XZ"])
+def test_an_ending_that_promises_another_compression_is_refused(ending: str) -> None:
+    """No object says by its name that it is compressed and is not, unless the user wants it so."""
+    with pytest.raises(InvalidArgumentError, match=f"compression='infer'.*{ending.lower()}"):
+        resolve_compression("infer", f"a.csv{ending}")
+    assert resolve_compression(None, f"a.csv{ending}") is None

@@ -88,11 +88,7 @@ def is_running(pid: int) -> bool:
 def listening(pid: int) -> set[tuple[str, int]]:
     """Return address (the kernel's hexadecimal) and port of a process' listening TCP sockets."""
     inodes = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()}
-    rows = [
-        line.split()
-        for table in ("tcp", "tcp6")
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
-    ]
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]]
     local = [row[1].split(":") for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
     return {(address, int(port, 16)) for address, port in local}
 
@@ -218,9 +214,7 @@ def test_gcs_resumable_upload_is_invisible_until_finished(gcs: GcsServer, bucket
     )
     assert (first.status_code, first.headers["Range"]) == (308, f"bytes=0-{CHUNK - 1}")
     assert not bucket.blob("resumable").exists()
-    last = requests.put(
-        url, data=b"end", headers={"Content-Range": f"bytes {CHUNK}-{CHUNK + 2}/{CHUNK + 3}"}, timeout=5
-    )
+    last = requests.put(url, data=b"end", headers={"Content-Range": f"bytes {CHUNK}-{CHUNK + 2}/{CHUNK + 3}"}, timeout=5)
     assert last.status_code == 200
     assert bucket.blob("resumable").download_as_bytes() == PART[:CHUNK] + b"end"
 
@@ -302,9 +296,7 @@ def test_data_directory_is_kept(kind: type[S3Server | GcsServer], tmp_path: Path
 
 @linux_only
 @pytest.mark.parametrize("kind", [S3Server, GcsServer])
-def test_nothing_is_left_behind(
-    kind: type[S3Server | GcsServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_nothing_is_left_behind(kind: type[S3Server | GcsServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Leaving by an error, too, ends the process and removes the temporary directory and the sockets."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with suppress(LeavingError), kind() as server:

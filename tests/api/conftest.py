@@ -1,0 +1,226 @@
+"""Flows driven by hand, both clients behind one face, and somebody else's server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from airflow_provider_custobar.api.async_client import AsyncCustobarClient
+from airflow_provider_custobar.api.client import CustobarClient
+from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
+from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
+from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Reply, Request, Wait
+from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.query import Query
+
+# Workers share one machine, so the time that a single example takes says nothing.
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
+
+TOKEN = "APISECRETSECRETSECRETSECRETSECRETSECRET1"
+
+
+class Answers:
+    """Makes replies as the documentation shows them."""
+
+    @staticmethod
+    def page(resource: str, rows: Iterable[object], next_url: str | None = None) -> Reply:
+        body: dict[str, object] = {resource: list(rows)}
+        if next_url is not None:
+            body["next_url"] = next_url
+        return Reply(200, {"content-type": "application/json"}, json.dumps(body).encode())
+
+    @staticmethod
+    def csv(text: str, next_url: str | None = None) -> Reply:
+        headers = {"content-type": "text/csv; charset=utf-8"}
+        if next_url is not None:
+            headers["x-custobar-next-url"] = next_url
+        return Reply(200, headers, text.encode())
+
+    @staticmethod
+    def error(status: int, reason: str = "Because.", **headers: str) -> Reply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Reply(status, named, json.dumps({"error": {"reason": reason}}).encode())
+
+    @staticmethod
+    def redirect(location: str, status: int = 302) -> Reply:
+        return Reply(status, {"location": location}, b"")
+
+    @staticmethod
+    def raw(body: bytes, status: int = 200, content_type: str = "application/json") -> Reply:
+        return Reply(status, {"content-type": content_type}, body)
+
+
+class FlowRunner:
+    """A driver whose clock moves only when a flow waits, or by ``latency`` for each request."""
+
+    def __init__(self, config: ClientConfig, *, chance: float = 0.5, latency: float = 0.0) -> None:
+        self.config = config
+        self.now = 1_000_000.0
+        self.latency = latency
+        self.started: list[float] = []
+        self.sent: list[Request] = []
+        self.waits: list[Wait] = []
+        self.pages: list[Any] = []
+        self.context = FlowContext(config, Pacer(config.requests_per_minute), lambda: self.now, lambda: chance)
+
+    @property
+    def urls(self) -> list[str]:
+        return [request.url for request in self.sent]
+
+    @property
+    def explained(self) -> list[Wait]:
+        """The waits that are more than ordinary pacing."""
+        return [wait for wait in self.waits if wait.reason]
+
+    def run(self, steps: Any, answers: Iterable[Outcome] | Callable[[Request], Outcome]) -> Any:
+        answer = answers if callable(answers) else iter(answers)
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                return done.value
+            outcome = None
+            if isinstance(step, Request):
+                self.started.append(self.now)
+                self.sent.append(step)
+                outcome = answer(step) if callable(answer) else next(answer)
+                self.now += self.latency
+            elif isinstance(step, Wait):
+                self.waits.append(step)
+                self.now += step.seconds
+            else:
+                self.pages.append(step)
+
+
+@pytest.fixture
+def token() -> str:
+    return TOKEN
+
+
+@pytest.fixture
+def make_config() -> Callable[..., ClientConfig]:
+    """A connection to https://acme.custobar.com with a token; keyword arguments are extras."""
+
+    def make(host: str = "acme", password: str = TOKEN, login: str | None = None, **extra: object) -> ClientConfig:
+        return config_from_connection(host=host, password=password, login=login, extra=extra)
+
+    return make
+
+
+@pytest.fixture
+def make_runner(make_config: Callable[..., ClientConfig]) -> Callable[..., FlowRunner]:
+    def make(*, chance: float = 0.5, latency: float = 0.0, **config: Any) -> FlowRunner:
+        return FlowRunner(make_config(**config), chance=chance, latency=latency)
+
+    return make
+
+
+@pytest.fixture
+def answers() -> type[Answers]:
+    return Answers
+
+
+class SyncUnderTest:
+    """The synchronous client with a list for a sleep, and a clock that only sleeping moves."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self.slept: list[float] = []
+
+    @property
+    def long_waits(self) -> list[float]:
+        """The waits that are no ordinary pacing."""
+        return [seconds for seconds in self.slept if seconds > 0.01]
+
+    def _clock(self) -> float:
+        return sum(self.slept)
+
+    def pages(self, query: Query) -> list[Page]:
+        with CustobarClient(self.config, sleep=self.slept.append, clock=self._clock) as client:
+            return list(client.pages(query))
+
+    def check(self, check: EventCheck) -> EventsFound:
+        with CustobarClient(self.config, sleep=self.slept.append, clock=self._clock) as client:
+            return client.check_events(check)
+
+
+class AsyncUnderTest(SyncUnderTest):
+    """The asynchronous client, the same."""
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def pages(self, query: Query) -> list[Page]:
+        async def run() -> list[Page]:
+            async with AsyncCustobarClient(self.config, sleep=self._sleep, clock=self._clock) as client:
+                return [page async for page in client.pages(query)]
+
+        return asyncio.run(run())
+
+    def check(self, check: EventCheck) -> EventsFound:
+        async def run() -> EventsFound:
+            async with AsyncCustobarClient(self.config, sleep=self._sleep, clock=self._clock) as client:
+                return await client.check_events(check)
+
+        return asyncio.run(run())
+
+
+@pytest.fixture(params=[SyncUnderTest, AsyncUnderTest], ids=["sync", "async"])
+def make_any_client(request: pytest.FixtureRequest) -> Callable[..., SyncUnderTest]:
+    """A client for a URL and a token; keyword arguments are the connection's extras."""
+
+    def make(url: str, token: str = "APITOKEN", login: str | None = None, **extra: object) -> SyncUnderTest:
+        extra = {"requests_per_minute": 1_000_000, "timeout": 10, **extra}
+        client: SyncUnderTest = request.param(config_from_connection(host=url, login=login, password=token, extra=extra))
+        return client
+
+    return make
+
+
+class RecordingServer(ThreadingHTTPServer):
+    """Somebody else's server: answers with the bodies given, then with empty pages; keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.bodies: list[bytes] = []
+        self.encoding = "identity"
+        super().__init__(("127.0.0.1", 0), _RecordingHandler)
+        self.host = f"127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://{self.host}"
+
+
+class _RecordingHandler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, RecordingServer)
+        self.server.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.server.paths.append(self.path)
+        body = self.server.bodies.pop(0) if self.server.bodies else b'{"customers":[],"events":[]}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Encoding", self.server.encoding)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[RecordingServer]:
+    with RecordingServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

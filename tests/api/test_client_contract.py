@@ -1,0 +1,179 @@
+"""One contract for both clients, over real sockets against the sandbox: every record once, whatever happens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_custobar.api.event_check import build_event_check
+from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.query import Query, build_query
+from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
+
+
+@pytest.fixture
+def sandbox(custobar_sandbox_factory: Callable[..., CustobarSandbox]) -> CustobarSandbox:
+    return custobar_sandbox_factory(SandboxSettings(rate_limit=None), customers=40, products=25, events=80, sales=60)
+
+
+def identity(resource: str, record: Any) -> tuple[str, ...]:
+    keys = ("type", "date", "customer_id") if resource == "events" else ("external_id",)
+    return tuple(str(record.get(key) or "") for key in keys)
+
+
+def stored(sandbox: CustobarSandbox, resource: str) -> Counter[tuple[str, ...]]:
+    return Counter(identity(resource, record) for record in sandbox.records(resource))
+
+
+def got(pages: list[Page], resource: str) -> Counter[tuple[str, ...]]:
+    return Counter(identity(resource, record) for page in pages for record in page.dicts())
+
+
+def everything(sandbox: CustobarSandbox, resource: str, **arguments: Any) -> Query:
+    if resource == "events":
+        arguments["event_types"] = sorted({record["type"] for record in sandbox.records("events")})
+    return build_query(resource, allow_unknown_names=True, **arguments)
+
+
+@pytest.mark.parametrize("api_format", ["json", "csv"])
+@pytest.mark.parametrize("resource", ["customers", "events", "sales", "products"])
+def test_every_row_comes_once(
+    make_any_client: Callable[..., Any], sandbox: CustobarSandbox, resource: str, api_format: str
+) -> None:
+    """Rule: over many small pages, JSON or CSV, each record of the tenant arrives exactly once."""
+    pages = make_any_client(sandbox.url, sandbox.token).pages(everything(sandbox, resource, api_format=api_format, page_size=7))
+    expected = stored(sandbox, resource)
+    assert sum(expected.values()) >= 25
+    assert got(pages, resource) == expected
+    assert len(pages) == len(sandbox.requests) > 3
+    assert sum(page.rows for page in pages) == sum(expected.values())
+
+
+@pytest.mark.parametrize("api_format", ["json", "csv"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"empty_last_page": True},
+        {"short_pages": True},
+        {"empty_last_page": True, "short_pages": True},
+        {"next_url_style": "relative"},
+        {"next_url_style": "offset"},
+        {"include_count": False},
+        {"gzip_responses": True},
+        {"csv_line_end": "lf", "csv_bom": True},
+    ],
+    ids=str,
+)
+def test_every_row_comes_once_however_the_api_pages(
+    make_any_client: Callable[..., Any], sandbox: CustobarSandbox, setting: dict[str, Any], api_format: str
+) -> None:
+    """Rule: only the absence of a next page ends an export; the shape of next_url and of the body does not matter."""
+    for name, value in setting.items():
+        setattr(sandbox.settings, name, value)
+    pages = make_any_client(sandbox.url, sandbox.token).pages(
+        everything(sandbox, "customers", api_format=api_format, page_size=6)
+    )
+    assert got(pages, "customers") == stored(sandbox, "customers")
+
+
+FAULTS: list[tuple[str, dict[str, Any]]] = [
+    ("drop", {}),
+    ("drop_after", {}),
+    ("truncate", {"fraction": 0.5}),
+    ("truncate", {"fraction": 0.0}),
+    ("status", {"status": 503}),
+    ("status", {"status": 500, "body_style": "html"}),
+    ("status", {"status": 502, "body_style": "empty"}),
+    ("status", {"status": 429}),
+    ("status", {"status": 429, "retry_after": 3}),
+    ("html", {}),
+    ("bad_utf8", {}),
+    ("bom", {}),
+    ("redirect", {}),
+]
+JSON_FAULTS: list[tuple[str, dict[str, Any]]] = [
+    ("missing_key", {}),
+    ("wrong_key_type", {}),
+    ("cut_json", {}),
+    ("pretty_json", {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("api_format", "kind", "details"),
+    [("csv", *fault) for fault in FAULTS] + [("json", *fault) for fault in FAULTS + JSON_FAULTS],
+)
+def test_faults_on_the_way_lose_and_double_nothing(
+    make_any_client: Callable[..., Any], sandbox: CustobarSandbox, kind: str, details: dict[str, Any], api_format: str
+) -> None:
+    """Rule: whatever breaks on the first, a middle and the last page, each record still arrives exactly once."""
+    for after in (0, 2, 5):
+        sandbox.faults.add(Fault(kind, after=after, **details))
+    client = make_any_client(sandbox.url, sandbox.token)
+    pages = client.pages(everything(sandbox, "customers", api_format=api_format, page_size=8))
+    assert got(pages, "customers") == stored(sandbox, "customers")
+    if kind not in ("bom", "pretty_json", "redirect"):
+        assert len(client.long_waits) == 3
+        if details.get("status") == 429:
+            assert client.long_waits == [details.get("retry_after", 60)] * 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "details"), [("delay", {"seconds": 0.5}), ("slow_body", {"seconds": 1.0, "chunks": 2})], ids=["answer", "body"]
+)
+def test_silence_is_cut_off_by_the_timeout(
+    make_any_client: Callable[..., Any], sandbox: CustobarSandbox, kind: str, details: dict[str, Any]
+) -> None:
+    """Rule: every request has a timeout, before the answer and within it; a silent server is asked again."""
+    sandbox.faults.add(Fault(kind, **details))
+    client = make_any_client(sandbox.url, sandbox.token, timeout=0.15)
+    assert got(client.pages(everything(sandbox, "products")), "products") == stored(sandbox, "products")
+    assert len(client.long_waits) == 1
+
+
+@pytest.mark.parametrize("style", ["z", "naive", "offset"])
+@pytest.mark.parametrize("resource", ["events", "sales"])
+def test_consecutive_days_hold_every_record_once(
+    make_any_client: Callable[..., Any],
+    custobar_sandbox_factory: Callable[..., CustobarSandbox],
+    resource: str,
+    style: str,
+) -> None:
+    """Rule: exactly the tenant's day: day after day over a DST change, each record is in one day's export and no other."""
+    settings = SandboxSettings(rate_limit=None, tenant_timezone="Europe/Helsinki", datetime_style=style)
+    sandbox = custobar_sandbox_factory(settings, customers=20, events=40, sales=40, days=4, end_date="2026-03-30")
+    edges = [
+        "2026-03-27T22:00:00Z",
+        "2026-03-28T21:59:59Z",
+        "2026-03-28T22:00:00Z",
+        "2026-03-29T20:59:59Z",
+        "2026-03-29T21:00:00Z",
+    ]
+    if resource == "events":
+        sandbox.load("events", [{"type": "BROWSE", "date": edge, "customer_id": f"edge{edge}"} for edge in edges])
+    else:
+        sandbox.load("sales", [{"external_id": f"edge{edge}", "sale_external_id": edge, "sale_date": edge} for edge in edges])
+    client = make_any_client(sandbox.url, sandbox.token, timezone="Europe/Helsinki")
+    total: Counter[str] = Counter()
+    for offset in range(-1, 7):
+        day = date(2026, 3, 26) + timedelta(days=offset)
+        query = everything(sandbox, resource, date=day, timezone="Europe/Helsinki")
+        for (*_, name), count in got(client.pages(query), resource).items():
+            total[name] += count
+    # The style changes how a date is written, so records are told apart by who they belong to.
+    assert total == Counter(identity(resource, record)[-1] for record in sandbox.records(resource))
+
+
+def test_the_answer_to_a_check_is_the_same(make_any_client: Callable[..., Any], sandbox: CustobarSandbox) -> None:
+    """Rule: both clients find events, and stop asking when the answer is known."""
+    sandbox.load("events", [{"type": "MAIL_OPEN", "date": "2026-02-10T10:00:00Z", "customer_id": "x"}])
+    client = make_any_client(sandbox.url, sandbox.token)
+    found = client.check(build_event_check(["MAIL_OPEN", "BROWSE"], date="2026-02-10"))
+    assert found.satisfied
+    assert list(found.by_type) == ["MAIL_OPEN"]
+    assert len(sandbox.requests) == 1
+    assert not client.check(build_event_check(["MAIL_OPEN"], date="2027-02-10")).satisfied

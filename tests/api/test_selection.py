@@ -1,0 +1,195 @@
+"""Which of the fetched records belong to the answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_custobar.api.errors import ProtocolError
+from airflow_provider_custobar.api.pages import CsvPage, JsonPage, decode_csv_page, decode_json_page
+from airflow_provider_custobar.api.query import build_query
+from airflow_provider_custobar.api.selection import Selection
+
+ZONE = "Europe/Helsinki"
+
+
+def selection(resource: str, **arguments: Any) -> Selection:
+    if resource == "events":
+        arguments["event_types"] = "BROWSE"
+    return Selection(build_query(resource, timezone=ZONE, **arguments), ZONE)
+
+
+def json_page(resource: str, *records: str) -> JsonPage:
+    return decode_json_page(f'{{"{resource}":[{",".join(records)}]}}'.encode(), {}, resource)
+
+
+def csv_page(text: str) -> CsvPage:
+    return decode_csv_page(text.encode(), {}, "any")
+
+
+def test_records_outside_the_window_are_left_out_and_kept_ones_keep_every_byte() -> None:
+    """Rule: a record is kept by its own timestamp, in the tenant's day, start included and end not; bytes do not change."""
+    kept = [
+        '{"date":"2026-01-31T22:00:00Z","n":1.50}',
+        '{"x":"\\u00e4",  "date":"2026-02-01T23:59:59.999999+02:00"}',
+        '{"date":"2026-02-01T00:00:00"}',
+        '{"date":"2026-02-01"}',
+        '{"big":12345678901234567890123,"date":"2026-02-01T21:59:59Z"}',
+    ]
+    left_out = [
+        '{"date":"2026-01-31T21:59:59.999999Z"}',
+        '{"date":"2026-02-01T22:00:00Z"}',
+        '{"date":"2026-02-02T00:00:00"}',
+        '{"date":"2026-02-02"}',
+        '{"date":"2026-02-02T00:00:00+02:00"}',
+        '{"date":"2026-01-31T23:59:59"}',
+    ]
+    mixed = [text for pair in zip(left_out, [*kept, kept[0]], strict=True) for text in pair]
+    page = selection("events", date="2026-02-01").apply(json_page("events", *mixed))
+    assert isinstance(page, JsonPage)
+    assert [record.decode() for record in page.records] == [*kept, kept[0]]
+    assert (page.rows, page.fetched) == (6, 12)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_csv_rows_outside_the_window_are_left_out(end: str) -> None:
+    """Rule: as for JSON; kept rows keep their quotes and line ends, and are counted."""
+    rows = [
+        "BROWSE,2026-01-31T21:59:59Z,out",
+        'BROWSE,"2026-02-01T00:00:00","two\nlines, ""quoted"""',
+        "BROWSE,2026-02-01T23:59:59+02:00,in",
+        "BROWSE,2026-02-02T00:00:00+02:00,out",
+    ]
+    page = selection("events", date="2026-02-01", api_format="csv").apply(csv_page(end.join(["type,date,path", *rows]) + end))
+    assert isinstance(page, CsvPage)
+    assert page.body.decode() == end.join(rows[1:3]) + end
+    assert (page.rows, page.fetched) == (2, 4)
+    assert page.header == ("type", "date", "path")
+
+
+def test_the_added_timestamp_does_not_show() -> None:
+    """Rule: a timestamp asked for only to place records is taken out again; the other values keep every byte."""
+    page = selection("events", date="2026-02-01", fields=["type", "path"]).apply(
+        json_page(
+            "events",
+            '{"type": "BROWSE", "date": "2026-02-01T10:00:00Z", "path": "\\u00e4\\/x", "n": 12345678901234567890.50}',
+            '{"date":"2026-02-03"}',
+        )
+    )
+    assert isinstance(page, JsonPage)
+    (record,) = page.records
+    assert json.loads(record).keys() == {"type", "path", "n"}
+    assert b'"\\u00e4\\/x"' in record
+    assert b"12345678901234567890.50" in record
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "expected_header", "expected"),
+    [
+        ("external_id,total,sale_date", ["1,5,2026-02-01", "2,6,2026-02-03"], "external_id,total", [["1", "5"]]),
+        ("sale_date,external_id,total", ['2026-02-01,1,"a,""b""\r\nc"'], "external_id,total", [["1", 'a,"b"\r\nc']]),
+        ("external_id,sale_date,total", ["1,2026-02-01,"], "external_id,total", [["1", ""]]),
+    ],
+)
+def test_the_added_column_does_not_show(header: str, rows: list[str], expected_header: str, expected: list[list[str]]) -> None:
+    """Rule: the same for CSV, wherever the column stands; header and rows stay of one width."""
+    page = selection("sales", date="2026-02-01", fields=["total"], api_format="csv").apply(
+        csv_page("\r\n".join([header, *rows, ""]))
+    )
+    assert isinstance(page, CsvPage)
+    assert page.header_line.decode() == f"{expected_header}\r\n"
+    assert page.header == tuple(expected_header.split(","))
+    assert [list(row.values()) for row in page.dicts()] == expected
+    assert page.rows == len(expected)
+
+
+def test_the_added_column_does_not_show_on_pages_without_rows() -> None:
+    """Rule: a page with a header only, the first of an export perhaps, has the same columns as the pages with rows."""
+    chosen = selection("sales", date="2026-02-01", fields=["total"], api_format="csv")
+    empty = chosen.apply(csv_page("external_id,total,sale_date\r\n"))
+    full = chosen.apply(csv_page("external_id,total,sale_date\r\n1,5,2026-02-01\r\n"))
+    assert isinstance(empty, CsvPage)
+    assert isinstance(full, CsvPage)
+    assert empty.header == full.header == ("external_id", "total")
+    assert empty.header_line == full.header_line == b"external_id,total\r\n"
+
+
+def test_a_timestamp_that_the_user_asked_for_stays() -> None:
+    """Rule: only a column that was added is dropped."""
+    page = selection("sales", date="2026-02-01", fields=["sale_date"]).apply(json_page("sales", '{"sale_date":"2026-02-01"}'))
+    assert isinstance(page, JsonPage)
+    assert page.records == [b'{"sale_date":"2026-02-01"}']
+
+
+@pytest.mark.parametrize("value", ['"soon"', "null", "17", '""', '["2026-02-01"]', '{"email":"teppo@example.com"}', None])
+def test_a_record_that_cannot_be_placed_raises(value: str | None) -> None:
+    """Rule: a missing or unreadable timestamp is an error, never a guess; the message holds no more of the record."""
+    record = '{"email":"teppo@example.com"}' if value is None else f'{{"email":"teppo@example.com","date":{value}}}'
+    with pytest.raises(ProtocolError, match="events") as caught:
+        selection("events", date="2026-02-01").apply(json_page("events", record))
+    assert "date" in str(caught.value)
+    assert "teppo" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "type,path\r\nBROWSE,x\r\n",
+        "type,date\r\nBROWSE,\r\n",
+        "type,date\r\nBROWSE,teppo@example.com\r\n",
+        "type,date,path\r\nBROWSE,2026-02-01\r\nBROWSE,2026-02-01,x\r\n",
+    ],
+)
+def test_a_csv_row_that_cannot_be_placed_raises(text: str) -> None:
+    """Rule: the same for CSV; a shifted row's cells, which may be personal data, are not in the message."""
+    with pytest.raises(ProtocolError, match="events") as caught:
+        selection("events", date="2026-02-01", api_format="csv").apply(csv_page(text))
+    assert "teppo" not in str(caught.value)
+
+
+def test_a_record_pushed_onto_the_next_page_is_kept_once() -> None:
+    """Rule: an identifier seen on this page or the one before is left out and counted; records without one all stay."""
+    chosen = selection("customers")
+    pages = [
+        json_page("customers", '{"external_id":"1"}', '{"external_id":"2"}', "{}"),
+        json_page("customers", '{"external_id":"2","late":true}', '{"external_id":"3"}', "{}"),
+        json_page("customers"),
+        json_page("customers", '{"external_id":"3"}', '{"external_id":"4"}', '{"external_id":"4"}', '{"external_id":null}'),
+    ]
+    kept = [record.decode() for page in map(chosen.apply, pages) for record in page.records]  # type: ignore[union-attr]
+    expected = ['{"external_id":"1"}', '{"external_id":"2"}', "{}", '{"external_id":"3"}', "{}"]
+    assert kept == [*expected, '{"external_id":"4"}', '{"external_id":null}']
+    assert chosen.repeated == 3
+
+
+def test_repeated_csv_rows_are_kept_once() -> None:
+    """Rule: the same for CSV; rows without an identifier, and pages without the column, stay whole."""
+    chosen = selection("products", api_format="csv")
+    first = chosen.apply(csv_page("external_id,sku\r\n1,a\r\n2,b\r\n,x\r\n"))
+    second = chosen.apply(csv_page('external_id,sku\r\n2,b\r\n"3",c\r\n,x\r\n'))
+    assert isinstance(first, CsvPage)
+    assert isinstance(second, CsvPage)
+    assert first.body == b"1,a\r\n2,b\r\n,x\r\n"
+    assert second.body == b'"3",c\r\n,x\r\n'
+    assert (first.rows, second.rows, chosen.repeated) == (3, 2, 1)
+    assert selection("products", api_format="csv").apply(csv_page("sku\r\na\r\na\r\n")).rows == 2
+
+
+@pytest.mark.parametrize("value", ["[1]", '{"a":1}'])
+def test_an_identifier_of_an_odd_type_does_not_crash(value: str) -> None:
+    """Rule: a record is passed on as it came even where its identifier is a list or an object."""
+    page = selection("customers").apply(json_page("customers", f'{{"external_id":{value}}}'))
+    assert page.rows == 1
+
+
+def test_events_alike_to_the_letter_all_stay() -> None:
+    """Rule: events and sales have no identifier of their own, so equal ones are two records and none is left out."""
+    chosen = selection("events", date="2026-02-01")
+    event = '{"type":"BROWSE","date":"2026-02-01T10:00:00Z"}'
+    assert chosen.apply(json_page("events", event, event)).rows == 2
+    assert chosen.apply(json_page("events", event)).rows == 1
+    row = '{"external_id":"1-1","sale_date":"2026-02-01"}'
+    assert selection("sales").apply(json_page("sales", row, row)).rows == 2
+    assert chosen.repeated == 0
