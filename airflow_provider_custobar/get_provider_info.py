@@ -69,6 +69,11 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "IANA name such as Europe/Helsinki: what a day is. UTC by default.",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "trust_day_filter": {
+                        "label": "Trust the API's days",
+                        "description": "The API cuts days in the zone above: windows of whole days need no second look.",
+                        "schema": {"type": ["boolean", "null"], "default": False},
+                    },
                     "timeout": {
                         "label": "Timeout in seconds",
                         "description": "For connecting and for each silence of the server. 60 by default.",

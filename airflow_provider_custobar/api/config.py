@@ -49,6 +49,7 @@ class ClientConfig:
     test_path: str = DEFAULT_TEST_PATH
     trusted_hosts: tuple[str, ...] = ()
     verify: bool | str = True
+    trust_day_filter: bool = False
 
     @property
     def origin(self) -> Origin:
@@ -119,6 +120,7 @@ def config_from_connection(
         test_path=_test_path(extra.get("test_path")),
         trusted_hosts=_trusted_hosts(extra.get("trusted_hosts")),
         verify=_verify(extra.get("verify")),
+        trust_day_filter=_flag(extra, "trust_day_filter"),
     )
 
 
@@ -224,6 +226,16 @@ def _trusted_hosts(value: object) -> tuple[str, ...]:
         if not _HOST.match(name) or (port and not port.isdecimal()):
             raise InvalidArgumentError("extra trusted_hosts", host, "give a list of host or host:port, without scheme or path")
     return named
+
+
+def _flag(extra: Mapping[str, Any], name: str) -> bool:
+    value = extra.get(name)
+    # An environment variable in URI form gives texts.
+    known = {None: False, "": False, True: True, False: False, "true": True, "false": False}
+    key = value.lower() if isinstance(value, str) else value
+    if not isinstance(key, (str, bool, type(None))) or key not in known:
+        raise InvalidArgumentError(f"extra {name}", value, "give true or false")
+    return known[key]
 
 
 def _verify(value: object) -> bool | str:

@@ -117,6 +117,20 @@ class BadRequestError(ResponseError):
     """Any other 4xx: the server refuses the request as it stands."""
 
 
+def at_least(argument: str, value: object, least: int) -> int:
+    """``value`` as a whole number; a text is taken too, because templates give texts.
+
+    :raises InvalidArgumentError: no whole number, or less than ``least``.
+    """
+    try:
+        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else least - 1
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise InvalidArgumentError(argument, value, f"give a whole number, {least:,} at least")
+    return number
+
+
 def shorten(text: str, longest: int = _LONGEST_VALUE) -> str:
     """Cut ``text`` so that a message stays one readable line."""
     line = " ".join(text.split())

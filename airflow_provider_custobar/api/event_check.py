@@ -8,7 +8,7 @@ from typing import Literal
 
 import pendulum
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.errors import InvalidArgumentError, at_least
 from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Request, Wait, pages
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.api.windows import Window, build_window, parse_timestamp
@@ -62,6 +62,7 @@ def build_event_check(
     match: Match = "any",
     allow_unknown_names: bool = False,
     timezone: str = "UTC",
+    trust_day_filter: bool = False,
 ) -> EventCheck:
     """Check the arguments of a sensor.
 
@@ -69,12 +70,7 @@ def build_event_check(
     """
     if match not in MATCHES:
         raise InvalidArgumentError("match", match, f"give one of {', '.join(MATCHES)}")
-    try:
-        wanted = int(min_events) if isinstance(min_events, (int, str)) and not isinstance(min_events, bool) else 0
-    except ValueError:
-        wanted = 0
-    if wanted < 1:
-        raise InvalidArgumentError("min_events", min_events, "give a whole number above zero")
+    wanted = at_least("min_events", min_events, 1)
     window = build_window(date=date, window_start=window_start, window_end=window_end, timezone=timezone)
     if window is None:
         raise InvalidArgumentError("date", None, 'give the period to look at: date="{{ ds }}", or window_start and window_end')
@@ -87,6 +83,7 @@ def build_event_check(
         page_size=_PAGE_SIZE,
         allow_unknown_names=allow_unknown_names,
         timezone=timezone,
+        trust_day_filter=trust_day_filter,
     )
     queries = {name: replace(whole, event_types=(name,)) for name in whole.event_types}
     return EventCheck(queries=queries, window=window, min_events=wanted, match=match)

@@ -28,7 +28,8 @@ class JsonPage:
     """Records as the API wrote them: each the bytes of one JSON object, without line ends.
 
     ``fetched`` is how many the API sent, ``size`` the answer's bytes, ``next_url`` opaque, ``chain`` the label of the
-    :class:`~airflow_provider_custobar.api.query.Chain` that the page belongs to.
+    :class:`~airflow_provider_custobar.api.query.Chain` that the page belongs to. ``unplaced`` counts the records that have no
+    readable timestamp where a window asks for one.
     """
 
     records: list[bytes]
@@ -36,6 +37,7 @@ class JsonPage:
     size: int
     next_url: str | None = None
     chain: str = ""
+    unplaced: int = 0
 
     @property
     def rows(self) -> int:
@@ -60,6 +62,7 @@ class CsvPage:
     size: int
     next_url: str | None = None
     chain: str = ""
+    unplaced: int = 0
 
     def dicts(self) -> Iterator[dict[str, str]]:
         """Rows by column name. Every value is a text, since CSV has no types; a missing one is empty."""

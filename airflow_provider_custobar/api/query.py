@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Literal
 from urllib.parse import urlencode
 
 import pendulum
@@ -20,6 +21,9 @@ from airflow_provider_custobar.api.resources import (
     is_company_field,
 )
 from airflow_provider_custobar.api.windows import Window, build_window
+
+OnBadTimestamp = Literal["fail", "keep", "drop"]
+ON_BAD_TIMESTAMP: tuple[OnBadTimestamp, ...] = ("fail", "keep", "drop")
 
 _OWN_PARAMETERS = ("limit", "format", "fields", "order")
 _FORCE = "Write your own fields as COMPANY__name; any other name needs allow_unknown_names=True."
@@ -49,13 +53,19 @@ class Query:
     order: tuple[str, ...] = ()
     event_types: tuple[str, ...] = ()
     window: Window | None = None
+    on_bad_timestamp: OnBadTimestamp = "fail"
+    trust_day_filter: bool = False
+
+    @property
+    def checks_timestamps(self) -> bool:
+        """Whether records are kept by their own timestamp. Not where the API's day filter is enough, and trusted."""
+        return self.window is not None and not (self.trust_day_filter and self.window.is_whole_days)
 
     @property
     def added_field(self) -> str | None:
         """The field asked for only to place records in the window; it is taken out of what the user gets."""
         timestamp = self.resource.timestamp
-        wanted = self.window is not None and self.fields and timestamp not in self.fields
-        return timestamp if wanted else None
+        return timestamp if self.checks_timestamps and self.fields and timestamp not in self.fields else None
 
     def chains(self) -> Iterator[Chain]:
         """The series of pages that together hold every record asked for, in a fixed order."""
@@ -73,7 +83,7 @@ class Query:
             yield Chain(label, (*own, *common))
 
     def _splits(self) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-        days = [day.isoformat() for day in self.window.days_to_ask_for()] if self.window else []
+        days = [day.isoformat() for day in self._days()]
         if self.resource.name == "events":
             period = (("date.gte", days[0]), ("date.lte", days[-1])) if days else ()
             for event_type in self.event_types:
@@ -83,6 +93,11 @@ class Query:
                 yield day, ((self.resource.timestamp or "", day),)
         else:
             yield "", ()
+
+    def _days(self) -> list[date]:
+        if self.window is None:
+            return []
+        return self.window.days_to_ask_for() if self.checks_timestamps else self.window.days
 
 
 def build_query(
@@ -97,18 +112,24 @@ def build_query(
     window_end: object = None,
     page_size: int | str | None = None,
     api_format: ApiFormat = "json",
+    on_bad_timestamp: OnBadTimestamp = "fail",
     allow_unknown_names: bool = False,
     timezone: str = "UTC",
+    trust_day_filter: bool = False,
 ) -> Query:
     """Check everything that can be checked without asking the server.
 
     ``fields``, ``order`` and ``event_types`` are lists, or texts with commas. ``timezone`` is the tenant's zone.
-    ``allow_unknown_names`` lets names through that the documentation does not list.
+    ``allow_unknown_names`` lets names through that the documentation does not list. ``on_bad_timestamp`` is what to do with
+    a record that cannot be placed in the window: ``fail``, ``keep`` it or ``drop`` it. ``trust_day_filter`` says that the
+    API's day filter cuts days in ``timezone``, so that windows of whole days need no second look.
 
     :raises InvalidArgumentError: names the argument, its value and what is accepted.
     """
     entry = find_resource(resource)
     zone = timezone
+    if on_bad_timestamp not in ON_BAD_TIMESTAMP:
+        raise InvalidArgumentError("on_bad_timestamp", on_bad_timestamp, f"give one of {', '.join(ON_BAD_TIMESTAMP)}")
     types = _event_types(entry, event_types, allow_unknown_names)
     window = _window(entry, date, window_start, window_end, zone)
     return Query(
@@ -120,6 +141,8 @@ def build_query(
         order=_order(entry, order, allow_unknown_names),
         event_types=types,
         window=window,
+        on_bad_timestamp=on_bad_timestamp,
+        trust_day_filter=trust_day_filter,
     )
 
 

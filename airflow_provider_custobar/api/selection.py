@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,9 @@ from airflow_provider_custobar.api.csv_text import split_rows, write_row
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage, Page
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.api.windows import parse_timestamp
+from airflow_provider_custobar.api.windows import Window, parse_timestamp
+
+log = logging.getLogger(__name__)
 
 
 class Selection:
@@ -29,9 +32,16 @@ class Selection:
 
     def __init__(self, query: Query, timezone: str) -> None:
         self.repeated = 0
+        self._unplaced = 0
+        self._position = 0
+        self._chain = ""
         self._query = query
+        self._name = query.resource.name
         self._zone = pendulum.timezone(timezone)
-        self._column = query.resource.timestamp if query.window else query.resource.key
+        self._column = query.resource.key if query.window is None else query.resource.timestamp
+        if query.window is not None and not query.checks_timestamps:
+            log.info("%s: the API's day filter is trusted, so records are not checked against %s", self._name, query.window)
+            self._column = None
         self._drop = query.added_field
         self._keys_of_last_page: set[str | int] = set()
         self._keys_of_this_page: set[str | int] = set()
@@ -39,25 +49,38 @@ class Selection:
     def apply(self, page: Page) -> Page:
         """The page with only what belongs to the answer.
 
-        :raises ProtocolError: a record's timestamp is missing or unreadable, so that nobody can tell where it belongs.
+        :raises ProtocolError: a record's timestamp is missing or unreadable, so that nobody can tell where it belongs, and
+            the query's ``on_bad_timestamp`` is ``fail``.
         """
         if self._column is None:
             return page
+        if page.chain != self._chain:
+            self._chain, self._position = page.chain, 0
         if page.fetched:
             self._keys_of_last_page, self._keys_of_this_page = self._keys_of_this_page, set()
-        return self._json(page, self._column) if isinstance(page, JsonPage) else self._csv(page, self._column)
+        self._unplaced = 0
+        chosen = self._json(page, self._column) if isinstance(page, JsonPage) else self._csv(page, self._column)
+        return replace(chosen, unplaced=self._unplaced)
 
     def _accepts(self, value: Any) -> bool:
-        if self._query.window is not None:
-            try:
-                return parse_timestamp(value, self._zone) in self._query.window
-            except (AttributeError, OverflowError, ValueError):
-                # Not shown: in a CSV row with a comma too many it is another field's value.
-                kind = f"{type(value).__name__} of {len(value)} characters" if isinstance(value, str) else type(value).__name__
-                raise ProtocolError(
-                    f"A record of {self._query.resource.name} has no timestamp in {self._column} (but a {kind}): it can be"
-                    " placed neither inside nor outside the window."
-                ) from None
+        self._position += 1
+        return self._is_new(value) if self._query.window is None else self._is_inside(value, self._query.window)
+
+    def _is_inside(self, value: Any, window: Window) -> bool:
+        try:
+            return parse_timestamp(value, self._zone) in window
+        except (AttributeError, OverflowError, ValueError):
+            self._unplaced += 1
+            if self._query.on_bad_timestamp != "fail":
+                return self._query.on_bad_timestamp == "keep"
+            # The value is not shown: in a CSV row with a comma too many it is another field's.
+            kind = f"{type(value).__name__} of {len(value)} characters" if isinstance(value, str) else type(value).__name__
+            raise ProtocolError(
+                f"Record {self._position:,} of {self._name} {self._chain} has no timestamp in {self._column} (but a {kind}):"
+                " it can be placed neither inside nor outside the window. on_bad_timestamp='keep' or 'drop' decides."
+            ) from None
+
+    def _is_new(self, value: Any) -> bool:
         if not value or not isinstance(value, (str, int)):
             return True
         if value in self._keys_of_this_page or value in self._keys_of_last_page:
@@ -82,9 +105,7 @@ class Selection:
         if column not in header:
             if self._query.window is None:
                 return page
-            raise ProtocolError(
-                f"The CSV page of {self._query.resource.name} has no column {column}, which places its rows in time."
-            )
+            raise ProtocolError(f"The CSV page of {self._name} has no column {column}, which places its rows in time.")
         index = header.index(column)
         dropped = index if self._drop else None
         out = io.StringIO(newline="")
@@ -92,14 +113,12 @@ class Selection:
         try:
             for raw, cells in split_rows(page.body.decode()):
                 if len(cells) != len(header):
-                    raise ProtocolError(
-                        f"A CSV row of {self._query.resource.name} has {len(cells)} cells where the header has {len(header)}."
-                    )
+                    raise ProtocolError(f"A CSV row of {self._name} has {len(cells)} cells where the header has {len(header)}.")
                 if self._accepts(cells[index]):
                     rows += 1
                     out.write(raw if dropped is None else write_row(cells[:dropped] + cells[dropped + 1 :]))
         except csv.Error as error:
-            raise ProtocolError(f"A CSV page of {self._query.resource.name} cannot be read ({error}).") from None
+            raise ProtocolError(f"A CSV page of {self._name} cannot be read ({error}).") from None
         header_line = page.header_line
         if dropped is not None:
             header = header[:dropped] + header[dropped + 1 :]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from itertools import pairwise
 from typing import TypeVar
 
 import pendulum
@@ -39,16 +39,38 @@ class Window:
         zone = pendulum.timezone(self.timezone)
         return f"[{self.start.astimezone(zone).isoformat()}, {self.end.astimezone(zone).isoformat()})"
 
-    def days_to_ask_for(self) -> Iterator[date]:
+    @property
+    def days(self) -> list[date]:
+        """The tenant's days that the window touches."""
+        zone = pendulum.timezone(self.timezone)
+        first = self.start.astimezone(zone).date()
+        last = (self.end - timedelta(microseconds=1)).astimezone(zone).date()
+        return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+    @property
+    def is_whole_days(self) -> bool:
+        """True where both ends are the tenant's midnights."""
+        zone = pendulum.timezone(self.timezone)
+        days = self.days
+        return self.start == _midnight(days[0], zone) and self.end == _midnight(days[-1] + _ONE_DAY, zone)
+
+    def days_to_ask_for(self) -> list[date]:
         """The tenant's days that the window touches, and one more on either side.
 
         In which zone the API cuts days is not documented, so a record near midnight may be filed under the day next to
         the one it belongs to.
         """
+        days = self.days
+        return [days[0] - _ONE_DAY, *days, days[-1] + _ONE_DAY]
+
+    def days_before(self, count: int) -> list[Window]:
+        """The ``count`` days before this one, oldest first, each a window; for a window of one day.
+
+        A day that the tenant's calendar skipped is left out.
+        """
         zone = pendulum.timezone(self.timezone)
-        first = self.start.astimezone(zone).date() - _ONE_DAY
-        last = (self.end - timedelta(microseconds=1)).astimezone(zone).date() + _ONE_DAY
-        return (first + timedelta(days=offset) for offset in range((last - first).days + 1))
+        starts = [_midnight(self.days[0] - timedelta(days=back), zone) for back in range(count, -1, -1)]
+        return [Window(start, end, self.timezone) for start, end in pairwise(starts) if start < end]
 
 
 def parse_timestamp(text: str, zone: tzinfo) -> datetime:

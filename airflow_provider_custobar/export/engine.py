@@ -29,12 +29,16 @@ class EmptyExportError(CustobarError):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """What was stored. ``bytes`` are bytes as stored, after compression; ``uris`` is empty where nothing was written."""
+    """What was stored. ``bytes`` are bytes as stored, after compression; ``uris`` is empty where nothing was written.
+
+    ``unplaced`` counts records without a readable timestamp, which were kept or dropped as the user said.
+    """
 
     uris: tuple[str, ...]
     rows: int
     bytes: int
     pages: int
+    unplaced: int = 0
 
 
 class Progress:
@@ -82,12 +86,13 @@ def run_export(
     """
     sink: Sink | None = None
     held = b""
-    rows = page_count = stored = 0
+    rows = page_count = stored = unplaced = 0
     try:
         with read_ahead(pages) as arriving:
             for page in arriving:
                 page_count += 1
                 rows += page.rows
+                unplaced += page.unplaced
                 held += compressor.compress(encoder.encode(page))
                 if rows and sink is None:
                     sink = target.open(content_type)
@@ -101,13 +106,14 @@ def run_export(
                 f"There was nothing to export to {target.uri}, and on_empty='fail'. Check the window and the filters."
             )
         if not rows and on_empty == "skip":
-            result = ExportResult(uris=(), rows=0, bytes=0, pages=page_count)
+            result = ExportResult(uris=(), rows=0, bytes=0, pages=page_count, unplaced=unplaced)
         else:
             sink = sink or target.open(content_type)
             held += compressor.compress(encoder.finish()) + compressor.flush()
             sink.write(held)
             sink.commit()
-            result = ExportResult(uris=(target.uri,), rows=rows, bytes=stored + len(held), pages=page_count)
+            size = stored + len(held)
+            result = ExportResult(uris=(target.uri,), rows=rows, bytes=size, pages=page_count, unplaced=unplaced)
     except BaseException:
         if sink is not None:
             _abort(sink, target.uri)

@@ -76,6 +76,7 @@ class CustobarHook(BaseHook):
         window_end: object = None,
         page_size: int | None = None,
         api_format: Literal["json", "csv"] = "json",
+        on_bad_timestamp: Literal["fail", "keep", "drop"] = "fail",
         allow_unknown_names: bool = False,
     ) -> Iterator[Page]:
         """
@@ -91,6 +92,7 @@ class CustobarHook(BaseHook):
         :param window_end: End of the period, not included.
         :param page_size: Records a page; the API's maximum by default (10,000 JSON, 100,000 CSV).
         :param api_format: Pages as ``json`` or ``csv``.
+        :param on_bad_timestamp: What to do with a record that cannot be placed in the window: ``fail``, ``keep`` or ``drop``.
         :param allow_unknown_names: Let filters, fields and event types through that the documentation does not list.
         :raises InvalidArgumentError: at this call, before the first request.
         :raises CustobarError: while the pages are read.
@@ -107,8 +109,10 @@ class CustobarHook(BaseHook):
             window_end=window_end,
             page_size=page_size,
             api_format=api_format,
+            on_bad_timestamp=on_bad_timestamp,
             allow_unknown_names=allow_unknown_names,
             timezone=config.timezone,
+            trust_day_filter=config.trust_day_filter,
         )
         return _pages(config, query)
 

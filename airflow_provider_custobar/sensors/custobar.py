@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseSensorOperator, PokeReturnValue, conf
 
 from airflow_provider_custobar.api.client import CustobarClient
+from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.event_check import MATCHES, EventCheck, Match, build_event_check
+from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
 
@@ -28,6 +30,8 @@ class CustobarEventSensor(BaseSensorOperator):
     :param date: One day of the tenant's time zone, such as ``{{ ds }}``. (templated)
     :param window_start: Start of the window, included, in place of ``date``. (templated)
     :param window_end: End of the window, not included. (templated)
+    :param window: ``auto`` in place of all of these: the period that the DAG run stands for; see
+        :func:`~airflow_provider_custobar.dag_run.run_period`.
     :param min_events: How many events are enough. (templated)
     :param match: ``any``: at least one of the types has enough. ``all``: each of them has.
     :param deferrable: Wait in the triggerer and give the worker slot back.
@@ -52,6 +56,7 @@ class CustobarEventSensor(BaseSensorOperator):
         date: Any = None,
         window_start: Any = None,
         window_end: Any = None,
+        window: Literal["auto"] | None = None,
         min_events: int | str = 1,
         match: Match = "any",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -66,6 +71,8 @@ class CustobarEventSensor(BaseSensorOperator):
         self.date = date
         self.window_start = window_start
         self.window_end = window_end
+        self.window = window
+        self.window_was_given = check_period(date, window_start, window_end, window)
         self.min_events = min_events
         self.match = match
         self.deferrable = deferrable
@@ -76,7 +83,7 @@ class CustobarEventSensor(BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         config = CustobarHook(self.custobar_conn_id).get_config()
-        check = self._check(config.timezone)
+        check = self._check(config, context)
         self.defer(
             trigger=CustobarEventTrigger(
                 event_types=list(check.queries),
@@ -103,21 +110,20 @@ class CustobarEventSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         config = CustobarHook(self.custobar_conn_id).get_config()
-        check = self._check(config.timezone)
+        check = self._check(config, context)
         with CustobarClient(config) as client:
             found = client.check_events(check)
         document = found.as_document()
         self.log.info("Found %s: %s", document, "enough" if found.satisfied else "not enough yet")
         return PokeReturnValue(is_done=found.satisfied, xcom_value=document)
 
-    def _check(self, timezone: str) -> EventCheck:
+    def _check(self, config: ClientConfig, context: Context) -> EventCheck:
         return build_event_check(
             self.event_types,
-            date=self.date,
-            window_start=self.window_start,
-            window_end=self.window_end,
+            **period_arguments(self, context, config.timezone),
             min_events=self.min_events,
             match=self.match,
             allow_unknown_names=self.allow_unknown_names,
-            timezone=timezone,
+            timezone=config.timezone,
+            trust_day_filter=config.trust_day_filter,
         )

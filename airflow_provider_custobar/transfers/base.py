@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar.api.client import CustobarClient
-from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.api.query import Query, build_query
+from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.errors import InvalidArgumentError, at_least
+from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
+from airflow_provider_custobar.api.windows import Window
+from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
     Compression,
@@ -19,7 +24,7 @@ from airflow_provider_custobar.export.compression import (
     resolve_compression,
 )
 from airflow_provider_custobar.export.encoders import CONTENT_TYPES, FileFormat, make_encoder, page_format_for
-from airflow_provider_custobar.export.engine import ON_EMPTY, OnEmpty, Progress, run_export
+from airflow_provider_custobar.export.engine import ON_EMPTY, ExportResult, OnEmpty, Progress, run_export
 from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 API_FORMATS = ("auto", "json", "csv")
+# Basic ISO 8601, because a colon in a file name is trouble on some systems.
+_INSTANT = "%Y%m%dT%H%M%SZ"
 
 
 class CustobarExportOperator(BaseOperator):
@@ -34,7 +41,8 @@ class CustobarExportOperator(BaseOperator):
     Export one Custobar resource as one object, which appears whole at the end or not at all.
 
     Rows stream through memory page by page. The result goes to XCom: ``resource``, ``format``, ``uris``, ``rows``, ``bytes``
-    (as stored), ``pages``, ``window``, ``event_types``, ``resumed``.
+    (as stored), ``pages``, ``window``, ``windows`` (more than one with ``lookback``), ``event_types``, ``bad_timestamps``,
+    ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}`` and ``{window_end}``.
 
     :param resource: ``customers``, ``events``, ``sales`` or ``products``. (templated)
     :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array) or ``jsonl`` (a record a line).
@@ -45,6 +53,12 @@ class CustobarExportOperator(BaseOperator):
     :param date: One day of the tenant's time zone, such as ``{{ ds }}``; events and sales only. (templated)
     :param window_start: Start of the period, included, in place of ``date``. (templated)
     :param window_end: End of the period, not included. (templated)
+    :param window: ``auto`` in place of all of these: the period that the DAG run stands for, whatever its schedule; see
+        :func:`~airflow_provider_custobar.dag_run.run_period`. The log tells what was picked, and why.
+    :param lookback: Export that many days before ``date`` again, each to its own object, for records that Custobar got late.
+        Needs ``{date}`` in the object's name. (templated)
+    :param on_bad_timestamp: What to do with a record that cannot be placed in the window, since it has no readable timestamp:
+        ``fail``, ``keep`` it or ``drop`` it. ``bad_timestamps`` in the result counts them.
     :param filters: Custobar's filters by name, such as ``{"country": "FI"}``. (templated)
     :param fields: Names of the fields to export; all by default. Name them for CSV, which otherwise has a column for every
         field that Custobar knows. (templated)
@@ -62,6 +76,7 @@ class CustobarExportOperator(BaseOperator):
         "date",
         "window_start",
         "window_end",
+        "lookback",
         "filters",
         "fields",
         "order",
@@ -83,6 +98,9 @@ class CustobarExportOperator(BaseOperator):
         date: Any = None,
         window_start: Any = None,
         window_end: Any = None,
+        window: Literal["auto"] | None = None,
+        lookback: int | str = 0,
+        on_bad_timestamp: OnBadTimestamp = "fail",
         filters: Mapping[str, Any] | None = None,
         fields: str | Sequence[str] | None = None,
         order: str | Sequence[str] | None = None,
@@ -98,6 +116,7 @@ class CustobarExportOperator(BaseOperator):
         _one_of("api_format", api_format, API_FORMATS)
         _one_of("compression", compression, COMPRESSIONS)
         _one_of("on_empty", on_empty, ON_EMPTY)
+        _one_of("on_bad_timestamp", on_bad_timestamp, ON_BAD_TIMESTAMP)
         page_format_for(file_format, api_format)
         self.resource = resource
         self.file_format = file_format
@@ -107,6 +126,10 @@ class CustobarExportOperator(BaseOperator):
         self.date = date
         self.window_start = window_start
         self.window_end = window_end
+        self.window = window
+        self.window_was_given = check_period(date, window_start, window_end, window)
+        self.lookback = lookback
+        self.on_bad_timestamp = on_bad_timestamp
         self.filters = filters
         self.fields = fields
         self.order = order
@@ -117,8 +140,8 @@ class CustobarExportOperator(BaseOperator):
         self.custobar_conn_id = custobar_conn_id
 
     @abstractmethod
-    def make_target(self) -> Target:
-        """The place of the object, made of this operator's rendered fields.
+    def make_target(self, window: Window | None) -> Target:
+        """The place of the object that holds ``window``, made of this operator's rendered fields.
 
         :raises InvalidArgumentError: names the field, its value and what is accepted.
         """
@@ -126,50 +149,109 @@ class CustobarExportOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Everything that can be refused is refused before the first request to Custobar."""
         config = CustobarHook(self.custobar_conn_id).get_config()
-        query = self._query(config.timezone)
-        encoder = make_encoder(self.file_format, query.api_format, query.fields)
-        target = self.make_target()
-        compression = resolve_compression(self.compression, target.uri)
-        target.check()
-        self.log.info("Exporting %s to %s", _described(query), target.uri)
+        query = self._query(config, context)
+        queries = [replace(query, window=window) for window in self._windows(query)]
+        targets = [self.make_target(query.window) for query in queries]
+        _refuse_same_place(targets)
+        jobs = [
+            (query, target, make_encoder(self.file_format, query.api_format, query.fields), self._compression(target))
+            for query, target in zip(queries, targets, strict=True)
+        ]
+        for target in targets:
+            target.check()
+        results = []
         with CustobarClient(config) as client:
-            result = run_export(
-                client.pages(query),
-                encoder=encoder,
-                compressor=make_compressor(compression),
-                target=target,
-                content_type=content_type_of(compression) or CONTENT_TYPES[self.file_format],
-                on_empty=self.on_empty,
-                progress=Progress(query.resource.name, self.log),
-            )
-        window = query.window
-        return {
-            "resource": query.resource.name,
-            "format": self.file_format,
-            "uris": list(result.uris),
-            "rows": result.rows,
-            "bytes": result.bytes,
-            "pages": result.pages,
-            "window": {"start": window.start.isoformat(), "end": window.end.isoformat()} if window else None,
-            "event_types": list(query.event_types),
-            "resumed": False,
-        }
+            for query, target, encoder, compression in jobs:
+                self.log.info("Exporting %s to %s", _described(query), target.uri)
+                result = run_export(
+                    client.pages(query),
+                    encoder=encoder,
+                    compressor=make_compressor(compression),
+                    target=target,
+                    content_type=content_type_of(compression) or CONTENT_TYPES[self.file_format],
+                    on_empty=self.on_empty,
+                    progress=Progress(query.resource.name, self.log),
+                )
+                results.append((query, result))
+        return self._document(results)
 
-    def _query(self, timezone: str) -> Query:
+    def _query(self, config: ClientConfig, context: Context) -> Query:
+        period = period_arguments(self, context, config.timezone)
         return build_query(
             self.resource,
             filters=self.filters,
             fields=self.fields,
             order=self.order,
             event_types=self.event_types,
-            date=self.date,
-            window_start=self.window_start,
-            window_end=self.window_end,
+            **period,
             page_size=self.page_size,
             api_format=page_format_for(self.file_format, self.api_format),
+            on_bad_timestamp=self.on_bad_timestamp,
             allow_unknown_names=self.allow_unknown_names,
-            timezone=timezone,
+            timezone=config.timezone,
+            trust_day_filter=config.trust_day_filter,
         )
+
+    def _windows(self, query: Query) -> list[Window | None]:
+        days = at_least("lookback", self.lookback, 0)
+        window = query.window
+        if not days:
+            return [window]
+        if window is None or not window.is_whole_days or len(window.days) != 1:
+            raise InvalidArgumentError(
+                "lookback", self.lookback, f"it goes with a window of one day of the tenant's, not with {window or 'none'}"
+            )
+        return [*window.days_before(days), window]
+
+    def _compression(self, target: Target) -> Literal["gzip"] | None:
+        return resolve_compression(self.compression, target.uri)
+
+    def _document(self, results: Sequence[tuple[Query, ExportResult]]) -> dict[str, Any]:
+        query = results[-1][0]
+        windows = [(each.window, result) for each, result in results if each.window is not None]
+        return {
+            "resource": query.resource.name,
+            "format": self.file_format,
+            "uris": [uri for _, result in results for uri in result.uris],
+            "rows": sum(result.rows for _, result in results),
+            "bytes": sum(result.bytes for _, result in results),
+            "pages": sum(result.pages for _, result in results),
+            "window": _interval(windows[0][0].start, windows[-1][0].end) if windows else None,
+            "windows": [
+                _interval(window.start, window.end) | {"rows": result.rows, "uris": list(result.uris)}
+                for window, result in windows
+            ],
+            "event_types": list(query.event_types),
+            "bad_timestamps": sum(result.unplaced for _, result in results),
+            "resumed": False,
+        }
+
+
+def _interval(start: datetime, end: datetime) -> dict[str, Any]:
+    return {"start": start.isoformat(), "end": end.isoformat()}
+
+
+def _refuse_same_place(targets: Sequence[Target]) -> None:
+    uris = [target.uri for target in targets]
+    if len(set(uris)) < len(uris):
+        raise InvalidArgumentError("lookback", len(uris) - 1, f"every day would go to {uris[0]}: put {{date}} into its name")
+
+
+def name_for(window: Window | None, argument: str, value: object, *, forbidden_prefix: str) -> str:
+    """An object's name, with ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
+
+    :raises InvalidArgumentError: as :func:`check_name`, or there is no window to take them from.
+    """
+    name = check_name(argument, value, forbidden_prefix=forbidden_prefix)
+    if window is None:
+        if any(placeholder in name for placeholder in ("{date}", "{window_start}", "{window_end}")):
+            raise InvalidArgumentError(argument, value, "without a window there is nothing to put into its placeholder")
+        return name
+    return (
+        name.replace("{date}", window.days[0].isoformat())
+        .replace("{window_start}", f"{window.start:{_INSTANT}}")
+        .replace("{window_end}", f"{window.end:{_INSTANT}}")
+    )
 
 
 def check_name(argument: str, value: object, *, forbidden_prefix: str) -> str:

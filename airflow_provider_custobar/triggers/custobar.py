@@ -78,6 +78,7 @@ class CustobarEventTrigger(BaseTrigger):
                     match=fields["match"],
                     allow_unknown_names=fields["allow_unknown_names"],
                     timezone=client.config.timezone,
+                    trust_day_filter=client.config.trust_day_filter,
                 )
                 while True:
                     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.errors import InvalidArgumentError, at_least
 from airflow_provider_custobar.api.resources import Resource, find_resource
 from airflow_provider_custobar.upload.validation import Rules
 
@@ -79,18 +79,8 @@ def build_plan(
             allow_unknown_names=allow_unknown_names,
         ),
         field_mapping=mapping,
-        batch_size=_at_least("batch_size", batch_size, 1),
-        max_batch_bytes=_at_least("max_batch_bytes", max_batch_bytes, _SMALLEST_BATCH_BYTES),
+        batch_size=at_least("batch_size", batch_size, 1),
+        max_batch_bytes=at_least("max_batch_bytes", max_batch_bytes, _SMALLEST_BATCH_BYTES),
         on_invalid=on_invalid,
         dry_run=dry_run,
     )
-
-
-def _at_least(argument: str, value: int | str, least: int) -> int:
-    try:
-        number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else least - 1
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise InvalidArgumentError(argument, value, f"give a whole number, {least:,} at least")
-    return number

@@ -64,7 +64,16 @@ def test_jsonl_to_s3(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str) -> 
         "bytes": len(body),
         "pages": len(tenant.requests),
         "window": {"start": "2026-02-10T00:00:00+00:00", "end": "2026-02-11T00:00:00+00:00"},
+        "windows": [
+            {
+                "start": "2026-02-10T00:00:00+00:00",
+                "end": "2026-02-11T00:00:00+00:00",
+                "rows": len(expected),
+                "uris": [f"s3://{s3_bucket}/events/ds={DAY}/events.jsonl.gz"],
+            }
+        ],
         "event_types": ["BROWSE", "MAIL_OPEN"],
+        "bad_timestamps": 0,
         "resumed": False,
     }
     assert json.loads(json.dumps(result)) == result

@@ -76,6 +76,7 @@ def test_every_extra_of_the_form_changes_the_client() -> None:
         "auth_scheme": "Bearer",
         "requests_per_minute": 30,
         "timezone": "Europe/Helsinki",
+        "trust_day_filter": True,
         "timeout": 5,
         "max_attempts": 2,
         "test_path": "/api/data/events/",

@@ -1,0 +1,161 @@
+"""Which period of time a DAG run stands for, whatever started it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
+
+import pendulum
+from airflow.timetables.base import DataInterval, TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True)
+class RunPeriod:
+    """Half-open, aware. ``reason`` completes the sentence "the period is ..."."""
+
+    start: datetime
+    end: datetime
+    reason: str
+
+
+class HasPeriod(Protocol):
+    """The fields of an operator or sensor that name a period; ``window_was_given`` from :func:`check_period`."""
+
+    date: Any
+    window_start: Any
+    window_end: Any
+    window: Literal["auto"] | None
+    window_was_given: tuple[str, ...]
+    log: Any
+
+
+def check_period(date: object, window_start: object, window_end: object, window: object) -> tuple[str, ...]:
+    """Check what can be checked before templates are rendered; return the names of the arguments that were given.
+
+    :raises InvalidArgumentError: ``window`` is not ``auto``, or goes with another of them.
+    """
+    named = {"date": date, "window_start": window_start, "window_end": window_end, "window": window}
+    given = tuple(name for name, value in named.items() if value is not None)
+    if window not in (None, "auto"):
+        raise InvalidArgumentError("window", window, "give auto, or leave it out")
+    if window is not None and len(given) > 1:
+        raise InvalidArgumentError("window", window, f"give either window or {given[0]}, not both")
+    return given
+
+
+def period_arguments(task: HasPeriod, context: Mapping[str, Any], timezone: str) -> dict[str, Any]:
+    """The rendered period of ``task`` as ``date`` or ``window_start`` and ``window_end``.
+
+    :raises InvalidArgumentError: a template rendered to None, which would otherwise mean "everything".
+    """
+    if task.window == "auto":
+        period = run_period(context, timezone)
+        task.log.info("window='auto' is [%s, %s): %s", period.start.isoformat(), period.end.isoformat(), period.reason)
+        return {"window_start": period.start, "window_end": period.end}
+    for name in task.window_was_given:
+        if getattr(task, name) is None:
+            raise InvalidArgumentError(name, None, "its template rendered to nothing; without it, everything would be meant")
+    return {"date": task.date, "window_start": task.window_start, "window_end": task.window_end}
+
+
+def run_period(context: Mapping[str, Any], timezone: str) -> RunPeriod:
+    """The period of the run that ``context``, a task's template context, belongs to. The first of these that there is:
+
+    1. The partition (Airflow 3.3): from its date to the next tick of the DAG's cron schedule; without one, its day.
+    2. The data interval, where it has a length: ``CronDataIntervalTimetable`` and its like.
+    3. The last whole period of the DAG's schedule: ``"@daily"`` and other cron texts, of which Airflow 3 makes runs with a
+       data interval of no length. A run started by hand stands for the last period that was over by then.
+    4. The day before the run, in ``timezone``: runs without a schedule, asset-triggered ones among them.
+
+    :raises InvalidArgumentError: the run has a partition, but none that is a day or a tick.
+    """
+    return (
+        _of_partition(context, timezone)
+        or _of_data_interval(context)
+        or _of_schedule(context)
+        or _day_before(context, timezone)
+    )
+
+
+def _of_partition(context: Mapping[str, Any], timezone: str) -> RunPeriod | None:
+    key = context.get("partition_key")
+    if key is None:
+        return None
+    reason = f"that of partition {key}"
+    cron, start = _cron(context), context.get("partition_date")
+    if start is not None and cron is not None:
+        before = cron.infer_manual_data_interval(run_after=_instant(start))
+        following = cron.next_dagrun_info(
+            last_automated_data_interval=DataInterval(before.start, _instant(start)),
+            restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
+        )
+        if following is not None:
+            return RunPeriod(start, following.data_interval.end, reason)
+    try:
+        day = datetime.fromisoformat(str(key))
+    except ValueError:
+        day = None
+    if day is None or day.tzinfo is not None or day.time() != datetime.min.time():
+        raise InvalidArgumentError(
+            "window", "auto", f"partition key {key!r} names no day; give window_start and window_end made of it"
+        )
+    return _local_day(day.year, day.month, day.day, timezone, reason)
+
+
+def _of_data_interval(context: Mapping[str, Any]) -> RunPeriod | None:
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return RunPeriod(start, end, "the run's data interval") if start is not None and end is not None and start < end else None
+
+
+def _of_schedule(context: Mapping[str, Any]) -> RunPeriod | None:
+    moment, cron = _moment(context), _cron(context)
+    if cron is not None:
+        last = cron.infer_manual_data_interval(run_after=_instant(moment))
+        return RunPeriod(
+            last.start, last.end, "the last whole period of the DAG's schedule, as the data interval has no length"
+        )
+    delta = getattr(_timetable(context), "delta", None)
+    if isinstance(delta, timedelta):
+        return RunPeriod(moment - delta, moment, "the time since the run before, as the data interval has no length")
+    return None
+
+
+def _day_before(context: Mapping[str, Any], timezone: str) -> RunPeriod:
+    day = pendulum.instance(_moment(context)).in_timezone(timezone).date().subtract(days=1)
+    return _local_day(day.year, day.month, day.day, timezone, "the day before the run, which has no period of its own")
+
+
+def _local_day(year: int, month: int, day: int, timezone: str, reason: str) -> RunPeriod:
+    zone = pendulum.timezone(timezone)
+    midnight = datetime(year, month, day, tzinfo=UTC)
+    start, end = (moment.replace(tzinfo=zone) for moment in (midnight, midnight + timedelta(days=1)))
+    return RunPeriod(start, end, reason)
+
+
+def _moment(context: Mapping[str, Any]) -> datetime:
+    moment: datetime = context.get("logical_date") or context["dag_run"].run_after
+    return moment
+
+
+def _instant(moment: datetime) -> pendulum.DateTime:
+    return pendulum.instance(moment)
+
+
+def _timetable(context: Mapping[str, Any]) -> Any:
+    return getattr(context.get("dag"), "timetable", None)
+
+
+def _cron(context: Mapping[str, Any]) -> CronDataIntervalTimetable | None:
+    """The DAG's cron schedule as a timetable that cuts time into periods, if it has one."""
+    timetable = _timetable(context)
+    expression, zone = getattr(timetable, "expression", None), getattr(timetable, "timezone", None)
+    if expression is None and hasattr(timetable, "serialize"):
+        # The timetables of Airflow's core, which a DAG may import directly, tell it only so.
+        document = timetable.serialize()
+        expression, zone = document.get("expression"), document.get("timezone")
+    return CronDataIntervalTimetable(expression, timezone=zone or "UTC") if isinstance(expression, str) else None
