@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -92,15 +93,17 @@ class AirflowHome:
             raise AirflowError(f"{' '.join(command)} ended with code {done.returncode}:\n{done.stdout[-6000:]}")
         return done.stdout
 
-    def run_dag(self, file: Path, dag_id: str, logical_date: str, conf: Mapping[str, Any] | None = None) -> DagRunOutcome:
-        """Run one DAG for one date with ``dag.test()``, retries and triggers included.
+    def run_dag(
+        self, file: Path, dag_id: str, logical_dates: Sequence[str], conf: Mapping[str, Any] | None = None
+    ) -> list[DagRunOutcome]:
+        """Run one DAG for each date with ``dag.test()``, retries and triggers included; all in one new process.
 
-        A failed run is an outcome, not an error.
+        A failed run is an outcome, not an error. ``log`` is that of the whole process.
         """
-        answer = self.directory / f"{dag_id}.{logical_date}.json"
-        log = self.call([*_python(), "-m", "tools.run_dag", str(file), dag_id, logical_date, json.dumps(conf), str(answer)])
-        document = json.loads(answer.read_text())
-        return DagRunOutcome(**document, log=log)
+        answer = self.directory / f"{uuid.uuid4().hex}.json"
+        order = {"file": str(file), "dag_id": dag_id, "dates": list(logical_dates), "conf": conf, "answer": str(answer)}
+        log = self.call([*_python(), "-m", "tools.run_dag", json.dumps(order)], timeout_seconds=1800)
+        return [DagRunOutcome(**document, log=log) for document in json.loads(answer.read_text())]
 
 
 def _python() -> list[str]:

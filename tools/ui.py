@@ -45,6 +45,8 @@ def serve(stack: ExitStack) -> int:
         for conn_id, document in stage.connections.items():
             # Kept in Airflow's database, because the UI does not show connections of the environment.
             home.call([sys.executable, "-m", "airflow", "connections", "add", conn_id, "--conn-json", document])
+        # The mapped example wants it.
+        home.call([sys.executable, "-m", "airflow", "pools", "set", "custobar", "2", "Custobar's rate limit"])
     with step("start Airflow"):
         log = home.directory / "standalone.log"
         process = _start_airflow(stack, home, log)

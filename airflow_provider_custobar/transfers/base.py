@@ -42,7 +42,8 @@ class CustobarExportOperator(BaseOperator):
 
     Rows stream through memory page by page. The result goes to XCom: ``resource``, ``format``, ``uris``, ``rows``, ``bytes``
     (as stored), ``pages``, ``window``, ``windows`` (more than one with ``lookback``), ``event_types``, ``bad_timestamps``,
-    ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}`` and ``{window_end}``.
+    ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}``, ``{window_end}`` and
+    ``{event_types}``.
 
     :param resource: ``customers``, ``events``, ``sales`` or ``products``. (templated)
     :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array) or ``jsonl`` (a record a line).
@@ -140,8 +141,8 @@ class CustobarExportOperator(BaseOperator):
         self.custobar_conn_id = custobar_conn_id
 
     @abstractmethod
-    def make_target(self, window: Window | None) -> Target:
-        """The place of the object that holds ``window``, made of this operator's rendered fields.
+    def make_target(self, query: Query) -> Target:
+        """The place of the object that holds what ``query`` asks for, made of this operator's rendered fields.
 
         :raises InvalidArgumentError: names the field, its value and what is accepted.
         """
@@ -151,7 +152,7 @@ class CustobarExportOperator(BaseOperator):
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self._query(config, context)
         queries = [replace(query, window=window) for window in self._windows(query)]
-        targets = [self.make_target(query.window) for query in queries]
+        targets = [self.make_target(query) for query in queries]
         _refuse_same_place(targets)
         jobs = [
             (query, target, make_encoder(self.file_format, query.api_format, query.fields), self._compression(target))
@@ -237,12 +238,14 @@ def _refuse_same_place(targets: Sequence[Target]) -> None:
         raise InvalidArgumentError("lookback", len(uris) - 1, f"every day would go to {uris[0]}: put {{date}} into its name")
 
 
-def name_for(window: Window | None, argument: str, value: object, *, forbidden_prefix: str) -> str:
-    """An object's name, with ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
+def name_for(query: Query, argument: str, value: object, *, forbidden_prefix: str) -> str:
+    """An object's name, with ``{event_types}``, ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
 
     :raises InvalidArgumentError: as :func:`check_name`, or there is no window to take them from.
     """
     name = check_name(argument, value, forbidden_prefix=forbidden_prefix)
+    name = name.replace("{event_types}", "+".join(query.event_types))
+    window = query.window
     if window is None:
         if any(placeholder in name for placeholder in ("{date}", "{window_start}", "{window_end}")):
             raise InvalidArgumentError(argument, value, "without a window there is nothing to put into its placeholder")

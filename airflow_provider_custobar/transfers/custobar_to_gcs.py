@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
-from airflow_provider_custobar.api.windows import Window
+from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, name_for
 
@@ -48,9 +48,9 @@ class CustobarToGCSOperator(CustobarExportOperator):
         self.gcp_conn_id = gcp_conn_id
         self.impersonation_chain = impersonation_chain
 
-    def make_target(self, window: Window | None) -> Target:
+    def make_target(self, query: Query) -> Target:
         bucket = check_name("bucket_name", self.bucket_name, forbidden_prefix="gs://")
-        name = name_for(window, "object_name", self.object_name, forbidden_prefix="gs://")
+        name = name_for(query, "object_name", self.object_name, forbidden_prefix="gs://")
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_custobar.api.windows import Window
+from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, name_for
@@ -31,8 +31,8 @@ class CustobarToObjectStorageOperator(CustobarExportOperator):
         self.path = path
         self.storage_conn_id = storage_conn_id
 
-    def make_target(self, window: Window | None) -> Target:
-        path = name_for(window, "path", self.path, forbidden_prefix="None")
+    def make_target(self, query: Query) -> Target:
+        path = name_for(query, "path", self.path, forbidden_prefix="None")
         return object_storage_target("path", path, self.storage_conn_id, replace=self.replace)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
-from airflow_provider_custobar.api.windows import Window
+from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, name_for
 
@@ -37,9 +37,9 @@ class CustobarToS3Operator(CustobarExportOperator):
         self.s3_key = s3_key
         self.aws_conn_id = aws_conn_id
 
-    def make_target(self, window: Window | None) -> Target:
+    def make_target(self, query: Query) -> Target:
         bucket = check_name("s3_bucket", self.s3_bucket, forbidden_prefix="s3://")
-        key = name_for(window, "s3_key", self.s3_key, forbidden_prefix="s3://")
+        key = name_for(query, "s3_key", self.s3_key, forbidden_prefix="s3://")
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415

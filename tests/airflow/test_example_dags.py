@@ -29,8 +29,8 @@ class Stage:
     gcs: GcsServer
     home: AirflowHome
 
-    def run(self, dag_id: str, date: str = DAY) -> DagRunOutcome:
-        outcome = self.home.run_dag(PROJECT / "dags_examples" / f"{dag_id}.py", dag_id, date)
+    def run(self, dag_id: str, date: str = DAY, conf: dict[str, Any] | None = None) -> DagRunOutcome:
+        (outcome,) = self.home.run_dag(PROJECT / "dags_examples" / f"{dag_id}.py", dag_id, [date], conf)
         assert set(outcome.states.values()) == {"success"}, outcome.log
         return outcome
 
@@ -104,7 +104,8 @@ def test_a_failing_task_fails_the_run_and_hides_the_token(stage: Stage) -> None:
     """Rule: what goes wrong in a task is told in its log, without the token."""
     connections = {"custobar_default": stage.sandbox.airflow_connection().replace(stage.sandbox.token, "APIWRONG0TOKEN")}
     with AirflowHome(connections) as home:
-        outcome = home.run_dag(PROJECT / "dags_examples" / "custobar_wait_for_events.py", "custobar_wait_for_events", DAY)
+        file = PROJECT / "dags_examples" / "custobar_wait_for_events.py"
+        (outcome,) = home.run_dag(file, "custobar_wait_for_events", [DAY])
     assert outcome.state == "failed"
     assert "check the token in the connection's password" in outcome.log
     assert "APIWRONG0TOKEN" not in outcome.log
@@ -117,3 +118,37 @@ def test_examples_are_for_copying(dag_id: str) -> None:
     assert text.startswith('"""')
     assert f'dag_id="{dag_id}"' in text
     assert not any(word in text for word in ("sandbox", "127.0.0.1", "pytest", "environ"))
+
+
+def test_any_schedule(stage: Stage) -> None:
+    """Rule: a run of "@hourly" exports the hour before it, and the day's 24 runs are the day."""
+    hours = [f"{DAY}T{hour:02}:00:00" for hour in range(1, 24)] + ["2026-02-21T00:00:00"]
+    outcomes = stage.home.run_dag(PROJECT / "dags_examples" / "custobar_any_schedule.py", "custobar_any_schedule", hours)
+    assert all(outcome.state == "success" for outcome in outcomes), outcomes[0].log
+    uris = [uri for outcome in outcomes for uri in outcome.results["events_to_s3"]["uris"]]
+    assert uris[0].endswith(f"ds={DAY}/events-20260220T000000Z.jsonl")
+    lines = [line for uri in uris for line in stage.s3_object(uri.removeprefix(f"s3://{BUCKET}/")).splitlines()]
+    expected = [r for r in stage.of_the_day("events", "date") if r["type"] in ("BROWSE", "BASKET_ADD")]
+    assert sorted(map(json.loads, lines), key=str) == sorted(expected, key=str)
+
+
+def test_late_events(stage: Stage) -> None:
+    """Rule: three days and the day itself are exported again, each into its own partition."""
+    result = stage.run("custobar_late_events").results["clicks_to_s3"]
+    days = ["2026-02-17", "2026-02-18", "2026-02-19", DAY]
+    assert result["uris"] == [f"s3://{BUCKET}/custobar/late/ds={day}/clicks.jsonl" for day in days]
+    assert [window["start"][:10] for window in result["windows"]] == days
+
+
+def test_mapped_export(stage: Stage) -> None:
+    """Rule: each pair of day and event type is a task of its own with an object of its own."""
+    outcome = stage.run("custobar_mapped_export", conf={"first_day": "2026-02-19", "last_day": DAY})
+    mapped = {name: result for name, result in outcome.results.items() if name.startswith("events_to_s3")}
+    assert sorted(uri for result in mapped.values() for uri in result["uris"]) == [
+        f"s3://{BUCKET}/custobar/mapped/type={name}/ds={day}/events.jsonl.gz"
+        for name in ("MAIL_CLICK", "MAIL_OPEN")
+        for day in ("2026-02-19", DAY)
+    ]
+    opens = [r for r in stage.of_the_day("events", "date") if r["type"] == "MAIL_OPEN"]
+    key = f"custobar/mapped/type=MAIL_OPEN/ds={DAY}/events.jsonl.gz"
+    assert [json.loads(line) for line in gzip.decompress(stage.s3_object(key)).splitlines()] == opens

@@ -1,4 +1,4 @@
-"""Real shop transactions through the daily export, four days of them, read back with DuckDB.
+"""Real shop transactions through the daily and the hourly export, a week of them, read back with DuckDB.
 
 The rows are those of "Online Retail" (Chen, D., 2015, UCI Machine Learning Repository, doi 10.24432/C5BW33), a gzipped CSV file
 a day. They are not part of this repository: the tests look for them where ``ONLINE_RETAIL_DIR`` says, or beside the repository.
@@ -23,7 +23,13 @@ from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome
 from tools.servers import GcsServer, S3Server
 
 DATA = Path(os.environ.get("ONLINE_RETAIL_DIR", PROJECT.parent / "shared" / "data" / "online-retail"))
-DAYS = ("2010-12-05", "2010-12-06", "2010-12-07", "2010-12-08")
+ZONE = "Europe/Helsinki"
+#: A week, on one day of which the shop was closed.
+CLOSED = "2010-12-04"
+DAYS = tuple(f"2010-12-{day:02}" for day in range(2, 9))
+#: The runs of "@hourly" that stand for the hours of HOURLY_DAY in Helsinki: each for the hour before its own date.
+HOURLY_DAY = "2010-12-06"
+HOURS = [f"2010-12-05T{hour}:00:00" for hour in (23,)] + [f"{HOURLY_DAY}T{hour:02}:00:00" for hour in range(23)]
 BUCKET = "custobar-exports"
 EVENT_TYPES = ("BASKET_ADD", "BROWSE", "MAIL_CLICK", "MAIL_OPEN")
 
@@ -32,10 +38,11 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the Online Retail row
 
 @dataclass
 class Landed:
-    """What four runs left behind: the objects as local files, and what the tasks said."""
+    """What the runs left behind: the objects as local files, and what the tasks said."""
 
     directory: Path
-    outcomes: dict[str, DagRunOutcome]
+    daily: dict[str, DagRunOutcome]
+    hourly: list[DagRunOutcome]
 
 
 def retail_rows() -> Iterator[dict[str, str]]:
@@ -86,32 +93,38 @@ def load(sandbox: CustobarSandbox) -> None:
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Landed:
     directory = tmp_path_factory.mktemp("landed")
-    # The shop's times are local ones, and so are the tenant's days.
-    sandbox = CustobarSandbox(SandboxSettings(tenant_timezone="Europe/London"), generate=False)
+    # The shop's times are taken for those of Helsinki, whose days begin two hours before those of UTC in December.
+    sandbox = CustobarSandbox(SandboxSettings(tenant_timezone=ZONE), generate=False)
     load(sandbox)
     with sandbox, S3Server() as s3, GcsServer() as gcs:
         s3.create_bucket(BUCKET)
         gcs.create_bucket(BUCKET)
         connections = {
-            "custobar_default": sandbox.airflow_connection(requests_per_minute=600, timezone="Europe/London"),
+            "custobar_default": sandbox.airflow_connection(requests_per_minute=6000, timezone=ZONE),
             "aws_default": s3.airflow_connection(),
             "google_cloud_default": gcs.airflow_connection(),
         }
-        outcomes = {}
-        # A task does not run for a day before its start date.
-        example = (PROJECT / "dags_examples" / "custobar_daily_export.py").read_text()
-        file = directory / "custobar_daily_export.py"
-        file.write_text(example.replace("datetime(2026, 1, 1", "datetime(2010, 12, 1"))
+        sandbox.settings.rate_limit = None
         with AirflowHome(connections, gcs.environment()) as home:
-            for day in DAYS:
-                outcomes[day] = home.run_dag(file, "custobar_daily_export", day)
-                assert set(outcomes[day].states.values()) == {"success"}, outcomes[day].log
+            daily = home.run_dag(_example(directory, "custobar_daily_export"), "custobar_daily_export", DAYS)
+            hourly = home.run_dag(_example(directory, "custobar_any_schedule"), "custobar_any_schedule", HOURS)
+        for outcome in (*daily, *hourly):
+            assert set(outcome.states.values()) == {"success"}, outcome.log
         client = s3.client()
-        for item in client.list_objects_v2(Bucket=BUCKET)["Contents"]:
-            _save(directory, item["Key"], client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read())
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+            for item in page["Contents"]:
+                _save(directory, item["Key"], client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read())
         for blob in gcs.client().list_blobs(BUCKET):
             _save(directory, blob.name, blob.download_as_bytes())
-    return Landed(directory, outcomes)
+    return Landed(directory, dict(zip(DAYS, daily, strict=True)), hourly)
+
+
+def _example(directory: Path, dag_id: str) -> Path:
+    """An example DAG that began in 2010: a task does not run for a day before its start date."""
+    file = directory / f"{dag_id}.py"
+    text = (PROJECT / "dags_examples" / f"{dag_id}.py").read_text()
+    file.write_text(text.replace("datetime(2026, 1, 1", "datetime(2010, 11, 1"))
+    return file
 
 
 def _save(directory: Path, name: str, data: bytes) -> None:
@@ -124,9 +137,11 @@ def rows_of(query: str) -> list[tuple[Any, ...]]:
     return list(duckdb.sql(query).fetchall())
 
 
-def shop(day: str | None = None) -> str:
-    """The shop's own files as a DuckDB table expression, with texts only."""
-    return f"read_csv('{DATA}/{day or '*'}.csv.gz', all_varchar=true, header=true, quote='\"', escape='\"')"
+def shop(*days: str) -> str:
+    """The shop's own files of these days, or of all, as a DuckDB table expression, with texts only."""
+    files = [str(DATA / f"{day}.csv.gz") for day in days if day != CLOSED] or [str(path) for path in DATA.glob("*.csv.gz")]
+    none = "" if days != (CLOSED,) else " where false"
+    return f"(from read_csv({files}, all_varchar=true, header=true, quote='\"', escape='\"'){none})"
 
 
 @pytest.mark.parametrize("day", DAYS)
@@ -141,7 +156,8 @@ def test_sales_are_the_days_own(landed: Landed, day: str) -> None:
         (UnitPrice::decimal(12, 3) * 100)::int from {shop(day)} order by all"""
     )
     assert exported == expected
-    assert landed.outcomes[day].results["sales_to_s3"]["rows"] == len(expected) > 1000
+    assert landed.daily[day].results["sales_to_s3"]["rows"] == len(expected)
+    assert (len(expected) > 1000) == (day != CLOSED)
 
 
 @pytest.mark.parametrize("day", DAYS)
@@ -153,25 +169,42 @@ def test_events_are_the_days_own(landed: Landed, day: str) -> None:
         columns={{customer_id: 'varchar', product_id: 'varchar', label: 'varchar', date: 'varchar'}}) order by all"""
     )
     expected = rows_of(
-        f"""select replace(CustomerID, '.0', ''), StockCode, coalesce(Description, ''), replace(InvoiceDate, ' ', 'T') || 'Z'
+        f"""select replace(CustomerID, '.0', ''), StockCode, coalesce(Description, ''),
+        strftime(InvoiceDate::timestamp - interval 2 hour, '%Y-%m-%dT%H:%M:%SZ')
         from {shop(day)} where CustomerID is not null order by all"""
     )
     assert exported == expected
-    assert landed.outcomes[day].results["events_to_s3"]["rows"] == len(expected) > 0
+    assert landed.daily[day].results["events_to_s3"]["rows"] == len(expected)
 
 
 def test_the_days_add_up(landed: Landed) -> None:
-    """Rule: the four days together are the four files together: no row twice, none missing."""
+    """Rule: the days together are their files together: no row twice, none missing."""
     exported = rows_of(
         f"""select count(*), sum(quantity::bigint), sum(total::bigint), count(distinct external_id)
         from read_csv('{landed.directory}/custobar/sales/*/sales.csv', all_varchar=true, header=true)"""
     )
-    files = ", ".join(f"'{DATA}/{day}.csv.gz'" for day in DAYS)
     expected = rows_of(
         f"""select count(*), sum(Quantity::bigint), sum(Quantity::bigint * (UnitPrice::decimal(12, 3) * 100)::bigint), count(*)
-        from read_csv([{files}], all_varchar=true, header=true)"""
+        from {shop(*DAYS)}"""
     )
     assert exported == expected
+
+
+def test_the_hours_add_up(landed: Landed) -> None:
+    """Rule: the 24 runs of "@hourly" that stand for a day of the tenant's hold that day's events, each once."""
+    exported = rows_of(
+        f"""select customer_id, product_id, coalesce(label, ''), date
+        from read_json('{landed.directory}/custobar/hourly/*/*.jsonl', format='newline_delimited',
+        columns={{customer_id: 'varchar', product_id: 'varchar', label: 'varchar', date: 'varchar'}}) order by all"""
+    )
+    whole_day = rows_of(
+        f"""select customer_id, product_id, coalesce(label, ''), date
+        from read_json('{landed.directory}/custobar/events/ds={HOURLY_DAY}/events.jsonl.gz', format='newline_delimited',
+        columns={{type: 'varchar', customer_id: 'varchar', product_id: 'varchar', label: 'varchar', date: 'varchar'}})
+        where type in ('BROWSE', 'BASKET_ADD') order by all"""
+    )
+    assert exported == whole_day
+    assert sum(outcome.results["events_to_s3"]["rows"] for outcome in landed.hourly) == len(whole_day) > 500
 
 
 @pytest.mark.parametrize("day", DAYS)
