@@ -24,42 +24,49 @@ class RunPeriod:
 
 
 class HasPeriod(Protocol):
-    """The fields of an operator or sensor that name a period; ``window_was_given`` from :func:`check_period`."""
+    """The fields of an operator or sensor that name a period; ``given`` from :func:`names_given`."""
 
     date: Any
     window_start: Any
     window_end: Any
     window: Literal["auto"] | None
-    window_was_given: tuple[str, ...]
+    given: tuple[str, ...]
     log: Any
 
 
-def check_period(date: object, window_start: object, window_end: object, window: object) -> tuple[str, ...]:
-    """Check what can be checked before templates are rendered; return the names of the arguments that were given.
+def names_given(**arguments: object) -> tuple[str, ...]:
+    """The names of the arguments that were given, before their templates are rendered."""
+    return tuple(name for name, value in arguments.items() if value is not None)
+
+
+def check_period(date: object, window_start: object, window_end: object, window: object) -> None:
+    """Check what can be checked before templates are rendered.
 
     :raises InvalidArgumentError: ``window`` is not ``auto``, or goes with another of them.
     """
-    named = {"date": date, "window_start": window_start, "window_end": window_end, "window": window}
-    given = tuple(name for name, value in named.items() if value is not None)
     if window not in (None, "auto"):
         raise InvalidArgumentError("window", window, "give auto, or leave it out")
-    if window is not None and len(given) > 1:
-        raise InvalidArgumentError("window", window, f"give either window or {given[0]}, not both")
-    return given
+    others = names_given(date=date, window_start=window_start, window_end=window_end)
+    if window is not None and others:
+        raise InvalidArgumentError("window", window, f"give either window or {others[0]}, not both")
+
+
+def refuse_lost_arguments(task: HasPeriod) -> None:
+    """Refuse what a template made nothing of: to leave an argument out is to ask for everything.
+
+    :raises InvalidArgumentError: an argument that was given is None.
+    """
+    for name in task.given:
+        if getattr(task, name) is None:
+            raise InvalidArgumentError(name, None, "its template rendered to nothing; without it, everything would be meant")
 
 
 def period_arguments(task: HasPeriod, context: Mapping[str, Any], timezone: str) -> dict[str, Any]:
-    """The rendered period of ``task`` as ``date`` or ``window_start`` and ``window_end``.
-
-    :raises InvalidArgumentError: a template rendered to None, which would otherwise mean "everything".
-    """
+    """The rendered period of ``task`` as ``date``, or as ``window_start`` and ``window_end``."""
     if task.window == "auto":
         period = run_period(context, timezone)
         task.log.info("window='auto' is [%s, %s): %s", period.start.isoformat(), period.end.isoformat(), period.reason)
         return {"window_start": period.start, "window_end": period.end}
-    for name in task.window_was_given:
-        if getattr(task, name) is None:
-            raise InvalidArgumentError(name, None, "its template rendered to nothing; without it, everything would be meant")
     return {"date": task.date, "window_start": task.window_start, "window_end": task.window_end}
 
 

@@ -31,4 +31,5 @@ with DAG(
         field_mapping={"member_no": "external_id", "mail": "email"},
         # The default, "fail", sends nothing at all while any row is bad.
         on_invalid="skip",
+        rejects_path="file:///tmp/custobar-rejects/{{ run_id }}.jsonl",
     )

@@ -15,9 +15,9 @@ import httpx
 
 from airflow_provider_custobar.api import event_check, flow
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import ProtocolError, TransportError
+from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Reply, Request, Wait
+from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Reply, Request, Wait, no_answer, untrusted
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query
 
@@ -102,10 +102,11 @@ class AsyncCustobarClient:
         except httpx.InvalidURL as error:
             raise ProtocolError(f"The server named an address that is no URL ({error}).") from None
         except (httpx.TransportError, httpx.DecodingError) as error:
-            return TransportError(
-                f"No complete answer from {self.config.base_url} ({type(error).__name__}: {self.config.redact(str(error))}).",
-                may_have_arrived=not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)),
-            )
+            cause = self.config.redact(f"{type(error).__name__}: {error}")
+            if "CERTIFICATE_VERIFY_FAILED" in cause:
+                return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
+            never_connected = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+            return TransportError(no_answer(self.config, cause), may_have_arrived=not never_connected)
         return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
 
     def _sign(self, request: httpx.Request) -> httpx.Request:

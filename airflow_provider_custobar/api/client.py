@@ -14,9 +14,9 @@ import urllib3
 
 from airflow_provider_custobar.api import event_check, flow
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import ProtocolError, TransportError
+from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Pacer, Reply, Request, Wait
+from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Pacer, Reply, Request, Wait, no_answer, untrusted
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource
@@ -147,10 +147,10 @@ class CustobarClient:
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
         except requests.RequestException as error:
-            return TransportError(
-                f"No complete answer from {self.config.base_url} ({self.config.redact(_cause(error))}).",
-                may_have_arrived=not _never_connected(error),
-            )
+            cause = self.config.redact(_cause(error))
+            if "CERTIFICATE_VERIFY_FAILED" in cause:
+                return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
+            return TransportError(no_answer(self.config, cause), may_have_arrived=not _never_connected(error))
 
 
 def _never_connected(error: requests.RequestException) -> bool:

@@ -5,6 +5,7 @@
     CustobarError
     ├── InvalidArgumentError        wrong input, found before any request; final
     ├── TransportError              no complete answer arrived; tried again
+    │   └── CertificateError        the server's certificate is not trusted; final
     ├── MalformedResponseError      a 2xx answer whose body cannot be read; tried again
     ├── ProtocolError               the answers contradict each other or leave the origin; final
     ├── UploadRefusedError          an upload answered with a success status and an error; final
@@ -34,6 +35,10 @@ class CustobarError(Exception):
 
     retriable: ClassVar[bool] = False
 
+    def add_advice(self, sentence: str) -> None:
+        """Append a sentence to the message."""
+        self.args = (f"{self} {sentence}", *self.args[1:])
+
 
 class InvalidArgumentError(CustobarError, ValueError):
     """An argument that no request can be made of.
@@ -56,6 +61,12 @@ class TransportError(CustobarError):
     def __init__(self, message: str, *, may_have_arrived: bool = True) -> None:
         self.may_have_arrived = may_have_arrived
         super().__init__(message)
+
+
+class CertificateError(TransportError):
+    """The server's certificate is not trusted. The next attempt would find the same."""
+
+    retriable = False
 
 
 class MalformedResponseError(CustobarError):

@@ -12,6 +12,7 @@ The synchronous and the asynchronous client are two drivers of the same flows.
 from __future__ import annotations
 
 import email.utils
+import logging
 import random
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -29,6 +30,8 @@ from airflow_provider_custobar.api.resources import Resource
 from airflow_provider_custobar.api.selection import Selection
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: Waited after a 429 without Retry-After (the vendor's own WooCommerce plugin does so).
 RATE_LIMIT_WAIT_SECONDS = 60.0
@@ -115,7 +118,10 @@ def exchange(context: FlowContext, request: Request, read: Callable[[Reply], T],
             reply = yield from _send(context, request, subject)
             return read(reply)
         except errors.CustobarError as error:
-            if attempt == attempts or not _may_repeat(request, error):
+            if not _may_repeat(request, error):
+                raise
+            if attempt == attempts:
+                error.add_advice(f"Given up after {attempts} attempts.")
                 raise
             seconds = _pause(context, attempt, error)
             if isinstance(error, errors.RateLimitedError):
@@ -163,6 +169,8 @@ def pages(context: FlowContext, query: Query) -> PageFlow:
                 )
             yield selection.apply(replace(page, chain=chain.label))
             url = next_url or ""
+    if selection.repeated:
+        log.warning("%s: %s records came twice while the data changed, and were left out once", name, selection.repeated)
 
 
 def upload(context: FlowContext, resource: Resource, rows: Sequence[bytes]) -> Exchange[str | None]:
@@ -260,7 +268,9 @@ def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> f
 def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:
     """The error that an answer's status means, with what the server said and what to do about it."""
     status = reply.status
-    kind, advice = _KINDS.get(status, (errors.ServerError, "the server failed") if status >= 500 else _REFUSED)
+    kind, advice = _KINDS.get(
+        status, (errors.ServerError, "the server failed; if it stays so, ask Custobar") if status >= 500 else _REFUSED
+    )
     reason = _reason(reply, config)
     said = f' ("{reason}")' if reason else ""
     return kind(
@@ -302,6 +312,19 @@ def _reason(reply: Reply, config: ClientConfig) -> str:
     error = document.get("error") if isinstance(document, dict) else None
     reason = (error.get("reason") or error.get("message")) if isinstance(error, dict) else error
     return errors.shorten(config.redact(str(reason)), _REASON_LENGTH) if isinstance(reason, (str, list)) else ""
+
+
+def no_answer(config: ClientConfig, cause: str) -> str:
+    """The message of a :class:`~airflow_provider_custobar.api.errors.TransportError`."""
+    return f"No complete answer from {config.base_url} ({cause}): check the connection's host, and the network."
+
+
+def untrusted(config: ClientConfig, cause: str) -> str:
+    """The message of a :class:`~airflow_provider_custobar.api.errors.CertificateError`."""
+    return (
+        f"The certificate of {config.base_url} is not trusted ({cause}): check the connection's host; a CA bundle of your own"
+        ' goes into the connection\'s extra "verify".'
+    )
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:

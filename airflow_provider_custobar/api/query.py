@@ -15,6 +15,7 @@ from airflow_provider_custobar.api.resources import (
     EVENT_TYPES,
     MAX_PAGE_SIZE,
     ApiFormat,
+    FieldType,
     Resource,
     WindowFilter,
     find_resource,
@@ -25,7 +26,9 @@ from airflow_provider_custobar.api.windows import Window, build_window
 OnBadTimestamp = Literal["fail", "keep", "drop"]
 ON_BAD_TIMESTAMP: tuple[OnBadTimestamp, ...] = ("fail", "keep", "drop")
 
+_TEXTS = (FieldType.STRING, FieldType.PHONE, FieldType.EMAIL, FieldType.COUNTRY, FieldType.LANGUAGE)
 _OWN_PARAMETERS = ("limit", "format", "fields", "order")
+_RENDER_NATIVE = "set render_template_as_native_obj=True on the DAG"
 _FORCE = "Write your own fields as COMPANY__name; any other name needs allow_unknown_names=True."
 
 
@@ -66,6 +69,12 @@ class Query:
         """The field asked for only to place records in the window; it is taken out of what the user gets."""
         timestamp = self.resource.timestamp
         return timestamp if self.checks_timestamps and self.fields and timestamp not in self.fields else None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a record holds when ``fields`` are named: the API always adds ``external_id``."""
+        adds = self.fields and "external_id" in self.resource.read_fields and "external_id" not in self.fields
+        return ("external_id", *self.fields) if adds else self.fields
 
     def chains(self) -> Iterator[Chain]:
         """The series of pages that together hold every record asked for, in a fixed order."""
@@ -225,6 +234,13 @@ def _filters(
         _check_name("filters", name, entry.filters, entry, allow_unknown)
         if name in _OWN_PARAMETERS:
             raise InvalidArgumentError("filters", name, "it is no filter; use page_size, api_format, fields or order")
+        field_type = entry.read_fields.get(name)
+        if field_type in _TEXTS and isinstance(wanted, (int, float)):
+            raise InvalidArgumentError(
+                f"filters[{name!r}]",
+                wanted,
+                "give a text: a number has lost its leading zeros or plus, as native rendering does",
+            )
         checked[name] = _filter_value(name, wanted, zone)
     return checked
 
@@ -250,6 +266,10 @@ def _names(argument: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     parts = value.split(",") if isinstance(value, str) else value
     accepted = "give a list of names, or one text with commas between them"
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        raise InvalidArgumentError(
+            argument, value, f"a template made a text of a list; join the names with commas in it, or {_RENDER_NATIVE}"
+        )
     if not isinstance(parts, Iterable) or isinstance(parts, Mapping):
         raise InvalidArgumentError(argument, value, accepted)
     names = tuple(part.strip() if isinstance(part, str) else part for part in parts)

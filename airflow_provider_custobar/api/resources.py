@@ -81,6 +81,7 @@ class Resource:
     write_fields: Mapping[str, FieldType]
     filters: frozenset[str]
     key: str | None = None
+    key_is_unique: bool = True
     default_order: tuple[str, ...] = ()
     extra_order: tuple[str, ...] = ()
     timestamp: str | None = None
@@ -234,6 +235,8 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
             ),
             Resource(
                 name="products",
+                # Products may come in several languages and, since 2026, in versions by shop or market.
+                key_is_unique=False,
                 read_fields=_PRODUCT_FIELDS,
                 write_fields=_PRODUCT_FIELDS,
                 filters=frozenset(

@@ -25,7 +25,8 @@ class Selection:
 
     The API filters by whole days of a zone that nobody knows for certain, so the query asks for more than the window.
     Records with an identifier (customers, products) arrive ordered by it, so one that a change of the data pushed onto
-    the next page stands on two neighbouring pages: remembering one page's identifiers is enough, whatever the total.
+    the next page stands on two neighbouring pages: remembering one page's identifiers is enough, whatever the total. Where
+    records may share an identifier, only those that are the same throughout count as repeated.
 
     One selection serves one run over one query's pages, in their order. ``repeated`` counts what was left out as seen.
     """
@@ -43,8 +44,8 @@ class Selection:
             log.info("%s: the API's day filter is trusted, so records are not checked against %s", self._name, query.window)
             self._column = None
         self._drop = query.added_field
-        self._keys_of_last_page: set[str | int] = set()
-        self._keys_of_this_page: set[str | int] = set()
+        self._seen_on_last_page: set[object] = set()
+        self._seen_on_this_page: set[object] = set()
 
     def apply(self, page: Page) -> Page:
         """The page with only what belongs to the answer.
@@ -57,14 +58,18 @@ class Selection:
         if page.chain != self._chain:
             self._chain, self._position = page.chain, 0
         if page.fetched:
-            self._keys_of_last_page, self._keys_of_this_page = self._keys_of_this_page, set()
+            self._seen_on_last_page, self._seen_on_this_page = self._seen_on_this_page, set()
         self._unplaced = 0
         chosen = self._json(page, self._column) if isinstance(page, JsonPage) else self._csv(page, self._column)
         return replace(chosen, unplaced=self._unplaced)
 
-    def _accepts(self, value: Any) -> bool:
+    def _accepts(self, value: Any, record: bytes | str) -> bool:
         self._position += 1
-        return self._is_new(value) if self._query.window is None else self._is_inside(value, self._query.window)
+        if self._query.window is not None:
+            return self._is_inside(value, self._query.window)
+        if not value or not isinstance(value, (str, int)):
+            return True
+        return self._is_new(value if self._query.resource.key_is_unique else record)
 
     def _is_inside(self, value: Any, window: Window) -> bool:
         try:
@@ -80,20 +85,18 @@ class Selection:
                 " it can be placed neither inside nor outside the window. on_bad_timestamp='keep' or 'drop' decides."
             ) from None
 
-    def _is_new(self, value: Any) -> bool:
-        if not value or not isinstance(value, (str, int)):
-            return True
-        if value in self._keys_of_this_page or value in self._keys_of_last_page:
+    def _is_new(self, identity: object) -> bool:
+        if identity in self._seen_on_this_page or identity in self._seen_on_last_page:
             self.repeated += 1
             return False
-        self._keys_of_this_page.add(value)
+        self._seen_on_this_page.add(identity)
         return True
 
     def _json(self, page: JsonPage, column: str) -> JsonPage:
         decoder: Any = msgspec.json.Decoder(
             msgspec.defstruct("Probe", [("value", Any, msgspec.field(name=column, default=None))])
         )
-        records = [record for record in page.records if self._accepts(decoder.decode(record).value)]
+        records = [record for record in page.records if self._accepts(decoder.decode(record).value, record)]
         if self._drop:
             records = [_without(record, self._drop) for record in records]
         return replace(page, records=records)
@@ -114,7 +117,7 @@ class Selection:
             for raw, cells in split_rows(page.body.decode()):
                 if len(cells) != len(header):
                     raise ProtocolError(f"A CSV row of {self._name} has {len(cells)} cells where the header has {len(header)}.")
-                if self._accepts(cells[index]):
+                if self._accepts(cells[index], raw):
                     rows += 1
                     out.write(raw if dropped is None else write_row(cells[:dropped] + cells[dropped + 1 :]))
         except csv.Error as error:

@@ -36,6 +36,10 @@ class FileSystemTarget:
             blocking = next((parent for parent in Path(self._path).parents if parent.is_file()), None)
             if blocking is not None:
                 raise TargetError(f"{blocking} is a file, so {self._uri} cannot be in it.")
+        elif _has_buckets(self._filesystem):
+            bucket = self._path.lstrip("/").partition("/")[0]
+            if not self._filesystem.exists(bucket):
+                raise TargetError(f"There is no bucket or container {bucket!r} for {self._uri}: create it first.")
         if not self._replace and self._filesystem.exists(self._path):
             raise exists_error(self._uri)
 
@@ -43,6 +47,11 @@ class FileSystemTarget:
         if isinstance(self._filesystem, LocalFileSystem):
             return LocalSink(Path(self._path), self._uri, replace=self._replace)
         return FileSystemSink(self._filesystem, self._path, self._uri, replace=self._replace)
+
+
+def _has_buckets(filesystem: Any) -> bool:
+    protocols = {filesystem.protocol} if isinstance(filesystem.protocol, str) else set(filesystem.protocol)
+    return bool(protocols & {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "r2"})
 
 
 def unfinished_name(path: str) -> str:
@@ -99,7 +108,9 @@ class FileSystemSink:
         self._uri = uri
         self._replace = replace
         self._unfinished = unfinished_name(path)
-        filesystem.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        # Object stores have no folders to make, and s3fs would make a mistyped bucket.
+        if not _has_buckets(filesystem):
+            filesystem.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
         self._file = filesystem.open(self._unfinished, "wb")
 
     def write(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +14,7 @@ from airflow_provider_custobar.export.targets import TargetError, exists_error
 FIRST_PART_BYTES = 8 << 20
 #: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
 _PARTS_BEFORE_GROWTH = 1000
+_PATIENCE_SECONDS = 2.0
 
 
 class S3Target:
@@ -95,14 +97,25 @@ class S3Sink:
         self._thread.shutdown()
 
     def abort(self) -> None:
-        # A part still on its way would outlive the abort, so it is waited for.
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        self._buffer.clear()
         self._broken = True
+        self._buffer.clear()
+        # A future that could be cancelled never ran; waiting for one of those would never end.
+        is_sending = self._pending is not None and not self._pending.cancel()
+        pending = [self._pending] if self._pending is not None and is_sending else []
+        self._thread.shutdown(wait=False)
+        # A task that is told to stop has five seconds: the upload is ended at once if its last part takes longer than two.
+        still_sending = futures.wait(pending, timeout=_PATIENCE_SECONDS).not_done
+        self._end_upload()
+        if still_sending:
+            # That part may have arrived after the end and brought storage that nobody sees: end it once more.
+            futures.wait(still_sending)
+            self._end_upload()
+        self._upload_id = None
+
+    def _end_upload(self) -> None:
         if self._upload_id is not None:
             with contextlib.suppress(self._client.exceptions.NoSuchUpload):
                 self._client.abort_multipart_upload(**self._where, UploadId=self._upload_id)
-            self._upload_id = None
 
     def _refuse_broken(self) -> None:
         if self._broken:

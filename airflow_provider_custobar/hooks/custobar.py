@@ -130,6 +130,7 @@ class CustobarHook(BaseHook):
         records: Iterable[Mapping[str, Any]],
         *,
         reject: Callable[[Rejected], None] = lambda _: None,
+        after_check: Callable[[], None] = lambda: None,
         **options: Any,
     ) -> UploadResult:
         """
@@ -137,6 +138,7 @@ class CustobarHook(BaseHook):
 
         :param records: Mappings; read twice, so a list rather than a generator.
         :param reject: Called with each bad record.
+        :param after_check: Called when all records were checked, before any is sent.
         :param options: Those of :func:`~airflow_provider_custobar.upload.plan.build_plan`, such as ``batch_size``.
         :raises InvalidArgumentError: before the first request.
         :raises InvalidRowsError: some records are bad and ``on_invalid="fail"``; nothing was sent.
@@ -150,6 +152,7 @@ class CustobarHook(BaseHook):
                 plan=plan,
                 send=lambda rows: client.upload(plan.resource, rows),
                 reject=reject,
+                after_check=after_check,
                 logger=self.log,
             )
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_custobar.sandbox.extra import pip_line_if_missing
+
 if TYPE_CHECKING:
     from airflow_provider_custobar.sandbox.faults import Fault
     from airflow_provider_custobar.sandbox.sandbox import CustobarSandbox
@@ -24,4 +26,5 @@ def __getattr__(name: str) -> Any:
     """Load a public name."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    with pip_line_if_missing():
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

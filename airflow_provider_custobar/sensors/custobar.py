@@ -10,11 +10,11 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseSensorOper
 
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.api.event_check import MATCHES, EventCheck, Match, build_event_check
-from airflow_provider_custobar.dag_run import check_period, period_arguments
+from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
+from airflow_provider_custobar.triggers.custobar import DEFAULT_MAX_CONSECUTIVE_FAILURES, CustobarEventTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -34,6 +34,8 @@ class CustobarEventSensor(BaseSensorOperator):
         :func:`~airflow_provider_custobar.dag_run.run_period`.
     :param min_events: How many events are enough. (templated)
     :param match: ``any``: at least one of the types has enough. ``all``: each of them has.
+    :param max_consecutive_failures: Failed pokes in a row to give up after, each of them after all of its attempts. A final
+        answer, such as 401 or 403, ends the wait at once. (In ``mode="reschedule"`` every poke begins a new count.)
     :param deferrable: Wait in the triggerer and give the worker slot back.
     :param allow_unknown_names: Let event types through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
@@ -48,6 +50,7 @@ class CustobarEventSensor(BaseSensorOperator):
         "custobar_conn_id",
     )
     ui_color = "#fdebd0"
+    _failures = 0
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class CustobarEventSensor(BaseSensorOperator):
         window: Literal["auto"] | None = None,
         min_events: int | str = 1,
         match: Match = "any",
+        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
@@ -72,9 +76,11 @@ class CustobarEventSensor(BaseSensorOperator):
         self.window_start = window_start
         self.window_end = window_end
         self.window = window
-        self.window_was_given = check_period(date, window_start, window_end, window)
+        check_period(date, window_start, window_end, window)
+        self.given = names_given(date=date, window_start=window_start, window_end=window_end)
         self.min_events = min_events
         self.match = match
+        self.max_consecutive_failures = max_consecutive_failures
         self.deferrable = deferrable
         self.allow_unknown_names = allow_unknown_names
         self.custobar_conn_id = custobar_conn_id
@@ -92,6 +98,7 @@ class CustobarEventSensor(BaseSensorOperator):
                 min_events=check.min_events,
                 match=check.match,
                 poke_interval=self.poke_interval,
+                max_consecutive_failures=self.max_consecutive_failures,
                 allow_unknown_names=self.allow_unknown_names,
                 custobar_conn_id=self.custobar_conn_id,
             ),
@@ -111,13 +118,22 @@ class CustobarEventSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         config = CustobarHook(self.custobar_conn_id).get_config()
         check = self._check(config, context)
-        with CustobarClient(config) as client:
-            found = client.check_events(check)
+        try:
+            with CustobarClient(config) as client:
+                found = client.check_events(check)
+        except CustobarError as error:
+            self._failures += 1
+            if not error.retriable or self._failures >= self.max_consecutive_failures:
+                raise
+            self.log.warning("Poke failed (%s in a row): %s", self._failures, error)
+            return PokeReturnValue(is_done=False)
+        self._failures = 0
         document = found.as_document()
         self.log.info("Found %s: %s", document, "enough" if found.satisfied else "not enough yet")
         return PokeReturnValue(is_done=found.satisfied, xcom_value=document)
 
     def _check(self, config: ClientConfig, context: Context) -> EventCheck:
+        refuse_lost_arguments(self)
         return build_event_check(
             self.event_types,
             **period_arguments(self, context, config.timezone),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import InvalidArgumentError, at_least
 from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
 from airflow_provider_custobar.api.windows import Window
-from airflow_provider_custobar.dag_run import check_period, period_arguments
+from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
     Compression,
@@ -27,16 +28,18 @@ from airflow_provider_custobar.export.encoders import CONTENT_TYPES, FileFormat,
 from airflow_provider_custobar.export.engine import ON_EMPTY, ExportResult, OnEmpty, Progress, run_export
 from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.stopping import Stoppable
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 API_FORMATS = ("auto", "json", "csv")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 # Basic ISO 8601, because a colon in a file name is trouble on some systems.
 _INSTANT = "%Y%m%dT%H%M%SZ"
 
 
-class CustobarExportOperator(BaseOperator):
+class CustobarExportOperator(Stoppable, BaseOperator):
     """
     Export one Custobar resource as one object, which appears whole at the end or not at all.
 
@@ -128,7 +131,17 @@ class CustobarExportOperator(BaseOperator):
         self.window_start = window_start
         self.window_end = window_end
         self.window = window
-        self.window_was_given = check_period(date, window_start, window_end, window)
+        check_period(date, window_start, window_end, window)
+        self.given = names_given(
+            date=date,
+            window_start=window_start,
+            window_end=window_end,
+            event_types=event_types,
+            filters=filters,
+            fields=fields,
+            order=order,
+            page_size=page_size,
+        )
         self.lookback = lookback
         self.on_bad_timestamp = on_bad_timestamp
         self.filters = filters
@@ -155,13 +168,13 @@ class CustobarExportOperator(BaseOperator):
         targets = [self.make_target(query) for query in queries]
         _refuse_same_place(targets)
         jobs = [
-            (query, target, make_encoder(self.file_format, query.api_format, query.fields), self._compression(target))
+            (query, target, make_encoder(self.file_format, query.api_format, query.columns), self._compression(target))
             for query, target in zip(queries, targets, strict=True)
         ]
         for target in targets:
             target.check()
         results = []
-        with CustobarClient(config) as client:
+        with self.stoppable(), CustobarClient(config) as client:
             for query, target, encoder, compression in jobs:
                 self.log.info("Exporting %s to %s", _described(query), target.uri)
                 result = run_export(
@@ -177,6 +190,7 @@ class CustobarExportOperator(BaseOperator):
         return self._document(results)
 
     def _query(self, config: ClientConfig, context: Context) -> Query:
+        refuse_lost_arguments(self)
         period = period_arguments(self, context, config.timezone)
         return build_query(
             self.resource,
@@ -238,36 +252,56 @@ def _refuse_same_place(targets: Sequence[Target]) -> None:
         raise InvalidArgumentError("lookback", len(uris) - 1, f"every day would go to {uris[0]}: put {{date}} into its name")
 
 
-def name_for(query: Query, argument: str, value: object, *, forbidden_prefix: str) -> str:
-    """An object's name, with ``{event_types}``, ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
+def fill_in(name: str, argument: str, query: Query) -> str:
+    """``name`` with ``{event_types}``, ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
 
-    :raises InvalidArgumentError: as :func:`check_name`, or there is no window to take them from.
+    :raises InvalidArgumentError: there is no window to take them from.
     """
-    name = check_name(argument, value, forbidden_prefix=forbidden_prefix)
-    name = name.replace("{event_types}", "+".join(query.event_types))
+    filled = name.replace("{event_types}", "+".join(query.event_types))
     window = query.window
     if window is None:
-        if any(placeholder in name for placeholder in ("{date}", "{window_start}", "{window_end}")):
-            raise InvalidArgumentError(argument, value, "without a window there is nothing to put into its placeholder")
-        return name
+        if any(placeholder in filled for placeholder in ("{date}", "{window_start}", "{window_end}")):
+            raise InvalidArgumentError(argument, name, "without a window there is nothing to put into its placeholder")
+        return filled
     return (
-        name.replace("{date}", window.days[0].isoformat())
+        filled.replace("{date}", window.days[0].isoformat())
         .replace("{window_start}", f"{window.start:{_INSTANT}}")
         .replace("{window_end}", f"{window.end:{_INSTANT}}")
     )
 
 
-def check_name(argument: str, value: object, *, forbidden_prefix: str) -> str:
-    """A bucket's or an object's name as rendered.
+def check_name(argument: str, value: object) -> str:
+    """An object's name, or its path, as rendered.
 
-    :raises InvalidArgumentError: empty, a template that rendered to nothing, a folder, or a whole URI.
+    :raises InvalidArgumentError: empty, a template that rendered to nothing, or a folder.
     """
     if not isinstance(value, str) or not value.strip() or value.strip() == "None":
         raise InvalidArgumentError(argument, value, "give a name; a template must not render to nothing")
-    if value.startswith(forbidden_prefix):
-        raise InvalidArgumentError(argument, value, f"give bucket and name apart, without {forbidden_prefix}")
     if value.endswith("/"):
         raise InvalidArgumentError(argument, value, "the name of the file is missing after the last slash")
+    return value
+
+
+def check_key(argument: str, value: object) -> str:
+    """An object's name within its bucket.
+
+    :raises InvalidArgumentError: as :func:`check_name`, or it starts with a slash or is a whole URL.
+    """
+    name = check_name(argument, value)
+    if "://" in name or name.startswith("/"):
+        raise InvalidArgumentError(argument, value, "give the name within the bucket, without scheme, bucket and first slash")
+    return name
+
+
+def check_bucket(argument: str, value: object) -> str:
+    """A bucket's name.
+
+    :raises InvalidArgumentError: no name that S3 or GCS would allow.
+    """
+    if not isinstance(value, str) or not (_BUCKET.fullmatch(value) or value.startswith("arn:")):
+        raise InvalidArgumentError(
+            argument, value, "give the bucket's name alone: 3 to 222 lower-case letters, digits, dots, dashes and underscores"
+        )
     return value
 
 

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.targets import Target
-from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, name_for
+from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_bucket, check_key, fill_in
 
 
 class CustobarToGCSOperator(CustobarExportOperator):
@@ -49,8 +49,8 @@ class CustobarToGCSOperator(CustobarExportOperator):
         self.impersonation_chain = impersonation_chain
 
     def make_target(self, query: Query) -> Target:
-        bucket = check_name("bucket_name", self.bucket_name, forbidden_prefix="gs://")
-        name = name_for(query, "object_name", self.object_name, forbidden_prefix="gs://")
+        bucket = check_bucket("bucket_name", self.bucket_name)
+        name = fill_in(check_key("object_name", self.object_name), "object_name", query)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415

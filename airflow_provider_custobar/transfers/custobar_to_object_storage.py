@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.export.targets import Target
-from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, name_for
+from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, fill_in
 
 
 class CustobarToObjectStorageOperator(CustobarExportOperator):
@@ -32,7 +32,7 @@ class CustobarToObjectStorageOperator(CustobarExportOperator):
         self.storage_conn_id = storage_conn_id
 
     def make_target(self, query: Query) -> Target:
-        path = name_for(query, "path", self.path, forbidden_prefix="None")
+        path = fill_in(check_name("path", self.path), "path", query)
         return object_storage_target("path", path, self.storage_conn_id, replace=self.replace)
 
 
@@ -41,5 +41,5 @@ def object_storage_target(argument: str, path: object, conn_id: str | None, *, r
 
     :raises InvalidArgumentError: the path is empty or names a folder.
     """
-    url = ObjectStoragePath(check_name(argument, str(path), forbidden_prefix="None"), conn_id=conn_id)
+    url = ObjectStoragePath(check_name(argument, path), conn_id=conn_id)
     return FileSystemTarget(url.fs, url.path, str(url), replace=replace)

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.targets import Target
-from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, name_for
+from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_bucket, check_key, fill_in
 
 
 class CustobarToS3Operator(CustobarExportOperator):
@@ -38,8 +38,8 @@ class CustobarToS3Operator(CustobarExportOperator):
         self.aws_conn_id = aws_conn_id
 
     def make_target(self, query: Query) -> Target:
-        bucket = check_name("s3_bucket", self.s3_bucket, forbidden_prefix="s3://")
-        key = name_for(query, "s3_key", self.s3_key, forbidden_prefix="s3://")
+        bucket = check_bucket("s3_bucket", self.s3_bucket)
+        key = fill_in(check_key("s3_key", self.s3_key), "s3_key", query)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415

@@ -12,6 +12,8 @@ from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.api.event_check import Match, build_event_check
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 
+DEFAULT_MAX_CONSECUTIVE_FAILURES = 10
+
 
 class CustobarEventTrigger(BaseTrigger):
     """
@@ -41,7 +43,7 @@ class CustobarEventTrigger(BaseTrigger):
         min_events: int = 1,
         match: Match = "any",
         poke_interval: float = 60.0,
-        max_consecutive_failures: int = 10,
+        max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
     ) -> None:

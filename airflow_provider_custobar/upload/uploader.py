@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_custobar.api.errors import CustobarError, PayloadTooLargeError
+from airflow_provider_custobar.api.errors import (
+    CustobarError,
+    MalformedResponseError,
+    PayloadTooLargeError,
+    ServerError,
+    TransportError,
+)
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
 from airflow_provider_custobar.upload.rows import Rejected, encode_row
 
@@ -28,6 +34,10 @@ class InvalidRowsError(CustobarError):
         super().__init__(message)
 
 
+class PartlySentError(CustobarError):
+    """Rows that must not be sent twice were sent, or may have been, when something failed: to start again is not safe."""
+
+
 @dataclass(kw_only=True)
 class UploadResult:
     """``rows`` came in, ``uploaded`` of them were sent (none in a dry run), ``rejected`` were set aside."""
@@ -45,17 +55,18 @@ def run_upload(
     plan: UploadPlan,
     send: Send,
     reject: Callable[[Rejected], None],
+    after_check: Callable[[], None] = lambda: None,
     logger: logging.Logger = log,
 ) -> UploadResult:
     """Check all rows, then send them.
 
     ``open_rows`` gives the same rows each time that it is called. They are read once to check them and once to send them,
     so that nothing is sent where ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time.
-    ``reject`` gets each bad row as it is found.
+    ``reject`` gets each bad row as it is found; ``after_check`` is called once when all were found, before any is sent.
 
     :raises InvalidRowsError: some rows are bad, and ``on_invalid="fail"``; shows the first ten by position and reason.
+    :raises PartlySentError: rows without identifiers were sent or may have been, and then something failed.
     """
-    name = plan.resource.name
     result = UploadResult()
     first_rejected: list[Rejected] = []
     for checked in _checked(open_rows(), plan):
@@ -65,33 +76,57 @@ def run_upload(
             reject(checked)
             if len(first_rejected) < _REASONS_SHOWN:
                 first_rejected.append(checked)
+    after_check()
     if result.rejected:
-        summary = _summary(first_rejected, result, name)
+        summary = _summary(first_rejected, result, plan.resource.name)
         if plan.on_invalid == "fail":
             raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
         logger.warning("%s", summary)
+    _send_all(open_rows, plan, send, result, logger)
+    return result
+
+
+def _send_all(
+    open_rows: Callable[[], Iterable[object]], plan: UploadPlan, send: Send, result: UploadResult, logger: logging.Logger
+) -> None:
+    name = plan.resource.name
+    good = result.rows - result.rejected
     started = last = time.monotonic()
     read_again = 0
-    for batch in _batches(_good(open_rows(), plan), plan):
-        read_again += len(batch)
-        sent = [] if plan.dry_run else _send_halving(batch, send)
-        result.batches += len(sent)
-        result.uploaded += sum(rows for rows, _ in sent)
-        result.run_ids += [run_id for _, run_id in sent if run_id]
-        if time.monotonic() - last >= _PROGRESS_SECONDS:
-            last = time.monotonic()
-            logger.info("%s: %s rows in %s batches sent", name, f"{result.uploaded:,}", f"{result.batches:,}")
-    if read_again != result.rows - result.rejected:
-        raise CustobarError(
-            f"{name}: {result.rows - result.rejected:,} rows were good when they were checked, and {read_again:,} when they"
-            f" were read again to be sent: the source changed meanwhile. {result.uploaded:,} were sent."
-        )
+    try:
+        for batch in _batches(_good(open_rows(), plan), plan):
+            read_again += len(batch)
+            for rows, run_id in () if plan.dry_run else _send_halving(batch, send):
+                result.batches += 1
+                result.uploaded += rows
+                result.run_ids += [run_id] if run_id else []
+            if time.monotonic() - last >= _PROGRESS_SECONDS:
+                last = time.monotonic()
+                logger.info("%s: %s rows in %s batches sent", name, f"{result.uploaded:,}", f"{result.batches:,}")
+        if read_again != good:
+            raise CustobarError(
+                f"{name}: {good:,} rows were good when they were checked, and {read_again:,} when they were read again to be"
+                " sent: the source changed meanwhile."
+            )
+    except CustobarError as error:
+        error.add_advice(f"{result.uploaded:,} of {good:,} rows were sent before.")
+        if not plan.resource.upload_is_repeatable and (result.uploaded or _may_have_arrived(error)):
+            raise PartlySentError(
+                f"{error} {name.capitalize()} have no identifier, so what is sent again is there twice: look up in Custobar"
+                " what has arrived, and send the rest."
+            ) from error
+        raise
     logger.info(
         "%s: %s rows, %s sent in %s batches, %s rejected, %.1f s%s",
         name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
         time.monotonic() - started, " (dry run: nothing was sent)" if plan.dry_run else "",
     )  # fmt: skip
-    return result
+
+
+def _may_have_arrived(error: CustobarError) -> bool:
+    if isinstance(error, TransportError):
+        return error.may_have_arrived
+    return isinstance(error, (ServerError, MalformedResponseError))
 
 
 def _checked(rows: Iterable[object], plan: UploadPlan) -> Iterator[bytes | Rejected]:
@@ -118,15 +153,18 @@ def _batches(rows: Iterable[bytes], plan: UploadPlan) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _send_halving(batch: list[bytes], send: Send) -> list[tuple[int, str | None]]:
-    """Send ``batch``, in halves where the server finds it too large; return rows and run id of each request."""
+def _send_halving(batch: list[bytes], send: Send) -> Iterator[tuple[int, str | None]]:
+    """Send ``batch``, in halves where the server finds it too large; yield rows and run id of each request."""
     try:
-        return [(len(batch), send(batch))]
+        run_id = send(batch)
     except PayloadTooLargeError:
         if len(batch) == 1:
             raise
         middle = len(batch) // 2
-        return _send_halving(batch[:middle], send) + _send_halving(batch[middle:], send)
+        yield from _send_halving(batch[:middle], send)
+        yield from _send_halving(batch[middle:], send)
+    else:
+        yield len(batch), run_id
 
 
 def _summary(first: Sequence[Rejected], result: UploadResult, name: str) -> str:

@@ -70,22 +70,20 @@ def _dangers(row: Mapping[str, Any], rules: Rules) -> list[str]:
 def _field_reason(name: object, value: object, resource: Resource, rules: Rules) -> str | None:
     if not isinstance(name, str) or not name:
         return "a field's name must be a text"
-    if value is None:
-        return None
     field_type = resource.write_fields.get(name)
-    if field_type is None:
-        if is_company_field(name) or rules.allow_unknown_names:
-            return None
+    if field_type is None and value is not None and not is_company_field(name) and not rules.allow_unknown_names:
         hint = did_you_mean(name, resource.write_fields)
         # Shortened: the header of a file that has none is its first row.
         return f"{shorten(name, 40)!r} is not a field of {resource.name}.{hint} Your own fields are named COMPANY__name"
     # An empty text is an order: it removes the field in Custobar. It fits every type.
-    if value == "":
+    if field_type is None or value is None or value == "":
         return None
     accepts, accepted = _CHECKS[field_type]
     if name == "external_id" and resource.name == "customers":
-        accepts, accepted = _matches(_EXTERNAL_ID), "letters, digits and dashes only"
-    return None if accepts(value) else f"{name} must be {accepted}"
+        accepts, accepted = _matches(_EXTERNAL_ID), "a text of letters, digits and dashes only"
+    # The type of a value is told where it may be what is wrong, the value never.
+    told = "" if isinstance(value, str) else f", not {type(value).__name__}"
+    return None if accepts(value) else f"{name} must be {accepted}{told}"
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[object], bool]:

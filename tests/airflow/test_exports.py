@@ -121,8 +121,8 @@ def test_json_array_to_file(tenant: CustobarSandbox, tmp_path: Path) -> None:
 
 
 def test_csv_from_json_pages(tenant: CustobarSandbox, tmp_path: Path) -> None:
-    """Rule: both page formats give the same CSV rows."""
-    fields = ["external_id", "email", "can_email"]
+    """Rule: both page formats give the same CSV rows under the same columns, the one that the API always adds included."""
+    fields = ["email", "can_email"]
     files = {name: tmp_path / f"{name}.csv" for name in ("json", "csv")}
     for name, path in files.items():
         to_file(path, resource="customers", fields=fields, api_format=name).execute({})
@@ -238,7 +238,18 @@ def test_bad_connections_are_refused_before_the_first_request(
         to_file(tmp_path / "export.csv", resource="customers").execute({})
 
 
-@pytest.mark.parametrize("key", ["", "None", "folder/", "s3://bucket/key"])
+@pytest.mark.parametrize("bucket", ["my bucket!", "s3://bucket", "Bucket", "", "b", None])
+def test_a_bucket_needs_a_name_that_stores_allow(tenant: CustobarSandbox, bucket: str) -> None:
+    """Rule: a bucket's name is told to be wrong by us, in one line, for S3 and GCS alike."""
+    arguments: dict[str, Any] = {"task_id": "export", "resource": "customers"}
+    with pytest.raises(InvalidArgumentError, match="s3_bucket="):
+        CustobarToS3Operator(**arguments, s3_bucket=bucket, s3_key="a.csv").execute({})
+    with pytest.raises(InvalidArgumentError, match="bucket_name="):
+        CustobarToGCSOperator(**arguments, bucket_name=bucket, object_name="a.csv").execute({})
+    assert tenant.requests == []
+
+
+@pytest.mark.parametrize("key", ["", "None", "folder/", "s3://bucket/key", "gs://bucket/key", "/key"])
 def test_a_key_without_a_name_is_refused(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str, key: str) -> None:
     """Rule: an object needs a name."""
     operator = CustobarToS3Operator(task_id="export", resource="customers", s3_bucket=s3_bucket, s3_key=key)
@@ -256,6 +267,34 @@ def test_a_missing_bucket_is_refused_before_the_first_request(
         CustobarToS3Operator(**arguments, s3_bucket="nowhere", s3_key="a.csv").execute({})
     with pytest.raises(TargetError, match="no GCS bucket 'nowhere'"):
         CustobarToGCSOperator(**arguments, bucket_name="nowhere", object_name="a.csv").execute({})
+    assert tenant.requests == []
+
+
+def test_a_missing_bucket_of_any_store_is_refused(tenant: CustobarSandbox, google: GcsServer, gcs_bucket: str) -> None:
+    """Rule: object storage looks for its bucket too, before the first request, and never makes one."""
+    arguments: dict[str, Any] = {"task_id": "export", "resource": "products"}
+    with pytest.raises(TargetError, match="no bucket or container 'nowhere'"):
+        CustobarToObjectStorageOperator(**arguments, path="gs://nowhere/a.csv").execute({})
+    assert tenant.requests == []
+    CustobarToObjectStorageOperator(**arguments, path=f"gs://{gcs_bucket}/new/a.csv").execute({})
+    assert [blob.name for blob in google.client().list_blobs(gcs_bucket)] == ["new/a.csv"]
+
+
+def test_a_lost_template_does_not_ask_for_everything(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: an argument whose template rendered to None, as native rendering does, is refused, not left out."""
+    for name, value in (("filters", {"city": "Turku"}), ("fields", ["email"]), ("order", ["email"])):
+        operator = to_file(tmp_path / "a.csv", resource="customers", **{name: value})
+        setattr(operator, name, None)
+        with pytest.raises(InvalidArgumentError, match=f"{name}=None.*rendered to nothing"):
+            operator.execute({})
+    assert tenant.requests == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("phone_number", 358401234567), ("zip_code", 100)])
+def test_a_number_in_place_of_a_text_is_refused(tenant: CustobarSandbox, tmp_path: Path, name: str, value: int) -> None:
+    """Rule: a phone number or zip code that native rendering made a number of has lost what the filter needs."""
+    with pytest.raises(InvalidArgumentError, match=f"{name}.*native rendering"):
+        to_file(tmp_path / "a.csv", resource="customers", filters={name: value}).execute({})
     assert tenant.requests == []
 
 

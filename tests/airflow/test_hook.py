@@ -58,7 +58,7 @@ def test_upload_sends_and_names_the_import(tenant: CustobarSandbox) -> None:
 
 def test_upload_of_bad_rows_sends_nothing(tenant: CustobarSandbox) -> None:
     """Rule: one bad row and nothing is sent."""
-    with pytest.raises(InvalidRowsError, match="row 1: external_id must be letters"):
+    with pytest.raises(InvalidRowsError, match="row 1: external_id must be a text of letters"):
         CustobarHook().upload("customers", [{"external_id": "good"}, {"external_id": "not good"}])
     assert tenant.requests == []
 

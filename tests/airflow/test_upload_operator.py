@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError, TransportError
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
@@ -96,9 +97,58 @@ def test_events_whose_answer_was_lost_are_not_sent_again(tenant: CustobarSandbox
     """Rule: events have no identifier, so a batch that may have arrived is never sent twice."""
     before = len(list(tenant.records("events")))
     tenant.faults.add(Fault("drop_after", method="POST"))
-    with pytest.raises(TransportError, match="No complete answer"):
+    with pytest.raises(AirflowFailException, match="No complete answer.*0 of 1 rows were sent before.*have no identifier"):
         upload([{"type": "BROWSE", "date": "2026-02-10", "customer_id": "m-1"}], resource="events")
     assert len(list(tenant.records("events"))) == before + 1
+
+
+def test_events_partly_sent_fail_the_task_for_good(tenant: CustobarSandbox) -> None:
+    """Rule: after events were sent, Airflow's own retry, which would begin anew, is not asked for."""
+    tenant.faults.add(Fault("status", status=503, times=None, after=2, method="POST"))
+    events = [{"type": "BROWSE", "date": "2026-02-10", "customer_id": f"m-{n}"} for n in range(5)]
+    with pytest.raises(AirflowFailException, match="503.*2 of 5 rows were sent before"):
+        upload(events, resource="events", batch_size=1)
+
+
+def test_customers_partly_sent_may_be_sent_again(tenant: CustobarSandbox) -> None:
+    """Rule: where sending twice is harmless, the failure stays one that Airflow may retry, and says how far it came."""
+    tenant.faults.add(Fault("status", status=400, times=None, after=1, method="POST"))
+    with pytest.raises(CustobarError, match="400.*1 of 2 rows were sent before"):
+        upload([GOOD, {"external_id": "m-2"}], batch_size=1)
+
+
+def test_a_bad_rejects_path_is_found_before_anything_is_sent(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: rows are not sent where their rejects could not be written down."""
+    with pytest.raises(CustobarError, match="is a directory"):
+        upload([BAD, GOOD], on_invalid="skip", rejects_path=f"file://{tmp_path}")
+    assert tenant.requests == []
+
+
+def test_rejects_are_written_before_rows_are_sent(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: a failing upload does not take the reasons with it, and leaves no unfinished file."""
+    tenant.faults.add(Fault("status", status=400, times=None, method="POST"))
+    with pytest.raises(CustobarError, match="400"):
+        upload([BAD, GOOD], on_invalid="skip", rejects_path=f"file://{tmp_path}/rejects.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == ["rejects.jsonl"]
+
+
+def test_without_a_rejects_path_the_reasons_are_in_the_log(tenant: CustobarSandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rule: no row is set aside silently, not even the eleventh."""
+    upload([BAD] * 12 + [GOOD], on_invalid="skip")
+    printed = capsys.readouterr().out
+    assert all(f"Row {number} is set aside: no external_id" in printed for number in range(12))
+    assert "shared@example.com" not in printed
+
+
+def test_airflow_stores_how_many_records_there_were_and_not_the_records(tenant: CustobarSandbox) -> None:
+    """Rule: customers are not shown among a task's rendered fields, literal or from another task; templates in them work."""
+    from airflow.serialization.helpers import serialize_template_field
+
+    operator = CustobarUploadOperator(task_id="upload", records=[{"external_id": "{{ ds }}", "first_name": "Aino"}])
+    operator.render_template_fields({"ds": "2026-02-10"})
+    assert serialize_template_field(operator.records, "records") == "<1 records>"
+    operator.execute({})
+    assert tenant.uploads[0].rows == [{"external_id": "2026-02-10", "first_name": "Aino"}]
 
 
 def test_events_refused_for_the_pace_are_sent_again(tenant: CustobarSandbox) -> None:

@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from airflow_provider_custobar.api.errors import AccessDeniedError, InvalidArgumentError
+from airflow_provider_custobar.api.errors import AccessDeniedError, InvalidArgumentError, ServerError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.sensors.custobar import CustobarEventSensor
 from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
@@ -198,3 +198,13 @@ def test_a_bad_match_is_refused_when_the_dag_is_read() -> None:
     """Rule: a choice that is no template is checked where the DAG file is parsed."""
     with pytest.raises(InvalidArgumentError, match="match='some'.*any, all"):
         sensor(match="some")
+
+
+def test_passing_failures_do_not_fail_the_poke(quiet_tenant: CustobarSandbox) -> None:
+    """Rule: in the worker, too, a failed poke is followed by the next one, up to ``max_consecutive_failures``."""
+    quiet_tenant.load("events", [EVENT])
+    quiet_tenant.faults.add(Fault("status", status=500, times=2))
+    assert sensor(poke_interval=0.05, timeout=20).execute({})["BROWSE"]["count"] == 1
+    quiet_tenant.faults.add(Fault("status", status=500, times=None))
+    with pytest.raises(ServerError):
+        sensor(poke_interval=0.05, timeout=20, max_consecutive_failures=2).execute({})

@@ -193,3 +193,12 @@ def test_events_alike_to_the_letter_all_stay() -> None:
     row = '{"external_id":"1-1","sale_date":"2026-02-01"}'
     assert selection("sales").apply(json_page("sales", row, row)).rows == 2
     assert chosen.repeated == 0
+
+
+def test_versions_of_a_product_all_stay() -> None:
+    """Rule: products that share an identifier but differ are different records; the same one twice is left out once."""
+    chosen = selection("products")
+    versions = ['{"external_id":"1","language":"fi"}', '{"external_id":"1","language":"sv"}']
+    page = chosen.apply(json_page("products", *versions, versions[0]))
+    assert [record.decode() for record in page.records] == versions  # type: ignore[union-attr]
+    assert chosen.repeated == 1

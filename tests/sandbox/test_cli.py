@@ -88,3 +88,16 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
             main(["--port", port])
     assert caught.value.code == 2
     assert f"--port: '{port}'" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_told_with_its_pip_line() -> None:
+    """Without the extra's packages, the command and the Python API name the pip line instead of a missing module."""
+    block = "import sys; sys.modules['werkzeug'] = None; "
+    commands = (
+        block + "import runpy; runpy.run_module('airflow_provider_custobar.sandbox', run_name='__main__')",
+        block + "from airflow_provider_custobar.sandbox import CustobarSandbox",
+    )
+    for command in commands:
+        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "pip install 'airflow-provider-custobar[sandbox]'" in done.stderr

@@ -1,0 +1,106 @@
+"""A task that is told to stop, the way Airflow does it: ``on_kill`` in a signal handler, and SIGKILL five seconds later."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from tools.servers import S3Server
+
+FEW_SECONDS = 4.0
+
+
+def start(code: str) -> subprocess.Popen[bytes]:
+    """A process that answers SIGTERM as Airflow's task runner does."""
+    prologue = """
+        import signal, sys
+        def run(operator):
+            signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
+            operator.execute({})
+    """
+    text = textwrap.dedent(prologue) + textwrap.dedent(code)
+    return subprocess.Popen([sys.executable, "-c", text], env=dict(os.environ), stderr=subprocess.PIPE)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen[bytes]) -> float:
+    """Seconds from SIGTERM to the end."""
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def slow_tenant(tenant: CustobarSandbox) -> CustobarSandbox:
+    """Answers a first page at once, and then takes its time."""
+    tenant.faults.add(Fault("delay", seconds=8, times=None, after=2, method="GET"))
+    return tenant
+
+
+def test_an_export_to_a_file_leaves_nothing(slow_tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: an export that is told to stop ends before it is killed, and takes its unfinished file with it."""
+    process = start(f"""
+        from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
+        run(CustobarToObjectStorageOperator(
+            task_id="x", resource="customers", file_format="jsonl", page_size=50, path="file://{tmp_path}/out.jsonl"))
+    """)
+    wait_for(lambda: any(tmp_path.iterdir()))
+    assert stop(process) < FEW_SECONDS
+    assert process.returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_to_s3_leaves_no_upload(
+    custobar_sandbox_factory: Callable[..., CustobarSandbox],
+    aws: S3Server,
+    s3_bucket: str,
+    connect: Callable[[str, str], None],
+) -> None:
+    """Rule: neither an object nor a multipart upload stays behind."""
+    sandbox = custobar_sandbox_factory(generate=False)
+    sandbox.load("customers", ({"external_id": f"{n:05}", "city": "x" * 2_000} for n in range(12_000)))
+    sandbox.faults.add(Fault("delay", seconds=8, times=None, after=8, method="GET"))
+    connect("custobar_default", sandbox.airflow_connection(requests_per_minute=600_000))
+    process = start(f"""
+        from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator
+        run(CustobarToS3Operator(
+            task_id="x", resource="customers", file_format="jsonl", page_size=1000,
+            s3_bucket="{s3_bucket}", s3_key="out.jsonl"))
+    """)
+    client = aws.client()
+    wait_for(lambda: "Uploads" in client.list_multipart_uploads(Bucket=s3_bucket))
+    assert stop(process) < FEW_SECONDS
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=s3_bucket)
+    assert "Contents" not in client.list_objects_v2(Bucket=s3_bucket)
+
+
+def test_an_upload_stops_sending(tenant: CustobarSandbox) -> None:
+    """Rule: an upload that is told to stop sends nothing more."""
+    tenant.faults.add(Fault("delay", seconds=0.2, times=None, method="POST"))
+    process = start("""
+        from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
+        rows = [{"external_id": str(n)} for n in range(200)]
+        run(CustobarUploadOperator(task_id="x", records=rows, batch_size=1))
+    """)
+    wait_for(lambda: len(tenant.uploads) >= 2)
+    assert stop(process) < FEW_SECONDS
+    sent = len(tenant.uploads)
+    time.sleep(1)
+    assert len(tenant.uploads) <= sent + 1 < 200
+    assert b"told to stop" in (process.stderr.read() if process.stderr else b"")
