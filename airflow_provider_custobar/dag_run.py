@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, Protocol
 
 import pendulum
-from airflow.timetables.base import DataInterval, TimeRestriction
-from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.schedule import delta_of, has_schedule, ticks_of, timetable_of
+
+_DAY_KEY = re.compile(r"(\d{4}-\d{2}-\d{2})(T00:00:00)?")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def run_period(context: Mapping[str, Any], timezone: str) -> RunPeriod:
        data interval of no length. A run started by hand stands for the last period that was over by then.
     4. The day before the run, in ``timezone``: runs without a schedule, asset-triggered ones among them.
 
-    :raises InvalidArgumentError: the run has a partition, but none that is a day or a tick.
+    :raises InvalidArgumentError: the run has a partition, but none that is a day or a tick; or its schedule is of a kind whose
+        periods are not known.
     """
     return (
         _of_partition(context, timezone)
@@ -94,24 +97,27 @@ def _of_partition(context: Mapping[str, Any], timezone: str) -> RunPeriod | None
     if key is None:
         return None
     reason = f"that of partition {key}"
-    cron, start = _cron(context), context.get("partition_date")
-    if start is not None and cron is not None:
-        before = cron.infer_manual_data_interval(run_after=_instant(start))
-        following = cron.next_dagrun_info(
-            last_automated_data_interval=DataInterval(before.start, _instant(start)),
-            restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
-        )
-        if following is not None:
-            return RunPeriod(start, following.data_interval.end, reason)
+    ticks, start = ticks_of(timetable_of(context)), context.get("partition_date")
+    if start is not None and ticks is not None:
+        if ticks.last_until(start) != start:
+            raise InvalidArgumentError(
+                "window",
+                "auto",
+                f"partition {key!r} begins at {start.isoformat()}, between two ticks of the DAG's schedule; give window_start"
+                " and window_end made of it",
+            )
+        return RunPeriod(start, ticks.after(start), reason)
+    # No other form: 2026-W07 is a week and 2026-02-10T00 an hour, although Python reads both as the moment they begin.
+    match = _DAY_KEY.fullmatch(str(key))
     try:
-        day = datetime.fromisoformat(str(key))
+        day = datetime.fromisoformat(match[1]) if match else None
     except ValueError:
         day = None
-    if day is None or day.tzinfo is not None or day.time() != datetime.min.time():
+    if day is None:
         raise InvalidArgumentError(
             "window", "auto", f"partition key {key!r} names no day; give window_start and window_end made of it"
         )
-    return _local_day(day.year, day.month, day.day, timezone, reason)
+    return _local_day(day.date(), timezone, reason)
 
 
 def _of_data_interval(context: Mapping[str, Any]) -> RunPeriod | None:
@@ -120,49 +126,41 @@ def _of_data_interval(context: Mapping[str, Any]) -> RunPeriod | None:
 
 
 def _of_schedule(context: Mapping[str, Any]) -> RunPeriod | None:
-    moment, cron = _moment(context), _cron(context)
-    if cron is not None:
-        last = cron.infer_manual_data_interval(run_after=_instant(moment))
+    moment, timetable = _moment(context), timetable_of(context)
+    ticks = ticks_of(timetable)
+    if ticks is not None:
+        end = ticks.last_until(moment)
         return RunPeriod(
-            last.start, last.end, "the last whole period of the DAG's schedule, as the data interval has no length"
+            ticks.before(end), end, "the last whole period of the DAG's schedule, as the data interval has no length"
         )
-    delta = getattr(_timetable(context), "delta", None)
-    if isinstance(delta, timedelta):
+    delta = delta_of(timetable)
+    if delta is not None:
         return RunPeriod(moment - delta, moment, "the time since the run before, as the data interval has no length")
+    if has_schedule(timetable):
+        raise InvalidArgumentError(
+            "window",
+            "auto",
+            f"the run's data interval has no length, and the periods of {type(timetable).__name__} are not known; give"
+            " window_start and window_end",
+        )
     return None
 
 
 def _day_before(context: Mapping[str, Any], timezone: str) -> RunPeriod:
-    day = pendulum.instance(_moment(context)).in_timezone(timezone).date().subtract(days=1)
-    return _local_day(day.year, day.month, day.day, timezone, "the day before the run, which has no period of its own")
+    today = pendulum.instance(_moment(context)).in_timezone(timezone).date()
+    for back in (1, 2):
+        period = _local_day(today.subtract(days=back), timezone, "the day before the run, which has no period of its own")
+        if period.start.astimezone(UTC) < period.end.astimezone(UTC):
+            break  # else the tenant's calendar skipped that day
+    return period
 
 
-def _local_day(year: int, month: int, day: int, timezone: str, reason: str) -> RunPeriod:
+def _local_day(day: date, timezone: str, reason: str) -> RunPeriod:
     zone = pendulum.timezone(timezone)
-    midnight = datetime(year, month, day, tzinfo=UTC)
-    start, end = (moment.replace(tzinfo=zone) for moment in (midnight, midnight + timedelta(days=1)))
+    start, end = (datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=1)))
     return RunPeriod(start, end, reason)
 
 
 def _moment(context: Mapping[str, Any]) -> datetime:
     moment: datetime = context.get("logical_date") or context["dag_run"].run_after
     return moment
-
-
-def _instant(moment: datetime) -> pendulum.DateTime:
-    return pendulum.instance(moment)
-
-
-def _timetable(context: Mapping[str, Any]) -> Any:
-    return getattr(context.get("dag"), "timetable", None)
-
-
-def _cron(context: Mapping[str, Any]) -> CronDataIntervalTimetable | None:
-    """The DAG's cron schedule as a timetable that cuts time into periods, if it has one."""
-    timetable = _timetable(context)
-    expression, zone = getattr(timetable, "expression", None), getattr(timetable, "timezone", None)
-    if expression is None and hasattr(timetable, "serialize"):
-        # The timetables of Airflow's core, which a DAG may import directly, tell it only so.
-        document = timetable.serialize()
-        expression, zone = document.get("expression"), document.get("timezone")
-    return CronDataIntervalTimetable(expression, timezone=zone or "UTC") if isinstance(expression, str) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
 import pendulum
@@ -102,7 +103,7 @@ def check_events(context: FlowContext, check: EventCheck) -> Exchange[EventsFoun
 
 
 def _look_for(context: FlowContext, query: Query, wanted: int) -> Exchange[Found]:
-    timestamps: list[str] = []
+    timestamps: list[object] = []
     steps = pages(context, query)
     outcome: Outcome = None
     while len(timestamps) < wanted:
@@ -114,7 +115,15 @@ def _look_for(context: FlowContext, query: Query, wanted: int) -> Exchange[Found
             outcome = yield step
         else:
             outcome = None
-            timestamps += [record["date"] for record in step.dicts()]
+            timestamps += [record.get("date") for record in step.dicts()]
     zone = pendulum.timezone(context.config.timezone)
-    seen = sorted(timestamps[:wanted], key=lambda text: parse_timestamp(text, zone))
-    return Found(count=len(seen), first=seen[0] if seen else None, last=seen[-1] if seen else None)
+    # Where the day filter is trusted, an event without a readable timestamp comes through: it counts, and dates nothing.
+    seen = sorted(filter(None, (_placed(value, zone) for value in timestamps[:wanted])))
+    return Found(count=len(timestamps[:wanted]), first=seen[0][1] if seen else None, last=seen[-1][1] if seen else None)
+
+
+def _placed(value: object, zone: tzinfo) -> tuple[datetime, str] | None:
+    try:
+        return (parse_timestamp(value, zone).astimezone(UTC), value) if isinstance(value, str) else None
+    except (OverflowError, ValueError):
+        return None

@@ -43,8 +43,9 @@ class Window:
     def days(self) -> list[date]:
         """The tenant's days that the window touches."""
         zone = pendulum.timezone(self.timezone)
-        first = self.start.astimezone(zone).date()
-        last = (self.end - timedelta(microseconds=1)).astimezone(zone).date()
+        # Sorted: where the clock falls back behind midnight, a window may end, by the calendar, before it begins.
+        ends = (self.start, self.end - timedelta(microseconds=1))
+        first, last = sorted(end.astimezone(zone).date() for end in ends)
         return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
     @property

@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 API_FORMATS = ("auto", "json", "csv")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_LONGEST_LOOKBACK = 3_660
 # Basic ISO 8601, because a colon in a file name is trouble on some systems.
 _INSTANT = "%Y%m%dT%H%M%SZ"
 
@@ -173,6 +174,9 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         ]
         for target in targets:
             target.check()
+        last = queries[-1].window
+        if last is not None and last.end > datetime.now(UTC):
+            self.log.warning("The window %s is not over yet: what happens until its end will be missing", last)
         results = []
         with self.stoppable(), CustobarClient(config) as client:
             for query, target, encoder, compression in jobs:
@@ -212,6 +216,8 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         window = query.window
         if not days:
             return [window]
+        if days > _LONGEST_LOOKBACK:
+            raise InvalidArgumentError("lookback", self.lookback, f"give a whole number, {_LONGEST_LOOKBACK:,} days at most")
         if window is None or not window.is_whole_days or len(window.days) != 1:
             raise InvalidArgumentError(
                 "lookback", self.lookback, f"it goes with a window of one day of the tenant's, not with {window or 'none'}"

@@ -18,13 +18,26 @@ def block_with(text: str) -> str:
 
 
 def test_first_dag(tmp_path: Path) -> None:
-    """Rule: the first DAG can be pasted into a file of its own, and Airflow reads it."""
-    (tmp_path / "first.py").write_text(block_with("custobar_sales"))
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(str(tmp_path / "first.py"))
-    assert bag.import_errors == {}
-    assert bag.dags["custobar_sales"].task_ids == ["sales_to_s3"]
+    """Rule: a newcomer who saves the first DAG and pastes the commands below it sees the first lines of a file."""
+    (commands,) = re.findall(r"```bash\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    install, _, rest = commands.partition("\n")
+    assert install == "pip install 'airflow-provider-custobar[sandbox]'"
+    (tmp_path / "first_dag.py").write_text(block_with("custobar_sales").replace("/tmp/custobar", str(tmp_path)))
+    environment = {
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+    }
+    done = subprocess.run(
+        # Job control, for the %1 that an interactive shell has.
+        ["bash", "-emc", rest.replace("--port 8765", "--port 0").replace("/tmp/custobar", str(tmp_path))],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    *_, header, first, second = done.stdout.strip().splitlines()
+    assert "sale_date" in header
+    assert "2026-02-10" in first
+    assert "2026-02-10" in second
 
 
 def test_arguments_of_exports() -> None:
