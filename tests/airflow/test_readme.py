@@ -22,15 +22,16 @@ def test_first_dag(tmp_path: Path) -> None:
     (commands,) = re.findall(r"```bash\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     install, _, rest = commands.partition("\n")
     assert install == "pip install 'airflow-provider-custobar[sandbox]'"
-    (tmp_path / "first_dag.py").write_text(block_with("custobar_sales").replace("/tmp/custobar", str(tmp_path)))
+    dags = tmp_path / "airflow" / "dags"
+    dags.mkdir(parents=True)
+    (dags / "first_dag.py").write_text(block_with("custobar_sales").replace("/tmp/custobar", str(tmp_path)))
     environment = {
-        "AIRFLOW_HOME": str(tmp_path / "airflow"),
         "HOME": str(tmp_path),
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
     }
     done = subprocess.run(
         # Job control, for the %1 that an interactive shell has.
-        ["bash", "-emc", rest.replace("--port 8765", "--port 0").replace("/tmp/custobar", str(tmp_path))],
+        ["bash", "-emc", "trap 'kill %1 || true' EXIT\n" + rest.replace("--port 8765", "--port 0").replace("/tmp/custobar", str(tmp_path))],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
