@@ -29,11 +29,10 @@ def test_first_dag(tmp_path: Path) -> None:
         "HOME": str(tmp_path),
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
     }
-    done = subprocess.run(
-        # Job control, for the %1 that an interactive shell has.
-        ["bash", "-emc", "trap 'kill %1 || true' EXIT\n" + rest.replace("--port 8765", "--port 0").replace("/tmp/custobar", str(tmp_path))],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    here = rest.replace("--port 8765", "--port 0").replace("/tmp/custobar", str(tmp_path))
+    # -m is for the %1 that an interactive shell has; the trap, so that a failing line leaves no sandbox behind.
+    script = f"trap 'kill %1 || true' EXIT\n{here}"
+    done = subprocess.run(["bash", "-emc", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     *_, header, first, second = done.stdout.strip().splitlines()
     assert "sale_date" in header
@@ -58,7 +57,7 @@ def test_testing_ones_own_dags(tmp_path: Path) -> None:
 
 def test_sandbox_command() -> None:
     """Rule: the sandbox's command line is the one shown, and prints where it is."""
-    shown = re.search(r"python -m (airflow_provider_custobar\.sandbox) --port 8765 (.*)", (PROJECT / "README.md").read_text())
+    shown = re.search(r"python -m (airflow_provider_custobar\.sandbox) --port 8765 (--.*)", (PROJECT / "README.md").read_text())
     assert shown is not None
     command = [sys.executable, "-m", shown[1], "--port", "0", *shown[2].split()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
