@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
@@ -142,8 +143,11 @@ class CustobarClient:
                 prepared.url = request.url
             settings = session.merge_environment_settings(prepared.url, {}, True, self.config.verify, None)
             with session.send(prepared, timeout=self.config.timeout, allow_redirects=False, **settings) as response:
-                body = b"".join(response.iter_content(_READ_BYTES))
-                return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+                # Unlike a list of pieces joined at the end, this never holds a page twice.
+                body = io.BytesIO()
+                for piece in response.iter_content(_READ_BYTES):
+                    body.write(piece)
+                return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body.getvalue())
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
         except requests.RequestException as error:

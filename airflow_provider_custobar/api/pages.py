@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import logging
 import re
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 NEXT_URL_HEADER = "x-custobar-next-url"
 
+_CHECKED_BYTES = 1 << 20
 CHECK_HOST = "check that the connection's host is Custobar's API and that no proxy answers in its place"
 
 
@@ -66,7 +68,7 @@ class CsvPage:
 
     def dicts(self) -> Iterator[dict[str, str]]:
         """Rows by column name. Every value is a text, since CSV has no types; a missing one is empty."""
-        for _, cells in split_rows(self.body.decode()):
+        for _, cells in split_rows(self.body):
             yield dict(zip(self.header, cells, strict=True))
 
 
@@ -127,12 +129,12 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
     content_type = _content_type(headers)
     charset = content_type.get_content_charset("utf-8")
     try:
-        text = body.decode(charset).removeprefix("\ufeff").lstrip("\r\n")
-        if text.lstrip()[:1] in ("{", "["):
+        data = _as_utf8(body, charset).removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+        if data[:64].lstrip()[:1] in (b"{", b"["):
             raise MalformedResponseError(f"The CSV page of {resource} came as JSON: {CHECK_HOST}.")
-        header_line, header = next(split_rows(text), ("", []))
-        rest, rows = whole_rows(_ended(text[len(header_line) :]))
-        if rows and not text.endswith(("\n", "\r")):
+        header_line, header = next(split_rows(data), ("", []))
+        rest, rows = whole_rows(_ended(data[len(header_line.encode()) :]))
+        if rows and not data.endswith((b"\n", b"\r")):
             _refuse_cut_row(rest, header)
     except (UnicodeDecodeError, LookupError) as error:
         raise MalformedResponseError(f"The CSV page of {resource} is not {charset} text: {CHECK_HOST}.") from error
@@ -142,8 +144,8 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
         ) from None
     return CsvPage(
         header=tuple(header),
-        header_line=_ended(header_line).encode(),
-        body=rest.encode(),
+        header_line=_ended(header_line.encode()),
+        body=rest,
         rows=rows,
         fetched=rows,
         size=len(body),
@@ -197,14 +199,25 @@ def _on_one_line(record: bytes) -> bytes:
     return msgspec.json.format(record, indent=-1) if b"\n" in record or b"\r" in record else record
 
 
-def _ended(text: str) -> str:
-    return text if not text or text.endswith("\n") else f"{text}\r\n"
+def _as_utf8(body: bytes, charset: str) -> bytes:
+    if codecs.lookup(charset).name != "utf-8":
+        return body.decode(charset).encode()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    # Only checked, a piece at a time: the text of a page would take up to four times its bytes.
+    for start in range(0, len(body), _CHECKED_BYTES):
+        decoder.decode(body[start : start + _CHECKED_BYTES])
+    decoder.decode(b"", final=True)
+    return body
 
 
-def _refuse_cut_row(text: str, header: list[str]) -> None:
+def _ended(data: bytes) -> bytes:
+    return data if not data or data.endswith(b"\n") else data + b"\r\n"
+
+
+def _refuse_cut_row(data: bytes, header: list[str]) -> None:
     # Nothing documents a line end after the last row; without one, only a row of full width can be trusted to be whole.
     last: list[str] = []
-    for _, last in split_rows(text):  # noqa: B007 - only the last one is wanted
+    for _, last in split_rows(data):  # noqa: B007 - only the last one is wanted
         pass
     if len(last) != len(header):
         raise csv.Error(f"the last row has {len(last)} of {len(header)} cells")

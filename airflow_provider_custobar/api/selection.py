@@ -111,22 +111,23 @@ class Selection:
             raise ProtocolError(f"The CSV page of {self._name} has no column {column}, which places its rows in time.")
         index = header.index(column)
         dropped = index if self._drop else None
-        out = io.StringIO(newline="")
+        out = io.BytesIO()
         rows = 0
         try:
-            for raw, cells in split_rows(page.body.decode()):
+            for raw, cells in split_rows(page.body):
                 if len(cells) != len(header):
                     raise ProtocolError(f"A CSV row of {self._name} has {len(cells)} cells where the header has {len(header)}.")
                 if self._accepts(cells[index], raw):
                     rows += 1
-                    out.write(raw if dropped is None else write_row(cells[:dropped] + cells[dropped + 1 :]))
+                    kept = raw if dropped is None else write_row(cells[:dropped] + cells[dropped + 1 :])
+                    out.write(kept.encode())
         except csv.Error as error:
             raise ProtocolError(f"A CSV page of {self._name} cannot be read ({error}).") from None
         header_line = page.header_line
         if dropped is not None:
             header = header[:dropped] + header[dropped + 1 :]
             header_line = write_row(header).encode()
-        return replace(page, header=header, header_line=header_line, body=out.getvalue().encode(), rows=rows)
+        return replace(page, header=header, header_line=header_line, body=out.getvalue(), rows=rows)
 
 
 def _without(record: bytes, key: str) -> bytes:

@@ -63,13 +63,16 @@ class S3Sink:
 
     def write(self, data: bytes) -> None:
         self._refuse_broken()
-        self._buffer += data
-        while len(self._buffer) >= (size := self._part_size()):
-            # Sent as one bytes object: boto3 computes a checksum over it and may send it again.
-            with memoryview(self._buffer) as view:
-                part = bytes(view[:size])
-            del self._buffer[:size]
-            self._send_part(part)
+        rest = memoryview(data)
+        while rest:
+            missing = self._part_size() - len(self._buffer)
+            self._buffer += rest[:missing]
+            rest = rest[missing:]
+            if len(self._buffer) == self._part_size():
+                # Sent as one bytes object: boto3 computes a checksum over it and may send it again.
+                part = bytes(self._buffer)
+                self._buffer.clear()
+                self._send_part(part)
 
     def commit(self) -> None:
         self._refuse_broken()
