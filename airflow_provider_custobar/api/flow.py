@@ -141,7 +141,6 @@ def pages(context: FlowContext, query: Query) -> PageFlow:
     decode = decode_csv_page if query.api_format == "csv" else decode_json_page
     selection = Selection(query, context.config.timezone)
     header: tuple[str, ...] = ()
-
     known = {*query.fields, *query.resource.read_fields}
 
     def read(reply: Reply) -> Page:
@@ -187,7 +186,7 @@ def upload(context: FlowContext, resource: Resource, rows: Sequence[bytes]) -> E
         context.config.url_for(resource.upload_path),
         {"Content-Type": "application/json"},
         b'{"%s":[%s]}' % (name.encode(), b",".join(rows)),
-        repeatable=resource.upload_is_repeatable,
+        repeatable=resource.may_be_sent_again(rows),
     )
 
     def read(reply: Reply) -> str | None:

@@ -7,7 +7,7 @@ appear only in examples are read off the examples. Every record may lack any fie
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -73,7 +73,8 @@ class Resource:
 
     ``read_fields`` and ``write_fields`` map names to types; ``identifiers`` are the fields of which an uploaded row needs
     at least one, ``required`` those it needs all of. ``key`` identifies a record uniquely when it is read, where anything
-    does. ``timestamp`` dates a record.
+    does. ``timestamp`` dates a record. ``repeatable_with`` is the field that a row needs to replace itself when it is
+    uploaded again, where not every row does.
     """
 
     name: str
@@ -88,7 +89,15 @@ class Resource:
     window_filter: WindowFilter = WindowFilter.NONE
     required: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
-    upload_is_repeatable: bool = True
+    repeatable_with: str | None = None
+    never_repeatable: bool = False
+
+    def may_be_sent_again(self, rows: Iterable[bytes]) -> bool:
+        """Whether an upload of these rows, each a JSON object, can be repeated without leaving anything there twice."""
+        if self.never_repeatable:
+            return False
+        mark = f'"{self.repeatable_with}":'.encode()
+        return self.repeatable_with is None or all(mark in row for row in rows)
 
     @property
     def data_path(self) -> str:
@@ -218,7 +227,7 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
                 required=("type", "date"),
                 identifiers=("customer_id", "phone_number", "email", "customer_token"),
                 # No event id exists: the same event sent twice is two events.
-                upload_is_repeatable=False,
+                never_repeatable=True,
             ),
             Resource(
                 name="sales",
@@ -232,6 +241,7 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
                 window_filter=WindowFilter.SINGLE_DAY,
                 required=("sale_external_id", "sale_date"),
                 identifiers=("sale_customer_id", "sale_phone_number", "sale_email"),
+                repeatable_with="external_id",
             ),
             Resource(
                 name="products",

@@ -93,9 +93,11 @@ def _send_all(
     good = result.rows - result.rejected
     started = last = time.monotonic()
     read_again = 0
+    is_repeatable = True
     try:
         for batch in _batches(_good(open_rows(), plan), plan):
             read_again += len(batch)
+            is_repeatable = is_repeatable and plan.resource.may_be_sent_again(batch)
             for rows, run_id in () if plan.dry_run else _send_halving(batch, send):
                 result.batches += 1
                 result.uploaded += rows
@@ -110,10 +112,10 @@ def _send_all(
             )
     except CustobarError as error:
         error.add_advice(f"{result.uploaded:,} of {good:,} rows were sent before.")
-        if not plan.resource.upload_is_repeatable and (result.uploaded or _may_have_arrived(error)):
+        if not is_repeatable and (result.uploaded or _may_have_arrived(error)):
             raise PartlySentError(
-                f"{error} {name.capitalize()} have no identifier, so what is sent again is there twice: look up in Custobar"
-                " what has arrived, and send the rest."
+                f"{error} These {name} have no identifier of their own, so what is sent again is there twice: look up in"
+                " Custobar what has arrived, and send the rest."
             ) from error
         raise
     logger.info(

@@ -110,6 +110,20 @@ def test_events_partly_sent_fail_the_task_for_good(tenant: CustobarSandbox) -> N
         upload(events, resource="events", batch_size=1)
 
 
+@pytest.mark.parametrize(("row_id", "is_repeatable"), [({}, False), ({"external_id": "s-1-1"}, True)])
+def test_sales_are_sent_again_only_with_a_row_id(tenant: CustobarSandbox, row_id: dict[str, str], is_repeatable: bool) -> None:
+    """Rule: a sale's row without an identifier of its own would be there twice, so it is not sent again by itself."""
+    before = len(list(tenant.records("sales")))
+    tenant.faults.add(Fault("drop_after", method="POST"))
+    rows = [{"sale_external_id": "s-1", "sale_date": "2026-02-10", "sale_customer_id": "m-1", **row_id}]
+    if is_repeatable:
+        assert upload(rows, resource="sales")["uploaded"] == 1
+    else:
+        with pytest.raises(AirflowFailException, match="have no identifier of their own"):
+            upload(rows, resource="sales")
+    assert len(list(tenant.records("sales"))) == before + 1
+
+
 def test_customers_partly_sent_may_be_sent_again(tenant: CustobarSandbox) -> None:
     """Rule: where sending twice is harmless, the failure stays one that Airflow may retry, and says how far it came."""
     tenant.faults.add(Fault("status", status=400, times=None, after=1, method="POST"))

@@ -154,7 +154,7 @@ def test_the_catalogue_is_consistent() -> None:
             assert field in resource.write_fields
         if resource.is_readable:
             assert {resource.key, resource.timestamp} - {None} <= set(resource.read_fields)
-    assert [name for name, resource in RESOURCES.items() if not resource.upload_is_repeatable] == ["events"]
+    assert [name for name, resource in RESOURCES.items() if resource.never_repeatable] == ["events"]
     # The types that the page on data retrieval lists.
     documented = "MAIL_OPEN MAIL_CLICK BASKET_ADD BROWSE AUTOMATED_CAMPAIGN MAIL_DEFERRED MAIL_UNSUBSCRIBE MAIL_BLOCKED"
     assert set(documented.split()) <= set(EVENT_TYPES)

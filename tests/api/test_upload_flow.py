@@ -84,8 +84,18 @@ def test_batches_with_identifiers_are_sent_again(
         "500": answers.error(500),
         "html": answers.raw(b"<html>"),
     }
-    assert upload(runner, resource, [first[failure], answers.raw(b'{"run_id":"r"}')]) == "r"
+    rows = (b'{"external_id":"1-1"}', b'{"external_id":"1-2"}')
+    assert upload(runner, resource, [first[failure], answers.raw(b'{"run_id":"r"}')], rows) == "r"
     assert runner.sent[0] == runner.sent[1]
+
+
+def test_sales_need_a_row_id_to_be_sent_again(make_runner: Callable[..., Any]) -> None:
+    """Rule: one row of a sale without an identifier of its own, and the batch is as little repeatable as events."""
+    runner = make_runner(max_attempts=2)
+    rows = (b'{"external_id":"1-1"}', b'{"sale_external_id":"1"}')
+    with pytest.raises(errors.TransportError):
+        upload(runner, "sales", [LOST], rows)
+    assert len(runner.sent) == 1
 
 
 @pytest.mark.parametrize("failure", ["lost", "500", "502", "503", "504", "html"])
