@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -14,13 +15,20 @@ from airflow_provider_custobar.export.targets import TargetError, exists_error
 FIRST_PART_BYTES = 8 << 20
 #: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
 _PARTS_BEFORE_GROWTH = 1000
+_PART_ARGS = ("RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
 _PATIENCE_SECONDS = 2.0
 
 
 class S3Target:
-    """One S3 object. ``client`` is a boto3 S3 client."""
+    """One S3 object. ``client`` is a boto3 S3 client.
 
-    def __init__(self, client: Any, bucket: str, key: str, *, replace: bool = True) -> None:
+    ``extra_args`` go along with the object as boto3 names them: encryption, ACL, storage class, tags, metadata.
+    """
+
+    def __init__(
+        self, client: Any, bucket: str, key: str, *, replace: bool = True, extra_args: Mapping[str, Any] | None = None
+    ) -> None:
+        self._extra_args = dict(extra_args or {})
         self._client = client
         self._bucket = bucket
         self._key = key
@@ -37,7 +45,9 @@ class S3Target:
             raise exists_error(self.uri)
 
     def open(self, content_type: str) -> S3Sink:
-        return S3Sink(self._client, self._bucket, self._key, content_type=content_type, replace=self._replace)
+        return S3Sink(
+            self._client, self._bucket, self._key, content_type=content_type, replace=self._replace, extra_args=self._extra_args
+        )
 
 
 class S3Sink:
@@ -46,10 +56,21 @@ class S3Sink:
     An object smaller than one part is put in one request. At most two parts are in memory.
     """
 
-    def __init__(self, client: Any, bucket: str, key: str, *, content_type: str, replace: bool) -> None:
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        key: str,
+        *,
+        content_type: str,
+        replace: bool,
+        extra_args: Mapping[str, Any] | None = None,
+    ) -> None:
         self._client = client
         self._where = {"Bucket": bucket, "Key": key}
-        self._content_type = content_type
+        self._with_object = {"ContentType": content_type, **(extra_args or {})}
+        # With a key of the customer's own, S3 wants it for each part again.
+        self._with_part = {name: value for name, value in (extra_args or {}).items() if name in _PART_ARGS}
         # S3 itself refuses with 412 when an object has appeared meanwhile.
         self._precondition = {} if replace else {"IfNoneMatch": "*"}
         self._buffer = bytearray()
@@ -78,9 +99,7 @@ class S3Sink:
         self._refuse_broken()
         try:
             if self._upload_id is None:
-                self._client.put_object(
-                    **self._where, **self._precondition, Body=bytes(self._buffer), ContentType=self._content_type
-                )
+                self._client.put_object(**self._where, **self._precondition, Body=bytes(self._buffer), **self._with_object)
             else:
                 if self._buffer:
                     self._send_part(bytes(self._buffer))
@@ -142,14 +161,16 @@ class S3Sink:
 
     def _send_part(self, data: bytes) -> None:
         if self._upload_id is None:
-            created = self._client.create_multipart_upload(**self._where, ContentType=self._content_type)
+            created = self._client.create_multipart_upload(**self._where, **self._with_object)
             self._upload_id = created["UploadId"]
         self._collect()
         self._part_number += 1
         self._pending = self._thread.submit(self._upload_part, self._part_number, data)
 
     def _upload_part(self, number: int, data: bytes) -> dict[str, Any]:
-        answer = self._client.upload_part(**self._where, UploadId=self._upload_id, PartNumber=number, Body=data)
+        answer = self._client.upload_part(
+            **self._where, UploadId=self._upload_id, PartNumber=number, Body=data, **self._with_part
+        )
         checksums = {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
+from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_bucket, check_key, fill_in
@@ -22,6 +23,10 @@ class CustobarToS3Operator(CustobarExportOperator):
     :param s3_bucket: Name of the bucket, which must exist. (templated)
     :param s3_key: Key of the object, such as ``custobar/sales/ds={{ ds }}/sales.csv.gz``. (templated)
     :param aws_conn_id: The AWS connection id. (templated)
+    :param encrypt: Let S3 encrypt the object with its own key (``AES256``); for another key see ``extra_args``.
+    :param acl_policy: Canned ACL of the object, such as ``bucket-owner-full-control``. (templated)
+    :param extra_args: What else boto3 takes along with an upload, such as
+        ``{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "...", "StorageClass": "STANDARD_IA"}``. (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -29,10 +34,25 @@ class CustobarToS3Operator(CustobarExportOperator):
         "s3_bucket",
         "s3_key",
         "aws_conn_id",
+        "acl_policy",
+        "extra_args",
     )
 
-    def __init__(self, *, s3_bucket: str, s3_key: str, aws_conn_id: str | None = "aws_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        s3_bucket: str,
+        s3_key: str,
+        aws_conn_id: str | None = "aws_default",
+        encrypt: bool = False,
+        acl_policy: str | None = None,
+        extra_args: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.encrypt = encrypt
+        self.acl_policy = acl_policy
+        self.extra_args = extra_args
         self.s3_bucket = s3_bucket
         self.s3_key = s3_key
         self.aws_conn_id = aws_conn_id
@@ -43,10 +63,20 @@ class CustobarToS3Operator(CustobarExportOperator):
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415
+            from boto3.s3.transfer import S3Transfer  # noqa: PLC0415
 
             from airflow_provider_custobar.export.s3 import S3Target  # noqa: PLC0415
         except ImportError as error:
             raise AirflowOptionalProviderFeatureException(
                 "CustobarToS3Operator needs the Amazon provider: pip install 'airflow-provider-custobar[amazon]'"
             ) from error
-        return S3Target(S3Hook(aws_conn_id=self.aws_conn_id).get_conn(), bucket, key, replace=self.replace)
+        extra_args = dict(self.extra_args or {})
+        for name in extra_args:
+            if name not in S3Transfer.ALLOWED_UPLOAD_ARGS:
+                raise InvalidArgumentError("extra_args", name, f"boto3 takes {', '.join(S3Transfer.ALLOWED_UPLOAD_ARGS)}")
+        if self.encrypt:
+            extra_args["ServerSideEncryption"] = "AES256"
+        if self.acl_policy:
+            extra_args["ACL"] = self.acl_policy
+        client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        return S3Target(client, bucket, key, replace=self.replace, extra_args=extra_args)

@@ -308,6 +308,42 @@ def test_replace_false_keeps_what_is_there(tenant: CustobarSandbox, aws: S3Serve
     assert aws.client().get_object(Bucket=s3_bucket, Key="a.csv")["Body"].read() == b"old"
 
 
+@pytest.mark.parametrize("size", [10, 9_000])
+def test_what_s3_is_told_about_an_object(
+    custobar_sandbox_factory: Callable[..., CustobarSandbox],
+    connect: Callable[[str, str], None],
+    aws: S3Server,
+    s3_bucket: str,
+    size: int,
+) -> None:
+    """Rule: extra arguments reach the object, put in one request or in parts."""
+    sandbox = custobar_sandbox_factory(generate=False)
+    sandbox.load("customers", ({"external_id": str(n), "city": "x" * 1000} for n in range(size)))
+    connect("custobar_default", sandbox.airflow_connection(requests_per_minute=600_000))
+    CustobarToS3Operator(
+        task_id="export",
+        resource="customers",
+        file_format="jsonl",
+        s3_bucket=s3_bucket,
+        s3_key="a.jsonl",
+        acl_policy="private",
+        extra_args={"Metadata": {"team": "crm"}, "CacheControl": "no-store"},
+    ).execute({})
+    head = aws.client().head_object(Bucket=s3_bucket, Key="a.jsonl")
+    assert (head["Metadata"], head["CacheControl"]) == ({"team": "crm"}, "no-store")
+    assert ("-" in head["ETag"]) == (size > 1000), "parts were sent where they were meant to be"
+
+
+def test_an_unknown_extra_argument_is_refused(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str) -> None:
+    """Rule: a misspelt extra argument is told by name, before the first request."""
+    operator = CustobarToS3Operator(
+        task_id="export", resource="customers", s3_bucket=s3_bucket, s3_key="a.csv", extra_args={"StorageKlass": "GLACIER"}
+    )
+    with pytest.raises(InvalidArgumentError, match="extra_args='StorageKlass'.*StorageClass"):
+        operator.execute({})
+    assert tenant.requests == []
+
+
 def test_on_empty(tenant: CustobarSandbox, tmp_path: Path) -> None:
     """Rule: no rows: a file without any is written, or none, or the task fails."""
     arguments = {"resource": "customers", "filters": {"city": "Nowhere"}, "fields": ["external_id", "city"]}
@@ -324,7 +360,7 @@ def test_on_empty(tenant: CustobarSandbox, tmp_path: Path) -> None:
 def test_connection_ids_and_names_are_templates() -> None:
     """Rule: everything but choices is a template, connection ids included."""
     for operator, own in (
-        (CustobarToS3Operator, {"s3_bucket", "s3_key", "aws_conn_id"}),
+        (CustobarToS3Operator, {"s3_bucket", "s3_key", "aws_conn_id", "acl_policy", "extra_args"}),
         (CustobarToGCSOperator, {"bucket_name", "object_name", "gcp_conn_id", "impersonation_chain"}),
         (CustobarToObjectStorageOperator, {"path", "storage_conn_id"}),
     ):
