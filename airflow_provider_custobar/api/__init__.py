@@ -6,7 +6,7 @@
         \\        |          /
     config      query                  a connection and a request, checked
          \\      /  \\
-          flow      pages              what to send, when to wait; what an answer holds. No socket, no clock
+          flow    pages  answers       what to send, when to wait; what an answer holds. No socket, no clock
          /    \\
     client    async_client             requests and httpx drive the same flow
 """

@@ -14,10 +14,11 @@ import requests
 import urllib3
 
 from airflow_provider_custobar.api import event_check, flow
+from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Pacer, Reply, Request, Wait, no_answer, untrusted
+from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Pacer, Request, Wait
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource

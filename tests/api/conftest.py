@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Reply, Request, Wait
+from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Request, Wait
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.api import errors, flow
-from airflow_provider_custobar.api.flow import retry_after_seconds
+from airflow_provider_custobar.api.answers import retry_after_seconds
 from airflow_provider_custobar.api.query import build_query
 
 NOW = datetime(2026, 2, 1, 12, 0, 0, tzinfo=UTC)
