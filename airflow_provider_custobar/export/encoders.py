@@ -11,16 +11,20 @@ import msgspec
 from airflow_provider_custobar.api.csv_text import write_row
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
-from airflow_provider_custobar.api.resources import ApiFormat
+from airflow_provider_custobar.api.resources import ApiFormat, FieldType, Resource
+from airflow_provider_custobar.export.compression import Codec, MissingExtraError
 
-FileFormat = Literal["csv", "json", "jsonl"]
+FileFormat = Literal["csv", "json", "jsonl", "parquet"]
 PageT_contra = TypeVar("PageT_contra", contravariant=True)
 
 CONTENT_TYPES: dict[FileFormat, str] = {
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
     "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
 }
+#: Formats whose files are compressed within and never wrapped.
+COMPRESSED_WITHIN: frozenset[FileFormat] = frozenset({"parquet"})
 
 
 class Encoder(Protocol, Generic[PageT_contra]):
@@ -92,11 +96,18 @@ class CsvFromRecords:
         return header.encode()
 
 
-def page_format_for(file_format: FileFormat, api_format: Literal["auto", "json", "csv"]) -> ApiFormat:
-    """Which pages to ask the API for.
+def page_format_for(
+    file_format: FileFormat,
+    api_format: Literal["auto", "json", "csv"],
+    resource: Resource | None = None,
+    columns: Sequence[str] = (),
+) -> ApiFormat:
+    """Which pages to ask the API for. For Parquet it depends on ``columns``; without ``resource`` they are not known yet.
 
-    :raises InvalidArgumentError: JSON cannot be made of CSV pages without guessing types.
+    :raises InvalidArgumentError: CSV cells do not tell what the file has to hold.
     """
+    if file_format == "parquet":
+        return _page_format_for_parquet(api_format, resource, columns)
     if api_format == "auto":
         return "csv" if file_format == "csv" else "json"
     if api_format == "csv" and file_format != "csv":
@@ -106,8 +117,51 @@ def page_format_for(file_format: FileFormat, api_format: Literal["auto", "json",
     return api_format
 
 
-def make_encoder(file_format: FileFormat, api_format: ApiFormat, columns: Sequence[str]) -> Encoder[Any]:
-    """The encoder for one file. ``columns`` are needed to make CSV of JSON pages."""
+def _page_format_for_parquet(
+    api_format: Literal["auto", "json", "csv"], resource: Resource | None, columns: Sequence[str]
+) -> ApiFormat:
+    if resource is None or api_format == "json":
+        return "csv" if api_format == "csv" else "json"
+    types = resource.read_fields
+    nested = [name for name in columns or types if types.get(name) in _NESTED]
+    if api_format == "auto":
+        return "csv" if columns and not nested and all(name in types for name in columns) else "json"
+    if nested:
+        raise InvalidArgumentError(
+            "api_format",
+            api_format,
+            f"how CSV cells of {', '.join(nested)} hold lists is not documented; name fields without, or give auto or json",
+        )
+    return "csv"
+
+
+def make_encoder(
+    file_format: FileFormat,
+    api_format: ApiFormat,
+    columns: Sequence[str],
+    *,
+    resource: Resource | None = None,
+    timezone: str = "UTC",
+    codec: Codec = None,
+) -> Encoder[Any]:
+    """The encoder for one file. ``columns`` are needed to make CSV of JSON pages.
+
+    Parquet needs the ``resource``, whose fields type its columns; ``timezone`` is that of timestamps without an offset, and
+    ``codec`` the compression within the file.
+
+    :raises MissingExtraError: Parquet is wanted, and its package is not installed.
+    """
+    if file_format == "parquet" and resource is not None:
+        try:
+            # Only here, so that everything else works without pyarrow and does not wait for its import.
+            from airflow_provider_custobar.export.parquet import ParquetFile  # noqa: PLC0415
+        except ImportError as error:
+            raise MissingExtraError(
+                "file_format='parquet' needs the pyarrow package: pip install 'airflow-provider-custobar[parquet]'"
+            ) from error
+        return ParquetFile(resource, columns, timezone=timezone, codec=codec)
+    if file_format == "parquet":
+        raise InvalidArgumentError("resource", None, "Parquet takes the types of its columns from it")
     if file_format == "jsonl":
         return JsonLines()
     if file_format == "json":
@@ -120,6 +174,8 @@ def make_encoder(file_format: FileFormat, api_format: ApiFormat, columns: Sequen
         )
     return CsvFromRecords(columns)
 
+
+_NESTED = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
 
 # Numbers stay the text that the API wrote: a float would change digits of long ones.
 _decode = functools.partial(msgspec.json.decode, type=dict[str, msgspec.Raw])

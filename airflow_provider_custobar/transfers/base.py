@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -19,12 +19,21 @@ from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
+    Codec,
     Compression,
     content_type_of,
     make_compressor,
     resolve_compression,
+    resolve_inner_compression,
 )
-from airflow_provider_custobar.export.encoders import CONTENT_TYPES, FileFormat, make_encoder, page_format_for
+from airflow_provider_custobar.export.encoders import (
+    COMPRESSED_WITHIN,
+    CONTENT_TYPES,
+    Encoder,
+    FileFormat,
+    make_encoder,
+    page_format_for,
+)
 from airflow_provider_custobar.export.engine import ON_EMPTY, ExportResult, OnEmpty, Progress, run_export
 from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.hooks.custobar import CustobarHook
@@ -34,10 +43,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 API_FORMATS = ("auto", "json", "csv")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _LONGEST_LOOKBACK = 3_660
-# Basic ISO 8601, because a colon in a file name is trouble on some systems.
-_INSTANT = "%Y%m%dT%H%M%SZ"
 
 
 class CustobarExportOperator(Stoppable, BaseOperator):
@@ -50,10 +56,14 @@ class CustobarExportOperator(Stoppable, BaseOperator):
     ``{event_types}``.
 
     :param resource: ``customers``, ``events``, ``sales`` or ``products``. (templated)
-    :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array) or ``jsonl`` (a record a line).
+    :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array), ``jsonl`` (a record a line)
+        or ``parquet`` (columns of the types that Custobar documents, the same every day; fields that it does not document go
+        to the column ``_extra`` as JSON, unless ``fields`` names them, which makes them texts).
     :param api_format: Which pages to ask the API for: ``json``, ``csv`` (ten times as many records a request) or ``auto``,
-        which takes CSV pages for ``csv`` and JSON pages for the rest.
-    :param compression: ``gzip``, None, or ``infer`` from the name's ending.
+        which takes CSV pages for ``csv``, and for ``parquet`` where ``fields`` names documented fields without lists, and JSON
+        pages for the rest.
+    :param compression: ``gzip``, ``zstd``, None, or ``infer`` from the name's ending. For ``parquet`` it is that of the columns
+        within the file, and ``infer`` means ``zstd``.
     :param event_types: Types of events; needed for events, and for them only. (templated)
     :param date: One day of the tenant's time zone, such as ``{{ ds }}``; events and sales only. (templated)
     :param window_start: Start of the period, included, in place of ``date``. (templated)
@@ -169,7 +179,7 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         targets = [self.make_target(query) for query in queries]
         _refuse_same_place(targets)
         jobs = [
-            (query, target, make_encoder(self.file_format, query.api_format, query.columns), self._compression(target))
+            (query, target, *self._encoding(query, target, config.timezone))
             for query, target in zip(queries, targets, strict=True)
         ]
         for target in targets:
@@ -196,20 +206,23 @@ class CustobarExportOperator(Stoppable, BaseOperator):
     def _query(self, config: ClientConfig, context: Context) -> Query:
         refuse_lost_arguments(self)
         period = period_arguments(self, context, config.timezone)
-        return build_query(
+        build = partial(
+            build_query,
             self.resource,
             filters=self.filters,
             fields=self.fields,
             order=self.order,
             event_types=self.event_types,
             **period,
-            page_size=self.page_size,
-            api_format=page_format_for(self.file_format, self.api_format),
             on_bad_timestamp=self.on_bad_timestamp,
             allow_unknown_names=self.allow_unknown_names,
             timezone=config.timezone,
             trust_day_filter=config.trust_day_filter,
         )
+        # Which pages to ask for may depend on the fields, which are known once they are checked.
+        draft = build()
+        api_format = page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)
+        return build(page_size=self.page_size, api_format=api_format)
 
     def _windows(self, query: Query) -> list[Window | None]:
         days = at_least("lookback", self.lookback, 0)
@@ -224,8 +237,13 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             )
         return [*window.days_before(days), window]
 
-    def _compression(self, target: Target) -> Literal["gzip"] | None:
-        return resolve_compression(self.compression, target.uri)
+    def _encoding(self, query: Query, target: Target, timezone: str) -> tuple[Encoder[Any], Codec]:
+        is_within = self.file_format in COMPRESSED_WITHIN
+        codec = (resolve_inner_compression if is_within else resolve_compression)(self.compression, target.uri)
+        encoder = make_encoder(
+            self.file_format, query.api_format, query.columns, resource=query.resource, timezone=timezone, codec=codec
+        )
+        return encoder, None if is_within else codec
 
     def _document(self, results: Sequence[tuple[Query, ExportResult]]) -> dict[str, Any]:
         query = results[-1][0]
@@ -256,59 +274,6 @@ def _refuse_same_place(targets: Sequence[Target]) -> None:
     uris = [target.uri for target in targets]
     if len(set(uris)) < len(uris):
         raise InvalidArgumentError("lookback", len(uris) - 1, f"every day would go to {uris[0]}: put {{date}} into its name")
-
-
-def fill_in(name: str, argument: str, query: Query) -> str:
-    """``name`` with ``{event_types}``, ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
-
-    :raises InvalidArgumentError: there is no window to take them from.
-    """
-    filled = name.replace("{event_types}", "+".join(query.event_types))
-    window = query.window
-    if window is None:
-        if any(placeholder in filled for placeholder in ("{date}", "{window_start}", "{window_end}")):
-            raise InvalidArgumentError(argument, name, "without a window there is nothing to put into its placeholder")
-        return filled
-    return (
-        filled.replace("{date}", window.days[0].isoformat())
-        .replace("{window_start}", f"{window.start:{_INSTANT}}")
-        .replace("{window_end}", f"{window.end:{_INSTANT}}")
-    )
-
-
-def check_name(argument: str, value: object) -> str:
-    """An object's name, or its path, as rendered.
-
-    :raises InvalidArgumentError: empty, a template that rendered to nothing, or a folder.
-    """
-    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
-        raise InvalidArgumentError(argument, value, "give a name; a template must not render to nothing")
-    if value.endswith("/"):
-        raise InvalidArgumentError(argument, value, "the name of the file is missing after the last slash")
-    return value
-
-
-def check_key(argument: str, value: object) -> str:
-    """An object's name within its bucket.
-
-    :raises InvalidArgumentError: as :func:`check_name`, or it starts with a slash or is a whole URL.
-    """
-    name = check_name(argument, value)
-    if "://" in name or name.startswith("/"):
-        raise InvalidArgumentError(argument, value, "give the name within the bucket, without scheme, bucket and first slash")
-    return name
-
-
-def check_bucket(argument: str, value: object) -> str:
-    """A bucket's name.
-
-    :raises InvalidArgumentError: no name that S3 or GCS would allow.
-    """
-    if not isinstance(value, str) or not (_BUCKET.fullmatch(value) or value.startswith("arn:")):
-        raise InvalidArgumentError(
-            argument, value, "give the bucket's name alone: 3 to 222 lower-case letters, digits, dots, dashes and underscores"
-        )
-    return value
 
 
 def _one_of(argument: str, value: object, accepted: Sequence[object]) -> None:

@@ -9,7 +9,8 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.targets import Target
-from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_bucket, check_key, fill_in
+from airflow_provider_custobar.transfers.base import CustobarExportOperator
+from airflow_provider_custobar.transfers.names import check_bucket, check_key, fill_in
 
 
 class CustobarToGCSOperator(CustobarExportOperator):

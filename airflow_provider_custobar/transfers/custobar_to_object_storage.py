@@ -10,7 +10,8 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.export.targets import Target
-from airflow_provider_custobar.transfers.base import CustobarExportOperator, check_name, fill_in
+from airflow_provider_custobar.transfers.base import CustobarExportOperator
+from airflow_provider_custobar.transfers.names import check_name, fill_in
 
 
 class CustobarToObjectStorageOperator(CustobarExportOperator):

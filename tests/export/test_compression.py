@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import duckdb
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.export.compression import content_type_of, make_compressor, resolve_compression
+from airflow_provider_custobar.export.compression import (
+    Codec,
+    content_type_of,
+    make_compressor,
+    resolve_compression,
+    resolve_inner_compression,
+)
 
 
-def compressed(pieces: list[bytes]) -> bytes:
-    compressor = make_compressor("gzip")
+def compressed(pieces: list[bytes], codec: Codec = "gzip") -> bytes:
+    compressor = make_compressor(codec)
     return b"".join([*map(compressor.compress, pieces), compressor.flush()])
 
 
@@ -22,6 +33,25 @@ def compressed(pieces: list[bytes]) -> bytes:
 def test_gzip_can_be_read_by_anything(pieces: list[bytes]) -> None:
     """What comes out is one gzip file of what went in, for nothing and for empty pieces too."""
     assert gzip.decompress(compressed(pieces)) == b"".join(pieces)
+
+
+@given(st.lists(st.binary(max_size=2000)))
+def test_zstd_can_be_read_by_anything(pieces: list[bytes]) -> None:
+    """What comes out is one zstd frame of what went in, for nothing and for empty pieces too, and holds its checksum."""
+    content = compressed(pieces, "zstd")
+    reader = zstandard.ZstdDecompressor().decompressobj()
+    assert reader.decompress(content) == b"".join(pieces)
+    assert reader.eof
+    assert not reader.unused_data
+    assert zstandard.get_frame_parameters(content).has_checksum
+
+
+def test_other_readers_agree_on_zstd(tmp_path: Path) -> None:
+    """DuckDB reads a zstd file of more than one block by its ending."""
+    rows = [b"id,city\r\n", *(b"%d,Oulu\r\n" % number for number in range(100_000))]
+    path = tmp_path / "a.csv.zst"
+    path.write_bytes(compressed(rows, "zstd"))
+    assert duckdb.sql(f"SELECT count(*), sum(id) FROM read_csv('{path}')").fetchall() == [(100_000, sum(range(100_000)))]
 
 
 @given(st.lists(st.binary(max_size=2000)))
@@ -40,10 +70,17 @@ def test_gzip_of_the_same_rows_is_the_same_later() -> None:
     assert compressed(pieces) == first
 
 
-def test_gzip_makes_texts_smaller() -> None:
+def test_zstd_of_the_same_rows_is_the_same() -> None:
+    """A retry makes the same object byte for byte."""
+    pieces = [b"external_id,email\r\n", b"1,anna@example.com\r\n" * 100_000]
+    assert compressed(pieces, "zstd") == compressed(pieces, "zstd")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_compression_makes_texts_smaller(codec: Codec) -> None:
     """Rows shrink by far; a compressor that only wraps would be of no use."""
     rows = b"".join(b"%d,anna.%d@example.com,Helsinki,FI\r\n" % (number, number) for number in range(5000))
-    assert len(compressed([rows])) < len(rows) / 3
+    assert len(compressed([rows], codec)) < len(rows) / 3
 
 
 @pytest.mark.parametrize(
@@ -58,7 +95,11 @@ def test_gzip_makes_texts_smaller() -> None:
         ("infer", "s3://bucket/folder.gz/a", None),
         ("infer", "a.gz.csv", None),
         ("infer", "a", None),
+        ("infer", "a.csv.zst", "zstd"),
+        ("infer", "a.jsonl.ZSTD", "zstd"),
+        ("infer", "a.zst.csv", None),
         ("gzip", "a.csv", "gzip"),
+        ("zstd", "a.csv.gz", "zstd"),
         (None, "a.csv.gz", None),
     ],
 )
@@ -70,12 +111,53 @@ def test_the_name_tells_the_compression(compression: str, name: str, expected: s
 def test_the_media_type_of_a_compressed_file() -> None:
     """A compressed file is told as such; any other keeps its format's own type."""
     assert content_type_of("gzip") == "application/gzip"
+    assert content_type_of("zstd") == "application/zstd"
     assert content_type_of(None) is None
 
 
-@pytest.mark.parametrize("ending", [".zst", ".bz2", ".XZ"])
+@pytest.mark.parametrize("ending", [".bz2", ".XZ", ".lz4"])
 def test_an_ending_that_promises_another_compression_is_refused(ending: str) -> None:
     """No object says by its name that it is compressed and is not, unless the user wants it so."""
     with pytest.raises(InvalidArgumentError, match=f"compression='infer'.*{ending.lower()}"):
         resolve_compression("infer", f"a.csv{ending}")
     assert resolve_compression(None, f"a.csv{ending}") is None
+
+
+@pytest.mark.parametrize(
+    ("compression", "name", "expected"),
+    [
+        ("infer", "a.parquet", "zstd"),
+        ("infer", "a", "zstd"),
+        ("infer", "s3://bucket.gz/a.zst.parquet", "zstd"),
+        ("gzip", "a.parquet", "gzip"),
+        ("zstd", "a.parquet.gz", "zstd"),
+        (None, "a.parquet", None),
+    ],
+)
+def test_compression_within_a_file(compression: str, name: str, expected: str | None) -> None:
+    """A file that is compressed within is so by zstd unless told otherwise."""
+    assert resolve_inner_compression(compression, name) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst", ".bz2"])
+def test_a_file_compressed_within_is_not_wrapped(ending: str) -> None:
+    """A name that promises a wrapped file is refused, since the file would not be one."""
+    with pytest.raises(InvalidArgumentError, match=f"compression='infer'.*{ending}.*end the name in .parquet"):
+        resolve_inner_compression("infer", f"a.parquet{ending}")
+
+
+def test_without_zstandard_the_message_has_the_pip_line() -> None:
+    """Without its package zstd is refused before anything is asked of anyone, with what to install; gzip works."""
+    code = """if True:
+        import sys
+        sys.modules["zstandard"] = None
+        from airflow_provider_custobar.export.compression import make_compressor, resolve_compression
+        make_compressor(resolve_compression("infer", "a.csv.gz"))
+        try:
+            resolve_compression("infer", "a.csv.zst")
+        except Exception as error:
+            print(type(error).__name__, error)
+    """
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
+    assert said.startswith("MissingExtraError ")
+    assert "pip install 'airflow-provider-custobar[zstd]'" in said

@@ -1,0 +1,65 @@
+"""Names of buckets and objects: checked as rendered, and filled in with what the export is about."""
+
+from __future__ import annotations
+
+import re
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.query import Query
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+# Basic ISO 8601, because a colon in a file name is trouble on some systems.
+_INSTANT = "%Y%m%dT%H%M%SZ"
+
+
+def fill_in(name: str, argument: str, query: Query) -> str:
+    """``name`` with ``{event_types}``, ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
+
+    :raises InvalidArgumentError: there is no window to take them from.
+    """
+    filled = name.replace("{event_types}", "+".join(query.event_types))
+    window = query.window
+    if window is None:
+        if any(placeholder in filled for placeholder in ("{date}", "{window_start}", "{window_end}")):
+            raise InvalidArgumentError(argument, name, "without a window there is nothing to put into its placeholder")
+        return filled
+    return (
+        filled.replace("{date}", window.days[0].isoformat())
+        .replace("{window_start}", f"{window.start:{_INSTANT}}")
+        .replace("{window_end}", f"{window.end:{_INSTANT}}")
+    )
+
+
+def check_name(argument: str, value: object) -> str:
+    """An object's name, or its path, as rendered.
+
+    :raises InvalidArgumentError: empty, a template that rendered to nothing, or a folder.
+    """
+    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
+        raise InvalidArgumentError(argument, value, "give a name; a template must not render to nothing")
+    if value.endswith("/"):
+        raise InvalidArgumentError(argument, value, "the name of the file is missing after the last slash")
+    return value
+
+
+def check_key(argument: str, value: object) -> str:
+    """An object's name within its bucket.
+
+    :raises InvalidArgumentError: as :func:`check_name`, or it starts with a slash or is a whole URL.
+    """
+    name = check_name(argument, value)
+    if "://" in name or name.startswith("/"):
+        raise InvalidArgumentError(argument, value, "give the name within the bucket, without scheme, bucket and first slash")
+    return name
+
+
+def check_bucket(argument: str, value: object) -> str:
+    """A bucket's name.
+
+    :raises InvalidArgumentError: no name that S3 or GCS would allow.
+    """
+    if not isinstance(value, str) or not (_BUCKET.fullmatch(value) or value.startswith("arn:")):
+        raise InvalidArgumentError(
+            argument, value, "give the bucket's name alone: 3 to 222 lower-case letters, digits, dots, dashes and underscores"
+        )
+    return value
