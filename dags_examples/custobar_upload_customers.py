@@ -29,7 +29,7 @@ with DAG(
         task_id="upload",
         records=new_members(),
         field_mapping={"member_no": "external_id", "mail": "email"},
-        # The default, "fail", sends nothing at all while any row is bad.
+        # The default, "fail", sends nothing at all while any row is bad. The reasons are in the log; with rejects_path, the
+        # rejected rows and their reasons are written to an object as well.
         on_invalid="skip",
-        rejects_path="file:///tmp/custobar-rejects/{{ run_id }}.jsonl",
     )

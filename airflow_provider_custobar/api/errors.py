@@ -128,17 +128,18 @@ class BadRequestError(ResponseError):
     """Any other 4xx: the server refuses the request as it stands."""
 
 
-def at_least(argument: str, value: object, least: int) -> int:
+def whole_number(argument: str, value: object, *, least: int, most: int | None = None, reason: str = "") -> int:
     """``value`` as a whole number; a text is taken too, because templates give texts.
 
-    :raises InvalidArgumentError: no whole number, or less than ``least``.
+    :raises InvalidArgumentError: no whole number, or outside the limits; ``reason`` says where these come from.
     """
     try:
         number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else least - 1
     except ValueError:
         number = least - 1
-    if number < least:
-        raise InvalidArgumentError(argument, value, f"give a whole number, {least:,} at least")
+    if number < least or (most is not None and number > most):
+        limits = f", {least:,} at least" if most is None else f" from {least:,} to {most:,}"
+        raise InvalidArgumentError(argument, value, f"give a whole number{limits}{reason}")
     return number
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pendulum
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError, at_least
+from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Request, Wait, pages
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.api.windows import Window, build_window, parse_timestamp
@@ -71,7 +71,7 @@ def build_event_check(
     """
     if match not in MATCHES:
         raise InvalidArgumentError("match", match, f"give one of {', '.join(MATCHES)}")
-    wanted = at_least("min_events", min_events, 1)
+    wanted = whole_number("min_events", min_events, least=1)
     window = build_window(date=date, window_start=window_start, window_end=window_end, timezone=timezone)
     if window is None:
         raise InvalidArgumentError("date", None, 'give the period to look at: date="{{ ds }}", or window_start and window_end')

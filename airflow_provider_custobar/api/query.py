@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pendulum
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError, did_you_mean
+from airflow_provider_custobar.api.errors import InvalidArgumentError, did_you_mean, whole_number
 from airflow_provider_custobar.api.resources import (
     EVENT_TYPES,
     MAX_PAGE_SIZE,
@@ -171,16 +171,8 @@ def _page_size(value: int | str | None, api_format: ApiFormat) -> int:
     if api_format not in MAX_PAGE_SIZE:
         raise InvalidArgumentError("api_format", api_format, f"give one of {', '.join(MAX_PAGE_SIZE)}")
     most = MAX_PAGE_SIZE[api_format]
-    if value is None:
-        return most
-    accepted = f"give a whole number from 1 to {most:,} (the API's maximum for {api_format.upper()} pages)"
-    try:
-        size = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else 0
-    except ValueError:
-        size = 0
-    if not 1 <= size <= most:
-        raise InvalidArgumentError("page_size", value, accepted)
-    return size
+    reason = f" (the API's maximum for {api_format.upper()} pages)"
+    return most if value is None else whole_number("page_size", value, least=1, most=most, reason=reason)
 
 
 def _event_types(entry: Resource, value: str | Sequence[str] | None, allow_unknown: bool) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import InvalidArgumentError, at_least
+from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 API_FORMATS = ("auto", "json", "csv")
-_LONGEST_LOOKBACK = 3_660
+_MOST_LOOKBACK_DAYS = 3_660
 
 
 class CustobarExportOperator(Stoppable, BaseOperator):
@@ -225,12 +225,10 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         return build(page_size=self.page_size, api_format=api_format)
 
     def _windows(self, query: Query) -> list[Window | None]:
-        days = at_least("lookback", self.lookback, 0)
+        days = whole_number("lookback", self.lookback, least=0, most=_MOST_LOOKBACK_DAYS)
         window = query.window
         if not days:
             return [window]
-        if days > _LONGEST_LOOKBACK:
-            raise InvalidArgumentError("lookback", self.lookback, f"give a whole number, {_LONGEST_LOOKBACK:,} days at most")
         if window is None or not window.is_whole_days or len(window.days) != 1:
             raise InvalidArgumentError(
                 "lookback", self.lookback, f"it goes with a window of one day of the tenant's, not with {window or 'none'}"

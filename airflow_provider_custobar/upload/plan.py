@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError, at_least
+from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.resources import Resource, find_resource
 from airflow_provider_custobar.upload.validation import Rules
 
@@ -79,8 +79,8 @@ def build_plan(
             allow_unknown_names=allow_unknown_names,
         ),
         field_mapping=mapping,
-        batch_size=at_least("batch_size", batch_size, 1),
-        max_batch_bytes=at_least("max_batch_bytes", max_batch_bytes, _SMALLEST_BATCH_BYTES),
+        batch_size=whole_number("batch_size", batch_size, least=1),
+        max_batch_bytes=whole_number("max_batch_bytes", max_batch_bytes, least=_SMALLEST_BATCH_BYTES),
         on_invalid=on_invalid,
         dry_run=dry_run,
     )

@@ -110,13 +110,16 @@ def _send_all(
                 f"{name}: {good:,} rows were good when they were checked, and {read_again:,} when they were read again to be"
                 " sent: the source changed meanwhile."
             )
-    except CustobarError as error:
-        error.add_advice(f"{result.uploaded:,} of {good:,} rows were sent before.")
+    except BaseException as error:
+        # Whatever it is: Airflow retries a task that was told to stop or ran out of time, too.
+        progress = f"{result.uploaded:,} of {good:,} rows were sent before."
         if not is_repeatable and (result.uploaded or _may_have_arrived(error)):
             raise PartlySentError(
-                f"{error} These {name} have no identifier of their own, so what is sent again is there twice: look up in"
-                " Custobar what has arrived, and send the rest."
+                f"{str(error) or type(error).__name__} {progress} These {name} have no identifier of their own, so what is sent"
+                " again is there twice: look up in Custobar what has arrived, and send the rest."
             ) from error
+        if isinstance(error, CustobarError):
+            error.add_advice(progress)
         raise
     logger.info(
         "%s: %s rows, %s sent in %s batches, %s rejected, %.1f s%s",
@@ -125,10 +128,11 @@ def _send_all(
     )  # fmt: skip
 
 
-def _may_have_arrived(error: CustobarError) -> bool:
+def _may_have_arrived(error: BaseException) -> bool:
     if isinstance(error, TransportError):
         return error.may_have_arrived
-    return isinstance(error, (ServerError, MalformedResponseError))
+    # What is no error of ours broke off a request at a place that nobody knows.
+    return isinstance(error, (ServerError, MalformedResponseError)) or not isinstance(error, CustobarError)
 
 
 def _checked(rows: Iterable[object], plan: UploadPlan) -> Iterator[bytes | Rejected]:

@@ -104,3 +104,19 @@ def test_an_upload_stops_sending(tenant: CustobarSandbox) -> None:
     time.sleep(1)
     assert len(tenant.uploads) <= sent + 1 < 200
     assert b"told to stop" in (process.stderr.read() if process.stderr else b"")
+
+
+def test_an_upload_of_events_that_was_stopped_is_not_retried(tenant: CustobarSandbox) -> None:
+    """Rule: SystemExit is a failure that Airflow retries from the first row, so events that went out end the task for good."""
+    tenant.faults.add(Fault("delay", seconds=0.2, times=None, method="POST"))
+    process = start("""
+        from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
+        rows = [{"type": "BROWSE", "date": "2026-02-10", "customer_id": str(n)} for n in range(200)]
+        run(CustobarUploadOperator(task_id="x", records=rows, resource="events", batch_size=1))
+    """)
+    wait_for(lambda: len(tenant.uploads) >= 2)
+    assert stop(process) < FEW_SECONDS
+    errors = (process.stderr.read() if process.stderr else b"").decode()
+    assert "AirflowFailException" in errors
+    assert "of 200 rows were sent before" in errors
+    assert "have no identifier of their own" in errors

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_custobar.api.errors import CustobarError, PayloadTooLargeError, ServerError
 from airflow_provider_custobar.api.resources import RESOURCES
 from airflow_provider_custobar.upload.plan import build_plan
-from airflow_provider_custobar.upload.uploader import InvalidRowsError, run_upload
+from airflow_provider_custobar.upload.uploader import InvalidRowsError, PartlySentError, run_upload
 from tests.upload.support import GOOD, Sent, body_of, customer, run
 
 BAD = {"external_id": "not good", "email": "anna@example.com"}
@@ -238,3 +238,19 @@ def test_the_log_shows_no_values(caplog: pytest.LogCaptureFixture) -> None:
     assert "1 sent in 1 batches, 2 rejected" in caplog.text
     assert "secret" not in caplog.text.lower()
     assert "anna" not in caplog.text.lower()
+
+
+@pytest.mark.parametrize("error", [SystemExit("stop"), KeyboardInterrupt(), RuntimeError("a bug")])
+def test_events_are_not_sent_again_whatever_ended_the_upload(error: BaseException) -> None:
+    """Once events may have arrived, no kind of failure leads back to the first row; how far it came is told."""
+    sent: list[Any] = []
+
+    def send(rows: Any) -> None:
+        sent.append(rows)
+        if len(sent) == 2:
+            raise error
+
+    rows = [{"type": "BROWSE", "date": "2026-02-10", "customer_id": str(number)} for number in range(4)]
+    with pytest.raises(PartlySentError, match="1 of 4 rows were sent before") as caught:
+        run_upload(lambda: rows, plan=build_plan("events", batch_size=1), send=send, reject=lambda _: None)
+    assert caught.value.__cause__ is error

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
 from airflow_provider_custobar.sandbox.data.mixing import mix
 from airflow_provider_custobar.sandbox.data.pools import CAMPAIGNS, MAILING_LISTS, SHOPS, ascii_slug, pools
-from airflow_provider_custobar.sandbox.data.protocol import NumberedIds, Record, Wanted, one_id
+from airflow_provider_custobar.sandbox.data.protocol import Identified, Record
 
 _DOMAINS = ("example.com", "example.org", "example.net", "post.example")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -23,30 +22,14 @@ class Contact(NamedTuple):
     phone_number: str | None
 
 
-class Customers:
+class Customers(Identified):
     """``size`` customers who joined before the first day of the generated events."""
 
     def __init__(self, size: int, *, seed: int, company: str, first_day: date) -> None:
-        self._size = size
+        super().__init__("C-", size)
         self._seed = seed * 16 + 1
         self.extra_names: tuple[str, ...] = (f"{company}__loyalty_level", f"{company}__loyalty_points")
         self._first_day = first_day
-        self._ids = NumberedIds("C-", size)
-
-    def __len__(self) -> int:
-        return self._size
-
-    def order_key(self, index: int) -> str:
-        """Customers come by external id."""
-        return self._ids[index]
-
-    def find(self, external_id: str) -> int | None:
-        """Return the index of an external id."""
-        return self._ids.find(external_id)
-
-    def select(self, wanted: Wanted) -> Sequence[int]:
-        """Only an external id narrows the selection."""
-        return range(self._size) if wanted.external_id is None else one_id(self.find(wanted.external_id))
 
     def campaigns(self, index: int) -> frozenset[str]:
         """Campaigns that the customer took part in: a filter of S1 that no record shows."""

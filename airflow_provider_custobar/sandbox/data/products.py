@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from datetime import date
 
 from airflow_provider_custobar.sandbox.data.mixing import mix
 from airflow_provider_custobar.sandbox.data.pools import SHOPS, ascii_slug, pools
-from airflow_provider_custobar.sandbox.data.protocol import NumberedIds, Record, Wanted, one_id
+from airflow_provider_custobar.sandbox.data.protocol import Identified, Record
 
 _BRANDS = ("Aamu", "Nørd & Co", "Kivi", "Blåbär", "Plain Goods")
 #: Commas, quotes and characters outside ASCII, or outside 16 bits, are what breaks careless CSV readers.
@@ -23,31 +22,15 @@ _TITLES = (
 _CATEGORIES = ("Kitchen", "Food", "Home textiles", "Candles & scents", "Stationery, paper", "Food")
 
 
-class Products:
+class Products(Identified):
     """``size`` products with prices in cents."""
 
     extra_names: tuple[str, ...] = ()
 
     def __init__(self, size: int, *, seed: int, first_day: date) -> None:
-        self._size = size
+        super().__init__("P-", size)
         self._seed = seed * 16 + 5
         self._modified = f"{first_day.isoformat()}T03:00:00Z"
-        self._ids = NumberedIds("P-", size)
-
-    def __len__(self) -> int:
-        return self._size
-
-    def order_key(self, index: int) -> str:
-        """Products come by external id."""
-        return self._ids[index]
-
-    def find(self, external_id: str) -> int | None:
-        """Return the index of an external id."""
-        return self._ids.find(external_id)
-
-    def select(self, wanted: Wanted) -> Sequence[int]:
-        """Only an external id narrows the selection."""
-        return range(self._size) if wanted.external_id is None else one_id(self.find(wanted.external_id))
 
     @functools.cached_property
     def offers(self) -> list[tuple[str, str, int]]:

@@ -92,3 +92,26 @@ class NumberedIds:
 def one_id(found: int | None) -> Sequence[int]:
     """Return the selection for an external id."""
     return () if found is None else (found,)
+
+
+class Identified:
+    """Records in the order of their external ids, and found by these alone."""
+
+    def __init__(self, prefix: str, size: int) -> None:
+        self._size = size
+        self._ids = NumberedIds(prefix, size)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def order_key(self, index: int) -> str:
+        """Records come by external id."""
+        return self._ids[index]
+
+    def find(self, external_id: str) -> int | None:
+        """Return the index of an external id."""
+        return self._ids.find(external_id)
+
+    def select(self, wanted: Wanted) -> Sequence[int]:
+        """Only an external id narrows the selection."""
+        return range(self._size) if wanted.external_id is None else one_id(self.find(wanted.external_id))
