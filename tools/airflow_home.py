@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+_END_OF_TRACEBACK = re.compile(r"^[\w.]*(?:Error|Exception|Exit): .+$", re.MULTILINE)
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -30,6 +32,11 @@ class DagRunOutcome:
     states: dict[str, str]
     results: dict[str, Any]
     log: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of the log that end tracebacks, each once: why tasks failed, wherever in the log that stands."""
+        return list(dict.fromkeys(_END_OF_TRACEBACK.findall(self.log)))
 
 
 class AirflowHome:

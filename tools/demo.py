@@ -45,7 +45,8 @@ def _run_dag(home: AirflowHome, dag_id: str, day: str) -> DagRunOutcome:
     (outcome,) = home.run_dag(PROJECT / "dags_examples" / f"{dag_id}.py", dag_id, [day])
     # A run whose tasks never ran is a success to Airflow.
     if set(outcome.states.values()) != {"success"}:
-        raise DemoError(f"the run ended as {outcome.state}: {outcome.states}\n{outcome.log[-6000:]}")
+        reasons = "\n".join(outcome.errors) or outcome.log[-6000:]
+        raise DemoError(f"the run ended as {outcome.state}: {outcome.states}\n{reasons}")
     return outcome
 
 
