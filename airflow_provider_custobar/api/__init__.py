@@ -2,11 +2,13 @@
 
 ::
 
-    errors    resources   windows      value types; import nothing of ours but errors
+    errors    resources   windows   position   value types; import nothing of ours but errors
         \\        |          /
-    config      query                  a connection and a request, checked
+    config      query                          a connection and a request, checked
          \\      /  \\
-          flow    pages  answers       what to send, when to wait; what an answer holds. No socket, no clock
+    flow  links  steps  pages  answers         what to send, when to wait; what an answer holds. No socket, no clock
          /    \\
-    client    async_client             requests and httpx drive the same flow
+    client    async_client                     requests and httpx drive the same flow
+       |
+     ahead                                     the next page begun in a thread of its own
 """

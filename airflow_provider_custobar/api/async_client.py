@@ -18,9 +18,11 @@ from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Request, Wait
+from airflow_provider_custobar.api.flow import FlowContext
 from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +62,9 @@ class AsyncCustobarClient:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def pages(self, query: Query) -> AsyncIterator[Page]:
-        """As :meth:`airflow_provider_custobar.api.client.CustobarClient.pages`."""
-        steps = flow.pages(self._context, query)
+    async def pages(self, query: Query, *, after: Position | None = None) -> AsyncIterator[Page]:
+        """As :meth:`airflow_provider_custobar.api.client.CustobarClient.pages`; each page is asked for in its turn."""
+        steps = flow.pages(self._context, query, after)
         outcome: Outcome = None
         while True:
             try:

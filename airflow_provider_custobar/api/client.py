@@ -8,20 +8,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import requests
 import urllib3
 
 from airflow_provider_custobar.api import event_check, flow
+from airflow_provider_custobar.api.ahead import CLOSED, Ahead, Turns
 from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Pacer, Request, Wait
+from airflow_provider_custobar.api.flow import Exchange, FlowContext, PageFlow
 from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource
+from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
 T = TypeVar("T")
 
@@ -42,6 +45,22 @@ class _Authorization(requests.auth.AuthBase):
         return request
 
 
+class _Cookies(requests.cookies.RequestsCookieJar):
+    """Cookies that one thread may read while another one's answer changes them."""
+
+    def __init__(self) -> None:
+        self._guard = threading.RLock()
+        super().__init__()
+
+    def __iter__(self) -> Iterator[Any]:
+        with self._guard:
+            return iter(list(super().__iter__()))
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        with self._guard:
+            super().extract_cookies(response, request)
+
+
 class CustobarClient:
     """One tenant's API over one keep-alive session. A context manager; not to be used after it is closed.
 
@@ -58,10 +77,13 @@ class CustobarClient:
         self.config = config
         # Waiting for "closed" is a sleep that closing the client from another thread cuts short.
         self._closed = threading.Event()
+        self._given_sleep = sleep
         self._sleep = sleep or self._closed.wait
         self._context = FlowContext(config, Pacer(config.requests_per_minute), clock)
         self._session = requests.Session()
         self._session.auth = _Authorization(config.authorization)
+        self._session.cookies = _Cookies()
+        self._ahead: set[Ahead] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -72,25 +94,46 @@ class CustobarClient:
     def close(self) -> None:
         """Send nothing more, in no thread."""
         self._closed.set()
+        for ahead in list(self._ahead):
+            ahead.close()
         self._session.close()
 
-    def pages(self, query: Query) -> Iterator[Page]:
+    def pages(self, query: Query, *, after: Position | None = None, turns: Turns | None = None) -> Iterator[Page]:
         """The pages of ``query`` as they arrive, each with only the records that belong to the answer.
 
+        :param after: go on after the page that this was taken from.
+        :param turns: ask for each page as soon as the head of the one before tells its address, in a thread of its own. One
+            turn is taken before each page is first asked for, none for a retry; who consumes the pages gives turns back.
         :raises CustobarError: see :func:`airflow_provider_custobar.api.flow.pages`.
         """
-        steps = flow.pages(self._context, query)
+        steps = flow.pages(self._context, query, after)
+        if turns is None:
+            yield from self._run(steps, None)
+            return
+        ahead = Ahead(turns, self._send_early)
+        self._ahead.add(ahead)
+        try:
+            yield from self._run(steps, ahead)
+        finally:
+            self._ahead.discard(ahead)
+            ahead.close()
+
+    def _run(self, steps: PageFlow, ahead: Ahead | None) -> Iterator[Page]:
         outcome: Outcome = None
+        if ahead:
+            ahead.turn()
         while True:
             try:
                 step = steps.send(outcome)
             except StopIteration:
                 return
             if isinstance(step, (Request, Wait)):
-                outcome = self._perform(step)
-            else:
-                outcome = None
-                yield step
+                outcome = self._perform(step, ahead)
+                continue
+            outcome = None
+            yield step
+            if ahead and step.after is not None:
+                ahead.turn()
 
     def check_events(self, check: EventCheck) -> EventsFound:
         """Whether the events that ``check`` asks for are there.
@@ -123,32 +166,29 @@ class CustobarClient:
                 return result
             outcome = self._perform(step)
 
-    def _perform(self, step: Request | Wait) -> Outcome:
+    def _perform(self, step: Request | Wait, ahead: Ahead | None = None) -> Outcome:
         if self._closed.is_set():
-            raise RuntimeError("this client was closed")
+            raise RuntimeError(CLOSED)
         if isinstance(step, Request):
-            return self._transfer(step)
+            return self._transfer(step, ahead)
         if step.reason:
             log.warning(step.reason)
         self._sleep(step.seconds)
         return None
 
-    def _transfer(self, request: Request) -> Outcome:
-        session = self._session
+    def _transfer(self, request: Request, ahead: Ahead | None) -> Outcome:
         try:
-            prepared = session.prepare_request(
-                requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
-            )
-            if request.url.isascii():
-                # requests writes escapes in its own way, but the next page's address is to be sent as it was given.
-                prepared.url = request.url
-            settings = session.merge_environment_settings(prepared.url, {}, True, self.config.verify, None)
-            with session.send(prepared, timeout=self.config.timeout, allow_redirects=False, **settings) as response:
+            begun = ahead.answer_to(request) if ahead else None
+            # Not "or": an error answer of requests counts as false.
+            with self._open(request) if begun is None else begun as response:
+                headers = {k.lower(): v for k, v in response.headers.items()}
+                if ahead and response.status_code == 200:
+                    ahead.begin(request, headers)
                 # Unlike a list of pieces joined at the end, this never holds a page twice.
                 body = io.BytesIO()
                 for piece in response.iter_content(_READ_BYTES):
                     body.write(piece)
-                return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body.getvalue())
+                return Reply(response.status_code, headers, body.getvalue())
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
         except requests.RequestException as error:
@@ -156,6 +196,28 @@ class CustobarClient:
             if "CERTIFICATE_VERIFY_FAILED" in cause:
                 return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
             return TransportError(no_answer(self.config, cause), may_have_arrived=not _never_connected(error))
+
+    def _open(self, request: Request) -> requests.Response:
+        """Send ``request`` and wait for the head of the answer. Raises what requests raises."""
+        session = self._session
+        prepared = session.prepare_request(
+            requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
+        )
+        if request.url.isascii():
+            # requests writes escapes in its own way, but the next page's address is to be sent as it was given.
+            prepared.url = request.url
+        settings = session.merge_environment_settings(prepared.url, {}, True, self.config.verify, None)
+        return session.send(prepared, timeout=self.config.timeout, allow_redirects=False, **settings)
+
+    def _send_early(self, request: Request, dropped: threading.Event) -> requests.Response:
+        delay = self._context.pacer.reserve(self._context.clock())
+        if delay > 0:
+            (self._given_sleep or dropped.wait)(delay)
+        if dropped.is_set() or self._closed.is_set():
+            raise RuntimeError(CLOSED)
+        response = self._open(request)
+        flow.hold_after_refusal(self._context, response.status_code, response.headers.get("retry-after"))
+        return response
 
 
 def _never_connected(error: requests.RequestException) -> bool:

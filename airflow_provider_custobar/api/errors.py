@@ -8,6 +8,7 @@
     │   └── CertificateError        the server's certificate is not trusted; final
     ├── MalformedResponseError      a 2xx answer whose body cannot be read; tried again
     ├── ProtocolError               the answers contradict each other or leave the origin; final
+    ├── ExpiredCursorError          the place where an earlier attempt stopped is gone; start over
     ├── UploadRefusedError          an upload answered with a success status and an error; final
     └── ResponseError               an answer with an error status
         ├── RateLimitedError        429; tried again after Retry-After
@@ -77,6 +78,10 @@ class MalformedResponseError(CustobarError):
 
 class ProtocolError(CustobarError):
     """Answers that cannot belong to one another: a repeated or foreign next page, a changed CSV header."""
+
+
+class ExpiredCursorError(CustobarError):
+    """The place where the earlier attempt stopped is not there any more; only the first page is."""
 
 
 class UploadRefusedError(CustobarError):

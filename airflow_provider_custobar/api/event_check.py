@@ -10,8 +10,9 @@ from typing import Literal
 import pendulum
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
-from airflow_provider_custobar.api.flow import Exchange, FlowContext, Outcome, Request, Wait, pages
+from airflow_provider_custobar.api.flow import Exchange, FlowContext, pages
 from airflow_provider_custobar.api.query import Query, build_query
+from airflow_provider_custobar.api.steps import Outcome, Request, Wait
 from airflow_provider_custobar.api.windows import Window, build_window, parse_timestamp
 
 Match = Literal["any", "all"]

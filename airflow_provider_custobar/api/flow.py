@@ -7,26 +7,31 @@ A flow is a generator. It yields steps, and its driver answers each one::
     Page     -> the driver hands it to its own caller and answers None
 
 The synchronous and the asynchronous client are two drivers of the same flows.
+
+A driver that can do two things at once may call a Request's ``ahead`` when the head of a 200 answer to it is there, and begin
+the Request that this gives; the flow comes to that very object when its turn has come.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import msgspec
 
 from airflow_provider_custobar.api import errors
-from airflow_provider_custobar.api.answers import Reply, error_of, reason_of
+from airflow_provider_custobar.api.answers import Reply, error_of, reason_of, retry_after_seconds
 from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.links import Links
 from airflow_provider_custobar.api.pages import CHECK_HOST, CsvPage, Page, decode_csv_page, decode_json_page
+from airflow_provider_custobar.api.position import START, Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource
 from airflow_provider_custobar.api.selection import Selection
+from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
 T = TypeVar("T")
 
@@ -40,49 +45,8 @@ LONGEST_BACKOFF_SECONDS = 60.0
 _MOST_REDIRECTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request. ``repeatable`` is False where doing it twice would leave two of something behind."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    repeatable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """``reason`` is empty for ordinary pacing, else one line for the log."""
-
-    seconds: float
-    reason: str = ""
-
-
-Outcome = Reply | errors.TransportError | None
 Exchange = Generator[Request | Wait, Outcome, T]
 PageFlow = Generator[Request | Wait | Page, Outcome, None]
-
-
-class Pacer:
-    """Keeps the starts of requests at least ``60 / requests_per_minute`` seconds apart, in all threads of one client."""
-
-    def __init__(self, requests_per_minute: float) -> None:
-        self._interval = 60.0 / requests_per_minute
-        self._next_start = float("-inf")
-        self._lock = threading.Lock()
-
-    def reserve(self, now: float) -> float:
-        """Take the next free start; return how many seconds away it is."""
-        with self._lock:
-            start = max(self._next_start, now)
-            self._next_start = start + self._interval
-            return start - now
-
-    def hold(self, until: float) -> None:
-        """Let nobody start before ``until``: the server asked for a pause."""
-        with self._lock:
-            self._next_start = max(self._next_start, until)
 
 
 @dataclass(frozen=True)
@@ -95,16 +59,19 @@ class FlowContext:
     random: Callable[[], float] = random.random
 
 
-def exchange(context: FlowContext, request: Request, read: Callable[[Reply], T], *, subject: str) -> Exchange[T]:
+def exchange(
+    context: FlowContext, request: Request, read: Callable[[Reply], T], *, subject: str, begun: bool = False
+) -> Exchange[T]:
     """Send ``request`` until an answer can be read or trying again is pointless; return what ``read`` makes of it.
 
     :param subject: what the request is about, for messages ("customers").
+    :param begun: the driver began the request, so the first attempt takes no start from the pacer.
     :raises CustobarError: the last failure.
     """
     attempts = context.config.max_attempts
     for attempt in range(1, attempts + 1):
         try:
-            reply = yield from _send(context, request, subject)
+            reply = yield from _send(context, request, subject, begun=begun and attempt == 1)
             return read(reply)
         except errors.CustobarError as error:
             if not _may_repeat(request, error):
@@ -119,17 +86,25 @@ def exchange(context: FlowContext, request: Request, read: Callable[[Reply], T],
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def pages(context: FlowContext, query: Query) -> PageFlow:
+def pages(context: FlowContext, query: Query, after: Position | None = None) -> PageFlow:
     """Every page of ``query``, chain by chain, with only the records that belong to the answer.
 
-    A chain ends where an answer names no next page, and nowhere else: an empty or short page may have a successor.
+    A chain ends where an answer names no next page, and nowhere else: an empty or short page may have a successor. With
+    ``after``, the pages that follow the one that it was taken from.
 
     :raises ProtocolError: a next page that was there before, or lies outside the origin; a CSV header that changes.
+    :raises ExpiredCursorError: the API, or the connection, does not take the page that ``after`` names.
     """
     name = query.resource.name
     decode = decode_csv_page if query.api_format == "csv" else decode_json_page
-    selection = Selection(query, context.config.timezone)
-    header: tuple[str, ...] = ()
+    chains = list(query.chains())
+    start = after or START
+    if not 0 <= start.chain < len(chains):
+        accepted = f"it is the position of another query; this one has {len(chains)} series of pages"
+        raise errors.InvalidArgumentError("after", start.chain, accepted)
+    cursor = _stored_url(context.config, start, name)
+    selection = Selection(query, context.config.timezone, chain=chains[start.chain].label, after=start)
+    header = start.header
     known = {*query.fields, *query.resource.read_fields}
 
     def read(reply: Reply) -> Page:
@@ -139,24 +114,29 @@ def pages(context: FlowContext, query: Query) -> PageFlow:
             raise errors.MalformedResponseError(f"The CSV page of {name} has none of their columns: {CHECK_HOST}.")
         return page
 
-    for chain in query.chains():
-        url = context.config.url_for(chain.path(query.resource))
-        asked: set[str] = set()
-        while url:
-            asked.add(url)
-            page = yield from exchange(context, Request("GET", url), read, subject=name)
+    for number, chain in enumerate(chains[start.chain :], start.chain):
+        links = Links(context.config, name, cursor or context.config.url_for(chain.path(query.resource)))
+        while links.request:
+            try:
+                page = yield from exchange(context, links.request, read, subject=name, begun=links.is_begun)
+            except errors.ResponseError as error:
+                if cursor and _is_refusal(error):
+                    said = f' ("{error.reason}")' if error.reason else ""
+                    raise errors.ExpiredCursorError(_expired(name, f"Custobar answered {error.status}{said}")) from error
+                raise
+            cursor = ""
             if isinstance(page, CsvPage) and page.header:
                 header = header or page.header
                 if page.header != header:
                     raise errors.ProtocolError(_changed_header(name, header, page.header))
-            next_url = page.next_url and context.config.resolve(page.next_url, url, what="next_url")
-            if next_url in asked:
-                raise errors.ProtocolError(
-                    f"The API names a next page of {name} that was fetched already: paging would never end. Nothing of"
-                    " this export is to be trusted; start it again, and tell Custobar if it stays so."
-                )
-            yield selection.apply(replace(page, chain=chain.label))
-            url = next_url or ""
+            links.follow(page.next_url)
+            page = selection.apply(replace(page, chain=chain.label))
+            there: Position | None = None
+            if links.request:
+                there = Position(number, links.request.url, header, selection.tail(), selection.record, selection.repeated)
+            elif number + 1 < len(chains):
+                there = Position(number + 1, "", header, selection.tail(), 0, selection.repeated)
+            yield replace(page, after=there)
     if selection.repeated:
         log.warning("%s: %s records came twice while the data changed, and were left out once", name, selection.repeated)
 
@@ -212,9 +192,17 @@ def probe(context: FlowContext) -> Exchange[None]:
     yield from exchange(context, Request("GET", context.config.url_for(path)), read, subject=path)
 
 
-def _send(context: FlowContext, request: Request, subject: str) -> Exchange[Reply]:
-    for _ in range(_MOST_REDIRECTS + 1):
-        delay = context.pacer.reserve(context.clock())
+def hold_after_refusal(context: FlowContext, status: int, retry_after: str | None) -> None:
+    """Pause everybody for a 429 to a request that was begun early: the flow reads that answer only when it comes to it."""
+    if status == 429:
+        seconds = retry_after_seconds(retry_after)
+        seconds = RATE_LIMIT_WAIT_SECONDS if seconds is None else min(seconds, LONGEST_WAIT_SECONDS)
+        context.pacer.hold(context.clock() + seconds)
+
+
+def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) -> Exchange[Reply]:
+    for hop in range(_MOST_REDIRECTS + 1):
+        delay = 0.0 if begun and not hop else context.pacer.reserve(context.clock())
         if delay > 0:
             yield Wait(delay)
         outcome = yield request
@@ -234,6 +222,23 @@ def _send(context: FlowContext, request: Request, subject: str) -> Exchange[Repl
             )
         request = replace(request, url=context.config.resolve(location, request.url, what="A redirect"))
     raise errors.ProtocolError(f"More than {_MOST_REDIRECTS} redirects while asking for {subject}.")
+
+
+def _stored_url(config: ClientConfig, start: Position, name: str) -> str:
+    """The URL of a position, checked as any other: whoever can write to the store must not learn the token."""
+    try:
+        return start.url and config.resolve(start.url, config.base_url, what="next_url")
+    except errors.ProtocolError as error:
+        raise errors.ExpiredCursorError(_expired(name, str(error))) from error
+
+
+def _is_refusal(error: errors.ResponseError) -> bool:
+    final = 400 <= error.status < 500 and not error.retriable
+    return final and not isinstance(error, (errors.AuthenticationError, errors.AccessDeniedError))
+
+
+def _expired(name: str, cause: str) -> str:
+    return f"The place in {name} where the earlier attempt stopped is not there any more: {cause}"
 
 
 def _may_repeat(request: Request, error: errors.CustobarError) -> bool:

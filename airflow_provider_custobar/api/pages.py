@@ -16,6 +16,7 @@ import msgspec
 
 from airflow_provider_custobar.api.csv_text import split_rows, whole_rows
 from airflow_provider_custobar.api.errors import MalformedResponseError, shorten
+from airflow_provider_custobar.api.position import Position
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class JsonPage:
 
     ``fetched`` is how many the API sent, ``size`` the answer's bytes, ``next_url`` opaque, ``chain`` the label of the
     :class:`~airflow_provider_custobar.api.query.Chain` that the page belongs to. ``unplaced`` counts the records that have no
-    readable timestamp where a window asks for one.
+    readable timestamp where a window asks for one. ``after`` is where to go on after this page; None after the last of all.
     """
 
     records: list[bytes]
@@ -40,6 +41,7 @@ class JsonPage:
     next_url: str | None = None
     chain: str = ""
     unplaced: int = 0
+    after: Position | None = None
 
     @property
     def rows(self) -> int:
@@ -65,6 +67,7 @@ class CsvPage:
     next_url: str | None = None
     chain: str = ""
     unplaced: int = 0
+    after: Position | None = None
 
     def dicts(self) -> Iterator[dict[str, str]]:
         """Rows by column name. Every value is a text, since CSV has no types; a missing one is empty."""

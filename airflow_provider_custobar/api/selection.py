@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import logging
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,10 +17,16 @@ import pendulum
 from airflow_provider_custobar.api.csv_text import split_rows, write_row
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage, Page
+from airflow_provider_custobar.api.position import START, Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.windows import Window, parse_timestamp
 
 log = logging.getLogger(__name__)
+
+Identity = bytes | str | int
+
+#: So many identities are kept where a run may be continued: what a change of the data pushes on stands at a page's end.
+LONGEST_TAIL = 700
 
 
 class Selection:
@@ -29,13 +38,15 @@ class Selection:
     records may share an identifier, only those that are the same throughout count as repeated.
 
     One selection serves one run over one query's pages, in their order. ``repeated`` counts what was left out as seen.
+    A continued run begins ``after`` the page of an earlier one, whose last :data:`LONGEST_TAIL` identities it knows by their
+    digests: only right after a continuation, a record repeated from further up that page is not recognised.
     """
 
-    def __init__(self, query: Query, timezone: str) -> None:
-        self.repeated = 0
+    def __init__(self, query: Query, timezone: str, *, chain: str = "", after: Position = START) -> None:
+        self.repeated = after.repeated
         self._unplaced = 0
-        self._position = 0
-        self._chain = ""
+        self._position = after.record
+        self._chain = chain
         self._query = query
         self._name = query.resource.name
         self._zone = pendulum.timezone(timezone)
@@ -44,8 +55,23 @@ class Selection:
             log.info("%s: the API's day filter is trusted, so records are not checked against %s", self._name, query.window)
             self._column = None
         self._drop = query.added_field
-        self._seen_on_last_page: set[object] = set()
-        self._seen_on_this_page: set[object] = set()
+        # Dicts for the order in which the identities came.
+        self._seen_on_last_page: dict[Identity, None] = {}
+        self._seen_on_this_page: dict[Identity, None] = {}
+        self._digests_of_last_page: frozenset[str] = frozenset()
+        self._digests_of_this_page = after.seen
+
+    @property
+    def record(self) -> int:
+        """How many records of the present chain were looked at."""
+        return self._position
+
+    def tail(self) -> tuple[str, ...]:
+        """Digests of the last page's last identities, in the order in which they came; for :class:`Position`."""
+        if self._digests_of_this_page:
+            return self._digests_of_this_page
+        last = [_digest(identity) for identity in islice(reversed(self._seen_on_this_page), LONGEST_TAIL)]
+        return tuple(reversed(last))
 
     def apply(self, page: Page) -> Page:
         """The page with only what belongs to the answer.
@@ -58,7 +84,8 @@ class Selection:
         if page.chain != self._chain:
             self._chain, self._position = page.chain, 0
         if page.fetched:
-            self._seen_on_last_page, self._seen_on_this_page = self._seen_on_this_page, set()
+            self._seen_on_last_page, self._seen_on_this_page = self._seen_on_this_page, {}
+            self._digests_of_last_page, self._digests_of_this_page = frozenset(self._digests_of_this_page), ()
         self._unplaced = 0
         chosen = self._json(page, self._column) if isinstance(page, JsonPage) else self._csv(page, self._column)
         return replace(chosen, unplaced=self._unplaced)
@@ -85,11 +112,15 @@ class Selection:
                 " it can be placed neither inside nor outside the window. on_bad_timestamp='keep' or 'drop' decides."
             ) from None
 
-    def _is_new(self, identity: object) -> bool:
-        if identity in self._seen_on_this_page or identity in self._seen_on_last_page:
+    def _is_new(self, identity: Identity) -> bool:
+        if (
+            identity in self._seen_on_this_page
+            or identity in self._seen_on_last_page
+            or (self._digests_of_last_page and _digest(identity) in self._digests_of_last_page)
+        ):
             self.repeated += 1
             return False
-        self._seen_on_this_page.add(identity)
+        self._seen_on_this_page[identity] = None
         return True
 
     def _json(self, page: JsonPage, column: str) -> JsonPage:
@@ -128,6 +159,15 @@ class Selection:
             header = header[:dropped] + header[dropped + 1 :]
             header_line = write_row(header).encode()
         return replace(page, header=header, header_line=header_line, body=out.getvalue(), rows=rows)
+
+
+def _digest(identity: Identity) -> str:
+    if isinstance(identity, str):
+        data = b"+" + identity.encode()
+    else:
+        # As Python's equality has it, true is 1, but "1" is not.
+        data = identity if isinstance(identity, bytes) else b"%d" % identity
+    return base64.b64encode(hashlib.blake2b(data, digest_size=12).digest()).decode("ascii")
 
 
 def _without(record: bytes, key: str) -> bytes:

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
@@ -19,11 +18,8 @@ from airflow_provider_custobar.api.config import ClientConfig, config_from_conne
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Request, Wait
 from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
-
-# Workers share one machine, so the time that a single example takes says nothing.
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
 
 TOKEN = "APISECRETSECRETSECRETSECRETSECRETSECRET1"
 
@@ -145,9 +141,9 @@ class SyncUnderTest:
     def _clock(self) -> float:
         return sum(self.slept)
 
-    def pages(self, query: Query) -> list[Page]:
+    def pages(self, query: Query, after: Position | None = None) -> list[Page]:
         with CustobarClient(self.config, sleep=self.slept.append, clock=self._clock) as client:
-            return list(client.pages(query))
+            return list(client.pages(query, after=after))
 
     def check(self, check: EventCheck) -> EventsFound:
         with CustobarClient(self.config, sleep=self.slept.append, clock=self._clock) as client:
@@ -160,10 +156,10 @@ class AsyncUnderTest(SyncUnderTest):
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
-    def pages(self, query: Query) -> list[Page]:
+    def pages(self, query: Query, after: Position | None = None) -> list[Page]:
         async def run() -> list[Page]:
             async with AsyncCustobarClient(self.config, sleep=self._sleep, clock=self._clock) as client:
-                return [page async for page in client.pages(query)]
+                return [page async for page in client.pages(query, after=after)]
 
         return asyncio.run(run())
 
