@@ -1,7 +1,9 @@
-"""From pages to stored objects. Knows no Airflow and no HTTP.
+"""From pages to stored files. Knows no Airflow and no HTTP.
 
 ::
 
-    pages -> read_ahead -> encoder -> compressor -> sink -> commit
-             (a thread)    encoders   compression   targets: s3, gcs, filesystem
+    pages -> cutting, encoders, compression -> sinks -> publish
+    (reader thread)     (main thread)     (writer thread)
+
+Every page that is stored makes a checkpoint, from which another attempt can go on: see ``engine`` and ``checkpoints``.
 """

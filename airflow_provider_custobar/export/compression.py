@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from pathlib import PurePosixPath
 from types import ModuleType
-from typing import Literal, Protocol
+from typing import Literal
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 
@@ -27,24 +27,6 @@ _UNKNOWN_ENDINGS = frozenset({".bz2", ".xz", ".lz4", ".br", ".snappy", ".zip"})
 
 class MissingExtraError(CustobarError):
     """A package that only some exports need is not installed. The text has the pip line."""
-
-
-class Compressor(Protocol):
-    """``compress`` for each piece in order, then ``flush`` once."""
-
-    def compress(self, data: bytes, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
-class NoCompression:
-    """Bytes as they are."""
-
-    def compress(self, data: bytes, /) -> bytes:
-        return data
-
-    def flush(self) -> bytes:
-        return b""
 
 
 def resolve_compression(compression: Compression, name: str) -> Codec:
@@ -81,13 +63,15 @@ def content_type_of(compression: Codec) -> str | None:
     return _CONTENT_TYPES[compression]
 
 
-def make_compressor(compression: Codec) -> Compressor:
-    if compression == "gzip":
-        return zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-    if compression == "zstd":
-        compressor: Compressor = _zstandard().ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compressobj()
-        return compressor
-    return NoCompression()
+def compress(data: bytes, codec: Codec) -> bytes:
+    """``data`` as one gzip member or zstd frame. Put one after another these are one file, and each can be made anew alone."""
+    if codec == "gzip":
+        compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+        return compressor.compress(data) + compressor.flush()
+    if codec == "zstd":
+        compressed: bytes = _zstandard().ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compress(data)
+        return compressed
+    return data
 
 
 def _inferred(name: str) -> Codec:

@@ -30,6 +30,13 @@ COMPRESSED_WITHIN: frozenset[FileFormat] = frozenset({"parquet"})
 class Encoder(Protocol, Generic[PageT_contra]):
     """Bytes of one file: ``encode`` for each page in order, then ``finish`` once. Together they are a whole file."""
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a new encoder can take a file over between two pages."""
+
+    def go_on(self) -> None:
+        """Take over a file that has rows already. Comes first."""
+
     def encode(self, page: PageT_contra) -> bytes: ...
 
     def finish(self) -> bytes: ...
@@ -37,6 +44,11 @@ class Encoder(Protocol, Generic[PageT_contra]):
 
 class JsonLines:
     """One record a line, each record's own bytes."""
+
+    can_go_on = True
+
+    def go_on(self) -> None:
+        """A file of lines has no beginning of its own."""
 
     def encode(self, page: JsonPage) -> bytes:
         return b"\n".join([*page.records, b""])
@@ -48,8 +60,13 @@ class JsonLines:
 class JsonArray:
     """One JSON array, one record a line, each record's own bytes."""
 
+    can_go_on = True
+
     def __init__(self) -> None:
         self._separator = b"[\n"
+
+    def go_on(self) -> None:
+        self._separator = b",\n"
 
     def encode(self, page: JsonPage) -> bytes:
         if not page.records:
@@ -64,8 +81,13 @@ class JsonArray:
 class CsvRows:
     """The API's own CSV rows under one header."""
 
+    can_go_on = True
+
     def __init__(self) -> None:
         self._header_written = False
+
+    def go_on(self) -> None:
+        self._header_written = True
 
     def encode(self, page: CsvPage) -> bytes:
         if self._header_written or not page.header:
@@ -82,9 +104,14 @@ class CsvFromRecords:
     other nested values stay JSON. A missing value is an empty cell.
     """
 
+    can_go_on = True
+
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
         self._pending_header = write_row(self._columns)
+
+    def go_on(self) -> None:
+        self._pending_header = ""
 
     def encode(self, page: JsonPage) -> bytes:
         header, self._pending_header = self._pending_header, ""

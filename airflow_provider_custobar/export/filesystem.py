@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_custobar.export.targets import TargetError, exists_error
+from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, TargetError, exists_error
+from airflow_provider_custobar.export.unfinished import unfinished_name
 
-_LONGEST_NAME_BYTES = 255
+log = logging.getLogger(__name__)
 
 
 class FileSystemTarget:
@@ -43,10 +46,29 @@ class FileSystemTarget:
         if not self._replace and self._filesystem.exists(self._path):
             raise exists_error(self._uri)
 
-    def open(self, content_type: str) -> LocalSink | FileSystemSink:
+    def open(self, info: ObjectInfo) -> LocalSink | FileSystemSink:
+        sink = self._sink(info)
+        sink.begin()
+        return sink
+
+    def reopen(self, info: ObjectInfo, state: State) -> LocalSink | FileSystemSink:
+        sink = self._sink(info)
+        sink.resume(state)
+        return sink
+
+    def sweep(self, info: ObjectInfo) -> None:
+        if info.mark is not None:
+            try:
+                self._sink(info).sweep()
+            except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+                log.warning("Could not look for or remove what is unfinished of %s: %s", self._uri, error)
+
+    def _sink(self, info: ObjectInfo) -> LocalSink | FileSystemSink:
+        unfinished = unfinished_name(self._path, info.mark or uuid.uuid4().hex[:12])
+        is_known = info.mark is not None
         if isinstance(self._filesystem, LocalFileSystem):
-            return LocalSink(Path(self._path), self._uri, replace=self._replace)
-        return FileSystemSink(self._filesystem, self._path, self._uri, replace=self._replace)
+            return LocalSink(Path(self._path), Path(unfinished), self._uri, replace=self._replace, is_known=is_known)
+        return FileSystemSink(self._filesystem, self._path, unfinished, self._uri, replace=self._replace, is_known=is_known)
 
 
 def _has_buckets(filesystem: Any) -> bool:
@@ -54,82 +76,240 @@ def _has_buckets(filesystem: Any) -> bool:
     return bool(protocols & {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "r2"})
 
 
-def unfinished_name(path: str) -> str:
-    """A hidden neighbour: same directory, so that moving it is cheap; leading dot, so that readers of a directory skip it."""
-    pure = PurePosixPath(path)
-    ending = f".{uuid.uuid4().hex[:12]}.part"
-    kept = pure.name.encode()[: _LONGEST_NAME_BYTES - len(ending) - 1].decode(errors="ignore")
-    return str(pure.with_name(f".{kept}{ending}"))
-
-
 class LocalSink:
-    """A file of this machine, made durable before it gets its name, which it gets in one step."""
+    """A file of this machine, made durable before it gets its name, which it gets in one step.
 
-    def __init__(self, path: Path, uri: str, *, replace: bool) -> None:
+    ``is_known`` says that the unfinished name is one that another process can find again.
+    """
+
+    def __init__(self, path: Path, unfinished: Path, uri: str, *, replace: bool, is_known: bool) -> None:
         self._path = path
+        self._unfinished = unfinished
         self._uri = uri
         self._replace = replace
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._unfinished = Path(unfinished_name(str(path)))
-        self._file = self._unfinished.open("xb")
+        self._is_known = is_known
+        self._file: BinaryIO | None = None
+        self._written = 0
+        self._inode = 0
+        self._finished = False
+        self._published = False
+
+    def begin(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # A leftover can only be this export's own, of an attempt that is dead.
+        self._take(self._unfinished.open("wb" if self._is_known else "xb"))
 
     def write(self, data: bytes) -> None:
-        self._file.write(data)
+        self._open_file().write(data)
+        self._written += len(data)
 
-    def commit(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+    def save(self) -> State | None:
+        file = self._open_file()
+        file.flush()
+        os.fdatasync(file.fileno())
+        return self._state() if self._is_known else None
+
+    def finish(self, metadata: Mapping[str, str]) -> State | None:
+        file = self._open_file()
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        self._finished = True
+        return {**self._state(), "finished": True} if self._is_known else None
+
+    def publish(self) -> None:
+        if self._published:
+            return
+        if not self._finished:
+            self.finish({})
         if self._replace:
             self._unfinished.replace(self._path)
+        else:
+            self._link()
+        self._published = True
+        self._make_name_durable()
+
+    def abort(self) -> None:
+        if self._published:
             return
+        # First of all: closing waits for a write that another thread is in.
+        self._unfinished.unlink(missing_ok=True)
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+    def resume(self, state: State) -> None:
+        """Be as the sink was that gave this state.
+
+        :raises LostError: the unfinished file is not there any more, or is too short.
+        """
+        self._written = state["bytes"]
+        self._inode = state["inode"]
+        self._finished = "finished" in state
+        size = _local_size(self._unfinished)
+        if self._finished:
+            if size != self._written:
+                if not self._is_published():
+                    raise LostError(f"{self._unfinished} is not there any more, or not as it was finished.")
+                self._published = True
+            return
+        if size is None or size < self._written:
+            raise LostError(f"{self._unfinished} is not there any more, or is shorter than it was.")
+        file = self._unfinished.open("r+b")
+        # What was written after this state is written again.
+        file.truncate(self._written)
+        file.seek(self._written)
+        self._take(file)
+
+    def sweep(self) -> None:
+        self._unfinished.unlink(missing_ok=True)
+
+    def _take(self, file: BinaryIO) -> None:
+        self._file = file
+        self._inode = os.fstat(file.fileno()).st_ino
+
+    def _open_file(self) -> BinaryIO:
+        if self._file is None or self._finished:
+            raise RuntimeError("this file is finished")
+        return self._file
+
+    def _state(self) -> State:
+        return {"bytes": self._written, "inode": self._inode}
+
+    def _link(self) -> None:
         try:
             # Unlike a rename, a link never replaces what is there.
             self._path.hardlink_to(self._unfinished)
         except FileExistsError as error:
-            raise exists_error(self._uri) from error
+            # A process that died right here has left both names.
+            if not self._is_published():
+                raise exists_error(self._uri) from error
         self._unfinished.unlink()
 
-    def abort(self) -> None:
+    def _is_published(self) -> bool:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return (found.st_ino, found.st_size) == (self._inode, self._written)
+
+    def _make_name_durable(self) -> None:
+        # Not every file system can, and the file has its name already.
         with contextlib.suppress(OSError):
-            self._file.close()
-        self._unfinished.unlink(missing_ok=True)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 class FileSystemSink:
     """A file of a remote file system. Its last step is the store's own copy or rename, after which it is whole.
 
-    fsspec has no precondition that every store honours, so ``replace=False`` looks once more right before that step.
+    fsspec has no precondition that every store honours, so ``replace=False`` looks once more right before that step. Nor
+    can it add to a file that another process began, so an export is continued only once the file is finished.
     """
 
-    def __init__(self, filesystem: Any, path: str, uri: str, *, replace: bool) -> None:
+    def __init__(self, filesystem: Any, path: str, unfinished: str, uri: str, *, replace: bool, is_known: bool) -> None:
         self._filesystem = filesystem
         self._path = path
+        self._unfinished = unfinished
         self._uri = uri
         self._replace = replace
-        self._unfinished = unfinished_name(path)
+        self._is_known = is_known
+        self._file: Any = None
+        self._written = 0
+        self._finished = False
+        self._published = False
+        # What had the name when this file was finished; as far as an earlier attempt has told.
+        self._older: str | None = None
+        self._is_resumed = False
+
+    def begin(self) -> None:
         # Object stores have no folders to make, and s3fs would make a mistyped bucket.
-        if not _has_buckets(filesystem):
-            filesystem.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
-        self._file = filesystem.open(self._unfinished, "wb")
+        if not _has_buckets(self._filesystem):
+            self._filesystem.makedirs(str(PurePosixPath(self._path).parent), exist_ok=True)
+        self._file = self._filesystem.open(self._unfinished, "wb")
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
+        self._written += len(data)
 
-    def commit(self) -> None:
+    def save(self) -> State | None:
+        return None
+
+    def finish(self, metadata: Mapping[str, str]) -> State | None:
         self._file.close()
+        self._finished = True
+        if not self._is_known:
+            return None
+        return {"bytes": self._written, "finished": True, "older": self._fingerprint()}
+
+    def publish(self) -> None:
+        if self._published:
+            return
+        if not self._finished:
+            self.finish({})
         if not self._replace and self._filesystem.exists(self._path):
-            raise exists_error(self._uri)
-        if type(self._filesystem).mv is AbstractFileSystem.mv:
+            # A process that died between copying and removing has left both names.
+            if not self._is_resumed or not self._was_published():
+                raise exists_error(self._uri)
+            self._filesystem.rm_file(self._unfinished)
+        elif type(self._filesystem).mv is AbstractFileSystem.mv:
             # fsspec's own takes *, ? and [ in names for patterns, and moves to another place than told.
             self._filesystem.cp_file(self._unfinished, self._path)
             self._filesystem.rm_file(self._unfinished)
         else:
             self._filesystem.mv(self._unfinished, self._path)
+        self._published = True
 
     def abort(self) -> None:
+        if self._published:
+            return
         # Stores publish on close, so the unfinished object may come to be only now, and is removed after it.
         with contextlib.suppress(Exception):
             self._file.close()
         with contextlib.suppress(FileNotFoundError):
             self._filesystem.rm_file(self._unfinished)
+
+    def resume(self, state: State) -> None:
+        """Be as the sink was that gave this state, which can only be that of a finished one.
+
+        :raises LostError: the file is not there any more under either name.
+        """
+        self._filesystem.invalidate_cache()
+        self._written = state["bytes"]
+        self._older = state["older"]
+        self._finished = self._is_resumed = True
+        if self._size(self._unfinished) != self._written:
+            if not self._was_published():
+                raise LostError(f"The finished file for {self._uri} is not there any more.")
+            self._published = True
+
+    def sweep(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._filesystem.rm_file(self._unfinished)
+
+    def _size(self, path: str) -> int | None:
+        try:
+            return int(self._filesystem.info(path)["size"])
+        except FileNotFoundError:
+            return None
+
+    def _was_published(self) -> bool:
+        """Whether an earlier attempt came so far: the name has a new file since it finished one, of the same size."""
+        return self._size(self._path) == self._written and self._fingerprint() != self._older
+
+    def _fingerprint(self) -> str | None:
+        """Of what has the name now: changes when that is replaced."""
+        try:
+            return str(self._filesystem.ukey(self._path))
+        except FileNotFoundError:
+            return None
+
+
+def _local_size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None

@@ -1,9 +1,11 @@
-"""Objects on Google Cloud Storage, by resumable upload: nothing is visible before the last chunk."""
+"""Objects on Google Cloud Storage. An export that can be continued is composed of others; else it is one resumable upload."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import logging
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,19 +13,59 @@ from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
 from google.cloud.storage.exceptions import InvalidResponse
 from google.cloud.storage.fileio import BlobWriter
 
-from airflow_provider_custobar.export.targets import TargetError, exists_error
+from airflow_provider_custobar.export.gcs_components import GcsComponentsSink
+from airflow_provider_custobar.export.gcs_object import GcsObject
+from airflow_provider_custobar.export.targets import ObjectInfo, State, TargetError, exists_error
+
+log = logging.getLogger(__name__)
 
 #: Resumable uploads take multiples of 256 KiB.
 CHUNK_BYTES = 8 << 20
+#: What components need. Who may only create objects can write an object, but not look for, join and remove its components.
+_STAGING_PERMISSIONS = ("storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list")
+
+
+class _Rights:
+    """What an account may do in a bucket, asked once."""
+
+    def __init__(self, bucket: Any) -> None:
+        self._bucket = bucket
+
+    @functools.cached_property
+    def can_stage(self) -> bool:
+        wanted = list(_STAGING_PERMISSIONS)
+        try:
+            missing = sorted(set(wanted).difference(self._bucket.test_iam_permissions(wanted, retry=None)))
+        except (GoogleAPIError, OSError):
+            return True
+        if missing:
+            log.info(
+                "An export to gs://%s that is killed will start over: to go on, the account needs %s there.",
+                self._bucket.name, ", ".join(missing),
+            )  # fmt: skip
+        return not missing
 
 
 class GcsTarget:
-    """One object. ``client`` is a google-cloud-storage client."""
+    """One object. ``client`` is a google-cloud-storage client; ``kms_key_name`` encrypts the object and all it is made of."""
 
-    def __init__(self, client: Any, bucket: str, name: str, *, replace: bool = True) -> None:
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        name: str,
+        *,
+        replace: bool = True,
+        cache_control: str | None = None,
+        kms_key_name: str | None = None,
+        rights: _Rights | None = None,
+    ) -> None:
         self._bucket = client.bucket(bucket)
         self._blob = self._bucket.blob(name)
         self._replace = replace
+        self._cache_control = cache_control
+        self._kms_key_name = kms_key_name
+        self._rights = rights or _Rights(self._bucket)
 
     @property
     def uri(self) -> str:
@@ -41,8 +83,33 @@ class GcsTarget:
                 if self._blob.exists():
                     raise exists_error(self.uri)
 
-    def open(self, content_type: str) -> GcsSink:
-        return GcsSink(self._blob, self.uri, content_type=content_type, replace=self._replace)
+    def can_stage(self) -> bool:
+        """Whether the account may handle components; yes where the store does not tell."""
+        return self._rights.can_stage
+
+    def open(self, info: ObjectInfo) -> GcsComponentsSink | GcsSink:
+        if (info.can_continue or info.one_of_many) and self.can_stage():
+            return GcsComponentsSink(self._place(info))
+        return GcsSink(self._place(info))
+
+    def reopen(self, info: ObjectInfo, state: State) -> GcsComponentsSink:
+        sink = GcsComponentsSink(self._place(info))
+        sink.resume(state)
+        return sink
+
+    def sweep(self, info: ObjectInfo) -> None:
+        if info.mark is not None:
+            GcsComponentsSink(self._place(info)).sweep()
+
+    def _place(self, info: ObjectInfo) -> GcsObject:
+        return GcsObject(
+            bucket=self._bucket,
+            name=self._blob.name,
+            info=info,
+            replace=self._replace,
+            cache_control=self._cache_control,
+            kms_key_name=self._kms_key_name,
+        )
 
 
 class _UnpublishedWriter(BlobWriter):
@@ -53,6 +120,10 @@ class _UnpublishedWriter(BlobWriter):
     """
 
     _publishing = False
+
+    @property
+    def has_begun(self) -> bool:
+        return self._upload_and_transport is not None
 
     def publish(self) -> None:
         self._publishing = True
@@ -71,24 +142,48 @@ class _UnpublishedWriter(BlobWriter):
 
 
 class GcsSink:
-    """Chunks of 8 MiB; one is in memory at a time."""
+    """One resumable upload in chunks of 8 MiB, one of which is in memory. It ends with its process.
 
-    def __init__(self, blob: Any, uri: str, *, content_type: str, replace: bool) -> None:
-        self._uri = uri
-        precondition = {} if replace else {"if_generation_match": 0}
+    Metadata are GCS's from the first chunk on: what only ``finish`` is told is part of an object of one chunk.
+    """
+
+    def __init__(self, place: GcsObject) -> None:
+        self._place = place
+        self._written = 0
+        self._published = False
+        self._blob = place.blob({})
         self._writer = _UnpublishedWriter(
-            blob, chunk_size=CHUNK_BYTES, ignore_flush=True, content_type=content_type, checksum="auto", **precondition
+            self._blob,
+            chunk_size=CHUNK_BYTES,
+            ignore_flush=True,
+            content_type=place.info.content_type,
+            checksum="auto",
+            **place.precondition,
         )
 
     def write(self, data: bytes) -> None:
         with self._telling_of_refusal():
             self._writer.write(data)
+        self._written += len(data)
 
-    def commit(self) -> None:
-        with self._telling_of_refusal():
-            self._writer.publish()
+    def save(self) -> State | None:
+        return None
+
+    def finish(self, metadata: Mapping[str, str]) -> State | None:
+        if not self._writer.has_begun:
+            self._blob.metadata = self._place.blob(metadata).metadata
+        # Nothing outlives this process, but of a published object another one can tell whose it is.
+        return None if self._place.info.mark is None else {"components": 0, "bytes": self._written, "finished": {}}
+
+    def publish(self) -> None:
+        if not self._published:
+            with self._telling_of_refusal():
+                self._writer.publish()
+        self._published = True
 
     def abort(self) -> None:
+        if self._published:
+            return
         # An upload that cannot be cancelled now expires by itself after a week and is never visible.
         with contextlib.suppress(GoogleAPIError, OSError):
             self._writer.terminate()
@@ -99,5 +194,32 @@ class GcsSink:
             yield
         except InvalidResponse as error:
             if error.response.status_code == HTTPStatus.PRECONDITION_FAILED:
-                raise exists_error(self._uri) from error
+                raise exists_error(self._place.uri) from error
             raise
+
+
+class GcsBucket:
+    """A bucket as :class:`~airflow_provider_custobar.export.file_set.Container`; arguments as :class:`GcsTarget`'s."""
+
+    def __init__(self, client: Any, bucket: str, *, replace: bool = True, cache_control: str | None = None) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._replace = replace
+        self._cache_control = cache_control
+        self._rights = _Rights(client.bucket(bucket))
+
+    def target(self, name: str) -> GcsTarget:
+        return GcsTarget(
+            self._client,
+            self._bucket,
+            name,
+            replace=self._replace,
+            cache_control=self._cache_control,
+            rights=self._rights,
+        )
+
+    def names(self, prefix: str) -> list[str]:
+        return [blob.name for blob in self._client.list_blobs(self._bucket, prefix=prefix)]
+
+    def remove(self, name: str) -> None:
+        self._client.bucket(self._bucket).delete_blob(name)

@@ -64,6 +64,9 @@ class ParquetFile:
     ``timezone`` is that of timestamps without an offset, ``codec`` the compression of the columns within the file.
     """
 
+    #: The end of the file describes all of it, and pyarrow takes up no file that another has begun.
+    can_go_on = False
+
     def __init__(self, resource: Resource, names: Sequence[str], *, timezone: str, codec: Codec) -> None:
         self._resource = resource.name
         self._columns = columns_of(resource, names)
@@ -78,6 +81,9 @@ class ParquetFile:
         self._waiting: list[Any] = []
         self._waiting_rows = self._waiting_bytes = 0
         self._rows = 0
+
+    def go_on(self) -> None:
+        raise NotImplementedError(self.can_go_on)
 
     def encode(self, page: JsonPage | CsvPage) -> bytes:
         """The bytes of the row groups that ``page`` has made full, which may be none.

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
+import uuid
 from collections.abc import Mapping
-from concurrent import futures
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_custobar.export.targets import TargetError, exists_error
+from airflow_provider_custobar.export.s3_tails import S3Tails, log_leftovers, status_of
+from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, TargetError, exists_error
+from airflow_provider_custobar.export.unfinished import MARK_KEY
 
 FIRST_PART_BYTES = 8 << 20
 #: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
 _PARTS_BEFORE_GROWTH = 1000
-_PART_ARGS = ("RequestPayer", "SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5")
-_PATIENCE_SECONDS = 2.0
+#: What S3 wants again with each request of one kind, if it was given with the object.
+_REQUEST_ARGS = frozenset({"RequestPayer", "ExpectedBucketOwner"})
+_READ_ARGS = _REQUEST_ARGS | {"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"}
+_PART_ARGS = _READ_ARGS | {"ChecksumAlgorithm"}
+#: Hidden neighbours are as well protected as the object, but neither archived nor locked.
+_TAIL_ARGS = _PART_ARGS | {
+    "ACL", "BucketKeyEnabled", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP", "SSEKMSEncryptionContext",
+    "SSEKMSKeyId", "ServerSideEncryption", "Tagging",
+}  # fmt: skip
 
 
 class S3Target:
@@ -28,7 +38,7 @@ class S3Target:
     def __init__(
         self, client: Any, bucket: str, key: str, *, replace: bool = True, extra_args: Mapping[str, Any] | None = None
     ) -> None:
-        self._extra_args = dict(extra_args or {})
+        self._extra_args = _with_encoded_key(extra_args or {})
         self._client = client
         self._bucket = bucket
         self._key = key
@@ -39,21 +49,29 @@ class S3Target:
         return f"s3://{self._bucket}/{self._key}"
 
     def check(self) -> None:
-        if _status_of(self._client.head_bucket, Bucket=self._bucket) == 404:
+        if _status_of_head(self._client.head_bucket, Bucket=self._bucket) == 404:
             raise TargetError(f"There is no S3 bucket {self._bucket!r} at {self._client.meta.endpoint_url}: create it first.")
-        if not self._replace and _status_of(self._client.head_object, Bucket=self._bucket, Key=self._key) == 200:
+        if not self._replace and _status_of_head(self._client.head_object, Bucket=self._bucket, Key=self._key) == 200:
             raise exists_error(self.uri)
 
-    def open(self, content_type: str) -> S3Sink:
-        return S3Sink(
-            self._client, self._bucket, self._key, content_type=content_type, replace=self._replace, extra_args=self._extra_args
-        )
+    def open(self, info: ObjectInfo) -> S3Sink:
+        return S3Sink(self._client, self._bucket, self._key, info, replace=self._replace, extra_args=self._extra_args)
+
+    def reopen(self, info: ObjectInfo, state: State) -> S3Sink:
+        sink = self.open(info)
+        sink.resume(state)
+        return sink
+
+    def sweep(self, info: ObjectInfo) -> None:
+        if info.mark is not None:
+            self.open(info).sweep()
 
 
 class S3Sink:
-    """Parts go up one at a time in a thread of their own while the next part fills.
+    """Writes fill a buffer, which goes up as a part when it has the size of one. A part is made of whole writes.
 
-    An object smaller than one part is put in one request. At most two parts are in memory.
+    An object smaller than one part is put in one request. Metadata are S3's from the first part on: what only ``finish`` is
+    told is part of the object if that was put in one request, or is one of many and has one part.
     """
 
     def __init__(
@@ -61,94 +79,172 @@ class S3Sink:
         client: Any,
         bucket: str,
         key: str,
+        info: ObjectInfo,
         *,
-        content_type: str,
         replace: bool,
-        extra_args: Mapping[str, Any] | None = None,
+        extra_args: Mapping[str, Any],
     ) -> None:
         self._client = client
         self._where = {"Bucket": bucket, "Key": key}
-        self._with_object = {"ContentType": content_type, **(extra_args or {})}
-        # With a key of the customer's own, S3 wants it for each part again.
-        self._with_part = {name: value for name, value in (extra_args or {}).items() if name in _PART_ARGS}
+        self._uri = f"s3://{bucket}/{key}"
+        self._info = info
+        self._extra_args = extra_args
+        self._with_request = _those(extra_args, _REQUEST_ARGS)
+        self._with_read = _those(extra_args, _READ_ARGS)
+        self._with_part = _those(extra_args, _PART_ARGS)
         # S3 itself refuses with 412 when an object has appeared meanwhile.
         self._precondition = {} if replace else {"IfNoneMatch": "*"}
-        self._buffer = bytearray()
+        self._tails = S3Tails(
+            client,
+            self._where,
+            info.mark or uuid.uuid4().hex[:12],
+            with_write=_those(extra_args, _TAIL_ARGS),
+            with_read=self._with_read,
+            with_request=self._with_request,
+        )
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        # So many of the buffer's pieces are in tails as well.
+        self._pieces_saved = 0
         self._upload_id: str | None = None
         self._parts: list[dict[str, Any]] = []
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="custobar-s3")
-        self._pending: Future[dict[str, Any]] | None = None
-        self._part_number = 0
-        # Once a part is lost, committing would leave a hole.
+        self._late_metadata: dict[str, str] = {}
+        self._finished = False
+        self._published = False
+        # After a failed part nobody knows which of the writes are in the buffer.
         self._broken = False
 
     def write(self, data: bytes) -> None:
         self._refuse_broken()
-        rest = memoryview(data)
-        while rest:
-            missing = self._part_size() - len(self._buffer)
-            self._buffer += rest[:missing]
-            rest = rest[missing:]
-            if len(self._buffer) == self._part_size():
-                # Sent as one bytes object: boto3 computes a checksum over it and may send it again.
-                part = bytes(self._buffer)
-                self._buffer.clear()
-                self._send_part(part)
+        if len(data):
+            self._buffer.append(data)
+            self._buffered += len(data)
+            if self._buffered >= FIRST_PART_BYTES << (len(self._parts) // _PARTS_BEFORE_GROWTH):
+                self._send_part()
 
-    def commit(self) -> None:
+    def save(self) -> State | None:
+        """The state that may be recorded instead of the last one; None if the store lets nothing more be saved now."""
         self._refuse_broken()
-        try:
-            if self._upload_id is None:
-                self._client.put_object(**self._where, **self._precondition, Body=bytes(self._buffer), **self._with_object)
-            else:
-                if self._buffer:
-                    self._send_part(bytes(self._buffer))
-                self._collect()
-                self._client.complete_multipart_upload(
-                    **self._where,
-                    **self._precondition,
-                    UploadId=self._upload_id,
-                    MultipartUpload={"Parts": self._parts},
-                )
-        except ClientError as error:
-            if _status(error) != 412:
-                raise
-            if not self._was_stored():
-                raise exists_error(f"s3://{self._where['Bucket']}/{self._where['Key']}") from error
-        self._upload_id = None
-        self._thread.shutdown()
+        if self._info.mark is None:
+            return None
+        self._tails.tidy()
+        if not self._save_buffer():
+            return None
+        self._tails.recorded()
+        return self._state()
+
+    def finish(self, metadata: Mapping[str, str]) -> State | None:
+        self._refuse_broken()
+        self._late_metadata = dict(metadata)
+        if self._upload_id is not None or self._info.one_of_many:
+            # A part even if it is empty: an upload without any cannot be completed.
+            if self._buffer or not self._parts:
+                self._send_part()
+        elif self._pieces_saved:
+            self._save_buffer()
+        self._finished = True
+        return None if self._info.mark is None else {**self._state(), "finished": self._late_metadata}
+
+    def publish(self) -> None:
+        if not self._published:
+            if not self._finished:
+                self.finish({})
+            self._refuse_broken()
+            try:
+                self._store()
+            except ClientError as error:
+                if status_of(error) != 412:
+                    raise
+                if not self._was_stored():
+                    raise exists_error(self._uri) from error
+            self._published = True
+            self._buffer = []
+        self._tails.remove_all()
 
     def abort(self) -> None:
+        if self._published:
+            return
         self._broken = True
-        self._buffer.clear()
-        # A future that could be cancelled never ran; waiting for one of those would never end.
-        is_sending = self._pending is not None and not self._pending.cancel()
-        pending = [self._pending] if self._pending is not None and is_sending else []
-        self._thread.shutdown(wait=False)
-        # A task that is told to stop has five seconds: the upload is ended at once if its last part takes longer than two.
-        still_sending = futures.wait(pending, timeout=_PATIENCE_SECONDS).not_done
-        self._end_upload()
-        if still_sending:
-            # That part may have arrived after the end and brought storage that nobody sees: end it once more.
-            futures.wait(still_sending)
-            self._end_upload()
-        self._upload_id = None
-
-    def _end_upload(self) -> None:
+        # Not cleared: another thread may be at it.
+        self._buffer = []
+        self._tails.remove_all()
         if self._upload_id is not None:
-            with contextlib.suppress(self._client.exceptions.NoSuchUpload):
-                self._client.abort_multipart_upload(**self._where, UploadId=self._upload_id)
+            self._abort_upload(self._upload_id)
+
+    def resume(self, state: State) -> None:
+        """Be as the sink was that gave this state.
+
+        :raises LostError: its upload or one of its tails is not there any more.
+        """
+        self._tails.inherit(state["tails"])
+        self._finished = "finished" in state
+        self._late_metadata = state.get("finished", {})
+        try:
+            if state["upload"] is not None:
+                self._parts = self._listed_parts(state["upload"], state["parts"])
+                self._upload_id = state["upload"]
+            self._buffer = self._tails.read()
+            self._buffered = sum(map(len, self._buffer))
+            self._pieces_saved = len(self._buffer)
+            if self._buffered != state["buffered"]:
+                raise LostError(f"What was written of {self._uri} is not there any more.")
+        except LostError:
+            if not self._finished or not self._is_ours():
+                raise
+            self._published = True
+        if self._upload_id is None and not self._published:
+            # The dead attempt may have begun an upload after this state.
+            self._sweep_uploads()
+
+    def sweep(self) -> None:
+        self._sweep_uploads()
+        self._tails.sweep()
 
     def _refuse_broken(self) -> None:
         if self._broken:
             raise RuntimeError("this object was given up; open a new one")
 
+    def _state(self) -> State:
+        return {
+            "upload": self._upload_id,
+            "parts": len(self._parts),
+            "tails": self._tails.numbers,
+            "buffered": self._buffered,
+        }
+
+    def _save_buffer(self) -> bool:
+        unsaved = self._buffer[self._pieces_saved :]
+        if unsaved and not self._tails.put(_joined(unsaved)):
+            return False
+        self._pieces_saved = len(self._buffer)
+        return True
+
+    def _with_object(self) -> dict[str, Any]:
+        signature = self._info.signature
+        mark = {} if signature is None else {MARK_KEY: signature}
+        metadata = {**self._info.metadata, **self._late_metadata, **mark, **self._extra_args.get("Metadata", {})}
+        with_metadata = {"Metadata": metadata} if metadata else {}
+        return {"ContentType": self._info.content_type, **self._extra_args, **with_metadata}
+
+    def _store(self) -> None:
+        if self._upload_id is None:
+            self._client.put_object(**self._where, **self._precondition, Body=_joined(self._buffer), **self._with_object())
+        else:
+            self._client.complete_multipart_upload(
+                **self._where,
+                **self._precondition,
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": self._parts},
+                **self._with_read,
+            )
+
     def _was_stored(self) -> bool:
         """Whether the object that a 412 tells of is this one: boto3 asks again when the answer to its first try is lost."""
         try:
             if self._upload_id is None:
-                return bool(self._client.get_object(**self._where)["Body"].read() == self._buffer)
-            self._client.list_parts(**self._where, UploadId=self._upload_id, MaxParts=1)
+                stored = self._client.get_object(**self._where, **self._with_read)
+                return bool(stored["ContentLength"] == self._buffered and stored["Body"].read() == _joined(self._buffer))
+            self._client.list_parts(**self._where, UploadId=self._upload_id, MaxParts=1, **self._with_read)
         except self._client.exceptions.NoSuchUpload:
             # The store has made an object of the upload.
             return True
@@ -156,44 +252,116 @@ class S3Sink:
             return False
         return False
 
-    def _part_size(self) -> int:
-        return FIRST_PART_BYTES << (self._part_number // _PARTS_BEFORE_GROWTH)
+    def _is_ours(self) -> bool:
+        """Whether an attempt of this very export has published the object."""
+        try:
+            found = self._client.head_object(**self._where, **self._with_read)
+        except ClientError as error:
+            if status_of(error) in (403, 404):
+                return False
+            raise
+        signature = self._info.signature
+        return signature is not None and found.get("Metadata", {}).get(MARK_KEY) == signature
 
-    def _send_part(self, data: bytes) -> None:
-        if self._upload_id is None:
-            created = self._client.create_multipart_upload(**self._where, **self._with_object)
-            self._upload_id = created["UploadId"]
-        self._collect()
-        self._part_number += 1
-        self._pending = self._thread.submit(self._upload_part, self._part_number, data)
+    def _send_part(self) -> None:
+        number = len(self._parts) + 1
+        try:
+            if self._upload_id is None:
+                created = self._client.create_multipart_upload(**self._where, **self._with_object())
+                self._upload_id = created["UploadId"]
+            answer = self._client.upload_part(
+                **self._where, UploadId=self._upload_id, PartNumber=number, Body=_joined(self._buffer), **self._with_part
+            )
+        except BaseException:
+            self._broken = True
+            raise
+        self._parts.append(_part(number, answer))
+        self._buffer = []
+        self._buffered = self._pieces_saved = 0
+        self._tails.cover()
 
-    def _upload_part(self, number: int, data: bytes) -> dict[str, Any]:
-        answer = self._client.upload_part(
-            **self._where, UploadId=self._upload_id, PartNumber=number, Body=data, **self._with_part
-        )
-        checksums = {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
-        return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
-
-    def _collect(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            try:
-                self._parts.append(pending.result())
-            except BaseException:
-                self._broken = True
+    def _listed_parts(self, upload_id: str, count: int) -> list[dict[str, Any]]:
+        try:
+            answers = self._client.get_paginator("list_parts").paginate(**self._where, UploadId=upload_id, **self._with_read)
+            # Parts that the dead attempt sent after its last state are sent again.
+            found = {part["PartNumber"]: part for answer in answers for part in answer.get("Parts", [])}
+        except ClientError as error:
+            if status_of(error) not in (403, 404):
                 raise
+            raise LostError(f"The unfinished upload to {self._uri} cannot be continued: {error}") from error
+        missing = next((number for number in range(1, count + 1) if number not in found), None)
+        if missing is not None:
+            raise LostError(f"The unfinished upload to {self._uri} cannot be continued: part {missing} is not there any more.")
+        return [_part(number, found[number]) for number in range(1, count + 1)]
+
+    def _sweep_uploads(self) -> None:
+        try:
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._where["Bucket"], Prefix=self._where["Key"], **self._with_request
+            )
+            uploads = [upload for page in pages for upload in page.get("Uploads", [])]
+            for upload in uploads:
+                if upload["Key"] == self._where["Key"]:
+                    self._abort_upload(upload["UploadId"])
+        except (ClientError, BotoCoreError) as error:
+            log_leftovers(f"uploads to {self._uri}", error)
+
+    def _abort_upload(self, upload_id: str) -> None:
+        with contextlib.suppress(self._client.exceptions.NoSuchUpload):
+            self._client.abort_multipart_upload(**self._where, UploadId=upload_id, **self._with_request)
 
 
-def _status(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+def _joined(pieces: list[bytes]) -> bytes:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _status_of(call: Any, **arguments: str) -> int:
+def _those(arguments: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+def _part(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What S3 wants to be told of a part at the end, from its answer to the part or to a listing."""
+    checksums = {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
+    return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+
+
+def _with_encoded_key(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A key of the customer's own as S3 wants it: boto3 encodes it too, but not for ListParts."""
+    key = arguments.get("SSECustomerKey")
+    if key is None or "SSECustomerKeyMD5" in arguments:
+        return dict(arguments)
+    raw = key.encode() if isinstance(key, str) else bytes(key)
+    digest = hashlib.md5(raw, usedforsecurity=False).digest()
+    encoded = {"SSECustomerKey": base64.b64encode(raw).decode(), "SSECustomerKeyMD5": base64.b64encode(digest).decode()}
+    return {**arguments, **encoded}
+
+
+def _status_of_head(call: Any, **arguments: str) -> int:
     """The status of a HEAD request. 403 tells nothing: the right to write does not include the right to look."""
     try:
         call(**arguments)
     except ClientError as error:
-        if _status(error) in (403, 404):
-            return _status(error)
+        if status_of(error) in (403, 404):
+            return status_of(error)
         raise
     return 200
+
+
+class S3Bucket:
+    """A bucket as :class:`~airflow_provider_custobar.export.file_set.Container`; arguments as :class:`S3Target`'s."""
+
+    def __init__(self, client: Any, bucket: str, *, replace: bool = True, extra_args: Mapping[str, Any] | None = None) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._replace = replace
+        self._extra_args = dict(extra_args or {})
+
+    def target(self, name: str) -> S3Target:
+        return S3Target(self._client, self._bucket, name, replace=self._replace, extra_args=self._extra_args)
+
+    def names(self, prefix: str) -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def remove(self, name: str) -> None:
+        self._client.delete_object(Bucket=self._bucket, Key=name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.export.targets import Sink
+from airflow_provider_custobar.export.targets import ObjectInfo, Sink
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stopping import Stoppable
 from airflow_provider_custobar.transfers.custobar_to_object_storage import object_storage_target
@@ -180,12 +180,12 @@ class _Rejects:
             self._tell(rejected)
             return
         if self._sink is None:
-            self._sink = self._target.open("application/x-ndjson")
+            self._sink = self._target.open(ObjectInfo(content_type="application/x-ndjson"))
         self._sink.write(rejected.as_json() + b"\n")
 
     def publish(self) -> None:
         if self._sink is not None and self._target is not None:
-            self._sink.commit()
+            self._sink.publish()
             self._sink = None
             self.uri = self._target.uri
 

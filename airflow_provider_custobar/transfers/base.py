@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -11,33 +12,39 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
+from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.export.checkpoints import Checkpoints, StateStore, fingerprint_of
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
     Codec,
     Compression,
     content_type_of,
-    make_compressor,
     resolve_compression,
     resolve_inner_compression,
 )
+from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import (
     COMPRESSED_WITHIN,
     CONTENT_TYPES,
-    Encoder,
     FileFormat,
     make_encoder,
     page_format_for,
 )
-from airflow_provider_custobar.export.engine import ON_EMPTY, ExportResult, OnEmpty, Progress, run_export
-from airflow_provider_custobar.export.targets import Target
+from airflow_provider_custobar.export.engine import ON_EMPTY, Export, ExportResult, ExportRun, OnEmpty, Progress
+from airflow_provider_custobar.export.file_set import PART, Container, FileSet
+from airflow_provider_custobar.export.manifest import manifest_of
+from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stopping import Stoppable
+from airflow_provider_custobar.transfers.names import fill_in
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -48,12 +55,15 @@ _MOST_LOOKBACK_DAYS = 3_660
 
 class CustobarExportOperator(Stoppable, BaseOperator):
     """
-    Export one Custobar resource as one object, which appears whole at the end or not at all.
+    Export one Custobar resource as one object, or a numbered set of them, which appears whole at the end or not at all.
 
     Rows stream through memory page by page. The result goes to XCom: ``resource``, ``format``, ``uris``, ``rows``, ``bytes``
     (as stored), ``pages``, ``window``, ``windows`` (more than one with ``lookback``), ``event_types``, ``bad_timestamps``,
-    ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}``, ``{window_end}`` and
-    ``{event_types}``.
+    ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}``, ``{window_end}``,
+    ``{event_types}`` and ``{part}`` (the number of the object, from ``00000``).
+
+    With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of two pages at
+    most; a Parquet file begins again.
 
     :param resource: ``customers``, ``events``, ``sales`` or ``products``. (templated)
     :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array), ``jsonl`` (a record a line)
@@ -81,6 +91,11 @@ class CustobarExportOperator(Stoppable, BaseOperator):
     :param page_size: Records a request; the API's maximum by default (10,000 JSON, 100,000 CSV). (templated)
     :param replace: Replace an object of the same name. If False, such an object fails the task before the first request.
     :param on_empty: What to do where there are no rows: ``write`` an object without any, ``skip`` writing, or ``fail``.
+    :param max_rows_per_file: Rows after which another object is begun; needs ``{part}`` in the name. (templated)
+    :param max_bytes_per_file: Begin another object before its rows, as the API sent them and before any compression, would be
+        more bytes than this; needs ``{part}`` in the name. (templated)
+    :param manifest: Name of an object to write after all others, in the same store: JSON that tells of the files, their rows
+        and bytes, the window and the schema. (templated)
     :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
@@ -96,8 +111,13 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         "fields",
         "order",
         "page_size",
+        "max_rows_per_file",
+        "max_bytes_per_file",
+        "manifest",
         "custobar_conn_id",
     )
+    #: The argument that names the object.
+    name_argument: ClassVar[str]
     template_fields: Sequence[str] = common_template_fields
     template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
     ui_color = "#d6eaf8"
@@ -122,6 +142,9 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         page_size: int | str | None = None,
         replace: bool = True,
         on_empty: OnEmpty = "write",
+        max_rows_per_file: int | str | None = None,
+        max_bytes_per_file: int | str | None = None,
+        manifest: str | None = None,
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
         **kwargs: Any,
@@ -152,6 +175,9 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             fields=fields,
             order=order,
             page_size=page_size,
+            max_rows_per_file=max_rows_per_file,
+            max_bytes_per_file=max_bytes_per_file,
+            manifest=manifest,
         )
         self.lookback = lookback
         self.on_bad_timestamp = on_bad_timestamp
@@ -161,46 +187,67 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         self.page_size = page_size
         self.replace = replace
         self.on_empty = on_empty
+        self.max_rows_per_file = max_rows_per_file
+        self.max_bytes_per_file = max_bytes_per_file
+        self.manifest = manifest
         self.allow_unknown_names = allow_unknown_names
         self.custobar_conn_id = custobar_conn_id
 
     @abstractmethod
-    def make_target(self, query: Query) -> Target:
-        """The place of the object that holds what ``query`` asks for, made of this operator's rendered fields.
+    def check_name(self, argument: str, value: object) -> str:
+        """An object's name, as rendered.
+
+        :raises InvalidArgumentError: no name in this kind of store.
+        """
+
+    @abstractmethod
+    def make_container(self) -> Container:
+        """Where the objects go, made of this operator's rendered fields.
 
         :raises InvalidArgumentError: names the field, its value and what is accepted.
         """
+
+    def metadata_of(self, query: Query) -> dict[str, str]:
+        """What goes along with an object, where its store has such a thing."""
+        window = query.window
+        period = _interval(window.start, window.end) if window else {}
+        return {"custobar-resource": query.resource.name} | {f"custobar-window-{name}": at for name, at in period.items()}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Everything that can be refused is refused before the first request to Custobar."""
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self._query(config, context)
+        limits = self._limits()
+        container = self.make_container()
         queries = [replace(query, window=window) for window in self._windows(query)]
-        targets = [self.make_target(query) for query in queries]
-        _refuse_same_place(targets)
-        jobs = [
-            (query, target, *self._encoding(query, target, config.timezone))
-            for query, target in zip(queries, targets, strict=True)
-        ]
-        for target in targets:
-            target.check()
-        last = queries[-1].window
-        if last is not None and last.end > datetime.now(UTC):
-            self.log.warning("The window %s is not over yet: what happens until its end will be missing", last)
-        results = []
+        exports = [self._export(each, config, limits, container) for each in queries]
+        _refuse_same_place(exports)
+        attempt = _Attempt(context)
         with self.stoppable(), CustobarClient(config) as client:
-            for query, target, encoder, compression in jobs:
-                self.log.info("Exporting %s to %s", _described(query), target.uri)
-                result = run_export(
-                    client.pages(query),
-                    encoder=encoder,
-                    compressor=make_compressor(compression),
-                    target=target,
-                    content_type=content_type_of(compression) or CONTENT_TYPES[self.file_format],
-                    on_empty=self.on_empty,
-                    progress=Progress(query.resource.name, self.log),
+            runs = []
+            for number, (each, export) in enumerate(zip(queries, exports, strict=True)):
+                request = self._fingerprint(each, config, export)
+                checkpoints = attempt.checkpoints(number, request)
+                run = ExportRun(
+                    replace(
+                        export,
+                        pages=partial(_pages, client, each),
+                        mark=attempt.mark(export.files.uri),
+                        may_have_debris=attempt.is_later,
+                        checkpoints=checkpoints,
+                        will_follow=attempt.will_follow,
+                    )
                 )
-                results.append((query, result))
+                run.prepare()
+                runs.append(run)
+            last = queries[-1].window
+            if last is not None and last.end > datetime.now(UTC):
+                self.log.warning("The window %s is not over yet: what happens until its end will be missing", last)
+            results = []
+            for each, export, run in zip(queries, exports, runs, strict=True):
+                self.log.info("Exporting %s to %s", _described(each), export.files.uri)
+                results.append((each, run.run()))
+            attempt.forget()
         return self._document(results)
 
     def _query(self, config: ClientConfig, context: Context) -> Query:
@@ -235,13 +282,75 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             )
         return [*window.days_before(days), window]
 
-    def _encoding(self, query: Query, target: Target, timezone: str) -> tuple[Encoder[Any], Codec]:
+    def _limits(self) -> Limits:
+        limits: dict[str, int] = {}
+        for argument, limit in (("max_rows_per_file", "max_rows"), ("max_bytes_per_file", "max_bytes")):
+            value = getattr(self, argument)
+            if value is not None:
+                limits[limit] = whole_number(argument, value, least=1)
+                if PART not in str(getattr(self, self.name_argument)):
+                    raise InvalidArgumentError(
+                        argument, value, f"it makes many files, so {self.name_argument} needs {PART}, the number of the file"
+                    )
+        if self.manifest is not None and PART in str(self.manifest):
+            raise InvalidArgumentError("manifest", self.manifest, f"there is one of all files: leave {PART} out of its name")
+        return Limits(**limits)
+
+    def _export(self, query: Query, config: ClientConfig, limits: Limits, container: Container) -> Export:
+        def named(argument: str) -> str:
+            return fill_in(self.check_name(argument, getattr(self, argument)), argument, query)
+
+        files = FileSet(named(self.name_argument), container, replace=self.replace)
+        manifest = None if self.manifest is None else named("manifest")
+        if manifest is not None and files.holds(manifest):
+            raise InvalidArgumentError("manifest", self.manifest, f"it needs a name of its own, not {self.name_argument}'s")
         is_within = self.file_format in COMPRESSED_WITHIN
-        codec = (resolve_inner_compression if is_within else resolve_compression)(self.compression, target.uri)
-        encoder = make_encoder(
-            self.file_format, query.api_format, query.columns, resource=query.resource, timezone=timezone, codec=codec
+        codec = (resolve_inner_compression if is_within else resolve_compression)(self.compression, files.uri)
+        make = partial(
+            make_encoder,
+            self.file_format,
+            query.api_format,
+            query.columns,
+            resource=query.resource,
+            timezone=config.timezone,
+            codec=codec,
         )
-        return encoder, None if is_within else codec
+        # Now, and not at the first page, it turns out what cannot be.
+        make()
+        outer: Codec = None if is_within else codec
+
+        return Export(
+            pages=lambda after, turns: (),
+            make_encoder=make,
+            files=files,
+            content_type=content_type_of(outer) or CONTENT_TYPES[self.file_format],
+            codec=outer,
+            limits=limits,
+            metadata=self.metadata_of(query),
+            on_empty=self.on_empty,
+            manifest=None if manifest is None else container.target(manifest),
+            describe=partial(manifest_of, query, self.file_format, codec, make),
+            progress=Progress(query.resource.name, self.log),
+            log=self.log,
+        )
+
+    def _fingerprint(self, query: Query, config: ClientConfig, export: Export) -> str:
+        """Changes with anything that changes the bytes, or where they go."""
+        return fingerprint_of(
+            [
+                __version__,
+                config.base_url,
+                config.timezone,
+                [chain.path(query.resource) for chain in query.chains()],
+                query.columns,
+                str(query.window),
+                query.checks_timestamps,
+                query.on_bad_timestamp,
+                [self.file_format, query.api_format, self.compression, export.codec],
+                [export.files.uri, self.replace, self.on_empty],
+                {name: getattr(self, name) for name in self.template_fields},
+            ]
+        )
 
     def _document(self, results: Sequence[tuple[Query, ExportResult]]) -> dict[str, Any]:
         query = results[-1][0]
@@ -260,7 +369,7 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             ],
             "event_types": list(query.event_types),
             "bad_timestamps": sum(result.unplaced for _, result in results),
-            "resumed": False,
+            "resumed": any(result.resumed for _, result in results),
         }
 
 
@@ -268,10 +377,56 @@ def _interval(start: datetime, end: datetime) -> dict[str, Any]:
     return {"start": start.isoformat(), "end": end.isoformat()}
 
 
-def _refuse_same_place(targets: Sequence[Target]) -> None:
-    uris = [target.uri for target in targets]
-    if len(set(uris)) < len(uris):
-        raise InvalidArgumentError("lookback", len(uris) - 1, f"every day would go to {uris[0]}: put {{date}} into its name")
+class _Attempt:
+    """What Airflow tells of this attempt at the task, and keeps for the next one."""
+
+    def __init__(self, context: Context) -> None:
+        # Airflow before 3.3 has no such store.
+        self._store: StateStore | None = context.get("task_state_store")
+        self._ti: Any = context.get("ti")
+        self._checkpoints: list[Checkpoints] = []
+
+    @property
+    def is_later(self) -> bool:
+        """Whether an earlier attempt may have left something."""
+        return self._ti is None or self._ti.try_number > 1
+
+    @property
+    def will_follow(self) -> bool:
+        """Whether another attempt comes when this one fails."""
+        return self._ti is None or self._ti.try_number <= self._ti.max_tries
+
+    def mark(self, uri: str) -> str | None:
+        """Hexadecimal digits that are the same in all attempts of this task at writing to ``uri``."""
+        if self._ti is None and self._store is None:
+            return None
+        ti = self._ti
+        owner = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index) if ti is not None else ()
+        return hashlib.blake2b(repr((owner, uri)).encode(), digest_size=8).hexdigest()
+
+    def checkpoints(self, number: int, fingerprint: str) -> Checkpoints | None:
+        if self._store is None:
+            return None
+        checkpoints = Checkpoints(self._store, f"custobar_export.{number}", fingerprint)
+        self._checkpoints.append(checkpoints)
+        return checkpoints
+
+    def forget(self) -> None:
+        """The task is done: leave nothing that a run of the same task, when it is cleared, would go on from."""
+        for checkpoints in self._checkpoints:
+            checkpoints.clear()
+
+
+def _pages(client: CustobarClient, query: Query, after: Position | None, turns: Turns) -> Iterator[Page]:
+    return client.pages(query, after=after, turns=turns)
+
+
+def _refuse_same_place(exports: Sequence[Export]) -> None:
+    for targets in ([export.files.uri for export in exports], [export.manifest.uri for export in exports if export.manifest]):
+        if len(set(targets)) < len(targets):
+            raise InvalidArgumentError(
+                "lookback", len(targets) - 1, f"every day would go to {targets[0]}: put {{date}} into its name"
+            )
 
 
 def _one_of(argument: str, value: object, accepted: Sequence[object]) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.export.targets import Target
+from airflow_provider_custobar.export.file_set import Container
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_bucket, check_key, fill_in
+from airflow_provider_custobar.transfers.names import check_bucket, check_key
 
 
 class CustobarToGCSOperator(CustobarExportOperator):
@@ -24,14 +24,19 @@ class CustobarToGCSOperator(CustobarExportOperator):
     :param object_name: Name of the object, such as ``custobar/events/ds={{ ds }}/events.jsonl.gz``. (templated)
     :param gcp_conn_id: The Google Cloud connection id. (templated)
     :param impersonation_chain: Service account to impersonate, or a chain of accounts to get there. (templated)
+    :param metadata: Further metadata of the object, by name. (templated)
+    :param cache_control: Its Cache-Control header. (templated)
     """
 
+    name_argument = "object_name"
     template_fields: Sequence[str] = (
         *CustobarExportOperator.common_template_fields,
         "bucket_name",
         "object_name",
         "gcp_conn_id",
         "impersonation_chain",
+        "metadata",
+        "cache_control",
     )
 
     def __init__(
@@ -41,6 +46,8 @@ class CustobarToGCSOperator(CustobarExportOperator):
         object_name: str,
         gcp_conn_id: str = "google_cloud_default",
         impersonation_chain: str | Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        cache_control: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -48,18 +55,25 @@ class CustobarToGCSOperator(CustobarExportOperator):
         self.object_name = object_name
         self.gcp_conn_id = gcp_conn_id
         self.impersonation_chain = impersonation_chain
+        self.metadata = metadata
+        self.cache_control = cache_control
 
-    def make_target(self, query: Query) -> Target:
+    def metadata_of(self, query: Query) -> dict[str, str]:
+        return super().metadata_of(query) | dict(self.metadata or {})
+
+    def check_name(self, argument: str, value: object) -> str:
+        return check_key(argument, value)
+
+    def make_container(self) -> Container:
         bucket = check_bucket("bucket_name", self.bucket_name)
-        name = fill_in(check_key("object_name", self.object_name), "object_name", query)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415
 
-            from airflow_provider_custobar.export.gcs import GcsTarget  # noqa: PLC0415
+            from airflow_provider_custobar.export.gcs import GcsBucket  # noqa: PLC0415
         except ImportError as error:
             raise AirflowOptionalProviderFeatureException(
                 "CustobarToGCSOperator needs the Google provider: pip install 'airflow-provider-custobar[google]'"
             ) from error
         hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
-        return GcsTarget(hook.get_conn(), bucket, name, replace=self.replace)
+        return GcsBucket(hook.get_conn(), bucket, replace=self.replace, cache_control=self.cache_control)

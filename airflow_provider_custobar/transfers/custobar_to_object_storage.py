@@ -7,11 +7,10 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.export.file_set import Container
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
-from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_name, fill_in
+from airflow_provider_custobar.transfers.names import check_name
 
 
 class CustobarToObjectStorageOperator(CustobarExportOperator):
@@ -25,6 +24,7 @@ class CustobarToObjectStorageOperator(CustobarExportOperator):
     :param storage_conn_id: Connection id for the store, if it needs one. (templated)
     """
 
+    name_argument = "path"
     template_fields: Sequence[str] = (*CustobarExportOperator.common_template_fields, "path", "storage_conn_id")
 
     def __init__(self, *, path: str, storage_conn_id: str | None = None, **kwargs: Any) -> None:
@@ -32,9 +32,33 @@ class CustobarToObjectStorageOperator(CustobarExportOperator):
         self.path = path
         self.storage_conn_id = storage_conn_id
 
-    def make_target(self, query: Query) -> Target:
-        path = fill_in(check_name("path", self.path), "path", query)
-        return object_storage_target("path", path, self.storage_conn_id, replace=self.replace)
+    def check_name(self, argument: str, value: object) -> str:
+        return check_name(argument, value)
+
+    def make_container(self) -> Container:
+        return _ObjectStorage(self.storage_conn_id, replace=self.replace)
+
+
+class _ObjectStorage:
+    """Any file system that a URL names; names are URLs."""
+
+    def __init__(self, conn_id: str | None, *, replace: bool) -> None:
+        self._conn_id = conn_id
+        self._replace = replace
+
+    def target(self, name: str) -> FileSystemTarget:
+        return object_storage_target("path", name, self._conn_id, replace=self._replace)
+
+    def names(self, prefix: str) -> list[str]:
+        folder = ObjectStoragePath(prefix.rpartition("/")[0], conn_id=self._conn_id)
+        found = folder.fs.find(folder.path) if folder.fs.isdir(folder.path) else []
+        # Paths of the file system, put back behind what the user wrote before them.
+        start = len(folder.path.rstrip("/"))
+        return [name for path in found if (name := prefix.rpartition("/")[0] + path[start:]).startswith(prefix)]
+
+    def remove(self, name: str) -> None:
+        path = ObjectStoragePath(name, conn_id=self._conn_id)
+        path.fs.rm_file(path.path)
 
 
 def object_storage_target(argument: str, path: object, conn_id: str | None, *, replace: bool) -> FileSystemTarget:

@@ -8,10 +8,9 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.export.targets import Target
+from airflow_provider_custobar.export.file_set import Container
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_bucket, check_key, fill_in
+from airflow_provider_custobar.transfers.names import check_bucket, check_key
 
 
 class CustobarToS3Operator(CustobarExportOperator):
@@ -30,6 +29,7 @@ class CustobarToS3Operator(CustobarExportOperator):
         ``{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "...", "StorageClass": "STANDARD_IA"}``. (templated)
     """
 
+    name_argument = "s3_key"
     template_fields: Sequence[str] = (
         *CustobarExportOperator.common_template_fields,
         "s3_bucket",
@@ -58,15 +58,17 @@ class CustobarToS3Operator(CustobarExportOperator):
         self.s3_key = s3_key
         self.aws_conn_id = aws_conn_id
 
-    def make_target(self, query: Query) -> Target:
+    def check_name(self, argument: str, value: object) -> str:
+        return check_key(argument, value)
+
+    def make_container(self) -> Container:
         bucket = check_bucket("s3_bucket", self.s3_bucket)
-        key = fill_in(check_key("s3_key", self.s3_key), "s3_key", query)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415
             from boto3.s3.transfer import S3Transfer  # noqa: PLC0415
 
-            from airflow_provider_custobar.export.s3 import S3Target  # noqa: PLC0415
+            from airflow_provider_custobar.export.s3 import S3Bucket  # noqa: PLC0415
         except ImportError as error:
             raise AirflowOptionalProviderFeatureException(
                 "CustobarToS3Operator needs the Amazon provider: pip install 'airflow-provider-custobar[amazon]'"
@@ -80,4 +82,4 @@ class CustobarToS3Operator(CustobarExportOperator):
         if self.acl_policy:
             extra_args["ACL"] = self.acl_policy
         client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
-        return S3Target(client, bucket, key, replace=self.replace, extra_args=extra_args)
+        return S3Bucket(client, bucket, replace=self.replace, extra_args=extra_args)

@@ -17,10 +17,12 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.api.pages import JsonPage
-from airflow_provider_custobar.export.compression import NoCompression
+from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.encoders import JsonLines
-from airflow_provider_custobar.export.engine import Progress, run_export
+from airflow_provider_custobar.export.engine import Export, Progress, run_export
+from airflow_provider_custobar.export.file_set import FileSet
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
+from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.export.targets import Target
 
 
@@ -63,18 +65,40 @@ def target_of(where: Any, stop_at: object) -> Target:
     return S3Target(client, where["bucket"], where["key"])
 
 
+class Single:
+    """A container of one object, whatever its name."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def target(self, name: str) -> Target:
+        return self._target
+
+    def names(self, prefix: str) -> list[str]:
+        return []
+
+    def remove(self, name: str) -> None:
+        raise NotImplementedError
+
+
 def main(parameters: dict[str, Any]) -> None:
     stop_at = parameters.get("stop_at")
     target = target_of(parameters["where"], stop_at)
     say("started")
+
+    def given(after: Position | None, turns: Turns) -> Iterator[JsonPage]:
+        for page in pages(parameters["pages"], parameters["page_bytes"], stop_at):
+            turns.take()
+            yield page
+
     result = run_export(
-        pages(parameters["pages"], parameters["page_bytes"], stop_at),
-        encoder=JsonLines(),
-        compressor=NoCompression(),
-        target=target,
-        content_type="application/x-ndjson",
-        on_empty="write",
-        progress=Progress("events"),
+        Export(
+            pages=given,
+            make_encoder=JsonLines,
+            files=FileSet("", Single(target)),
+            content_type="application/x-ndjson",
+            progress=Progress("events"),
+        )
     )
     # Not ru_maxrss, which begins with the peak of the process that started this one.
     (peak_kib,) = map(int, re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()))

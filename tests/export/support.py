@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,12 +19,17 @@ from airflow_provider_custobar.api.pages import CsvPage, JsonPage
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.export.gcs import GcsTarget
 from airflow_provider_custobar.export.s3 import S3Target
-from airflow_provider_custobar.export.targets import Target, exists_error
+from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, Target, exists_error
+from airflow_provider_custobar.export.unfinished import MARK_KEY
 
 MIB = 1 << 20
 PART = 8 * MIB
 BUCKET = "exports"
 TEXT = "text/csv; charset=utf-8"
+MARK = "0123456789ab"
+PLAIN = ObjectInfo(content_type=TEXT, metadata={"custobar-resource": "sales"})
+#: As for an export that can be continued.
+MARKED = changed(PLAIN, mark=MARK, can_continue=True)
 
 
 def json_page(*records: str) -> JsonPage:
@@ -46,8 +52,23 @@ class Store(Protocol):
     def names(self) -> list[str]:
         """Every object or file, hidden ones too."""
 
+    def metadata(self, name: str) -> Mapping[str, str] | None:
+        """None where the store has no such thing."""
+
     def debris(self) -> list[str]:
-        """Unfinished things that a listing of objects does not show."""
+        """Unfinished things: hidden objects, and uploads that a listing of objects does not show."""
+
+    def vanish(self) -> None:
+        """Remove what is unfinished, as a life cycle rule may."""
+
+
+def visible(store: Store) -> list[str]:
+    """Names as a reader of the folder meets them; by agreement a leading dot hides one."""
+    return [name for name in store.names() if name not in hidden(store)]
+
+
+def hidden(store: Store) -> list[str]:
+    return [name for name in store.names() if name.rpartition("/")[2].startswith(".")]
 
 
 class S3Store:
@@ -55,8 +76,8 @@ class S3Store:
         self.client = client
         self.prefix = f"{uuid.uuid4().hex}/"
 
-    def target(self, name: str, *, replace: bool = True) -> S3Target:
-        return S3Target(self.client, BUCKET, self.prefix + name, replace=replace)
+    def target(self, name: str, *, replace: bool = True, **extra_args: Any) -> S3Target:
+        return S3Target(self.client, BUCKET, self.prefix + name, replace=replace, extra_args=extra_args)
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -68,27 +89,46 @@ class S3Store:
         found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=self.prefix).get("Contents", [])
         return [entry["Key"].removeprefix(self.prefix) for entry in found]
 
-    def debris(self) -> list[str]:
+    def metadata(self, name: str) -> Mapping[str, str]:
+        return self.client.head_object(Bucket=BUCKET, Key=self.prefix + name)["Metadata"]
+
+    def uploads(self) -> list[dict[str, Any]]:
         uploads = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-        return [upload["Key"] for upload in uploads if upload["Key"].startswith(self.prefix)]
+        return [upload for upload in uploads if upload["Key"].startswith(self.prefix)]
+
+    def debris(self) -> list[str]:
+        return [upload["Key"] for upload in self.uploads()] + hidden(self)
+
+    def vanish(self) -> None:
+        for upload in self.uploads():
+            self.client.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
+        for name in hidden(self):
+            self.client.delete_object(Bucket=BUCKET, Key=self.prefix + name)
 
 
 class GcsStore:
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.bucket = client.bucket(BUCKET)
         self.prefix = f"{uuid.uuid4().hex}/"
         self.wire = Wire()
         client._http.mount("http://", self.wire)
 
-    def target(self, name: str, *, replace: bool = True) -> GcsTarget:
-        return GcsTarget(self.client, BUCKET, self.prefix + name, replace=replace)
+    def target(self, name: str, *, replace: bool = True, **options: Any) -> GcsTarget:
+        return GcsTarget(self.client, BUCKET, self.prefix + name, replace=replace, **options)
 
     def read(self, name: str) -> bytes | None:
-        blob = self.client.bucket(BUCKET).get_blob(self.prefix + name)
+        blob = self.blob(name)
         return None if blob is None else blob.download_as_bytes()
+
+    def blob(self, name: str) -> Any:
+        return self.bucket.get_blob(self.prefix + name)
 
     def names(self) -> list[str]:
         return [blob.name.removeprefix(self.prefix) for blob in self.client.list_blobs(BUCKET, prefix=self.prefix)]
+
+    def metadata(self, name: str) -> Mapping[str, str]:
+        return self.blob(name).metadata or {}
 
     def debris(self) -> list[str]:
         # The server does not list uploads: what can be seen is whether each one that took a chunk was finished or cancelled.
@@ -98,7 +138,11 @@ class GcsStore:
             for request in self.wire.seen
             if request.method == "DELETE" or not request.headers.get("content-range", "/*").endswith("/*")
         }
-        return sorted(map(str, sessions - finished))
+        return sorted(map(str, sessions - finished)) + hidden(self)
+
+    def vanish(self) -> None:
+        for name in hidden(self):
+            self.bucket.blob(self.prefix + name).delete()
 
 
 class FileSystemStore:
@@ -126,8 +170,15 @@ class FileSystemStore:
             return [str(path.relative_to(self.folder)) for path in Path(self.folder).rglob("*") if path.is_file()]
         return [path.removeprefix(f"{self.folder}/") for path in self.filesystem.store if path.startswith(f"{self.folder}/")]
 
+    def metadata(self, name: str) -> None:
+        return None
+
     def debris(self) -> list[str]:
-        return []
+        return hidden(self)
+
+    def vanish(self) -> None:
+        for name in hidden(self):
+            self.filesystem.rm_file(f"{self.folder}/{name}")
 
 
 def local_store(folder: Path) -> FileSystemStore:
@@ -139,11 +190,17 @@ def memory_store() -> FileSystemStore:
 
 
 class DictStore:
-    """Objects in a dictionary: the smallest thing that keeps the promises of a target."""
+    """Objects in a dictionary: the smallest thing that keeps the promises of a target.
+
+    ``objects`` are what readers see, ``unfinished`` what has been saved; both by name.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.about: dict[str, dict[str, str]] = {}
+        self.unfinished: dict[str, bytes] = {}
         self.opened = 0
+        self.reopened = 0
         self.aborted = 0
 
     def target(self, name: str, *, replace: bool = True) -> DictTarget:
@@ -155,8 +212,14 @@ class DictStore:
     def names(self) -> list[str]:
         return list(self.objects)
 
+    def metadata(self, name: str) -> Mapping[str, str]:
+        return self.about[name]
+
     def debris(self) -> list[str]:
-        return []
+        return list(self.unfinished)
+
+    def vanish(self) -> None:
+        self.unfinished.clear()
 
 
 class DictTarget:
@@ -170,46 +233,88 @@ class DictTarget:
         if not self.replace and self.name in self.store.objects:
             raise exists_error(self.uri)
 
-    def open(self, content_type: str) -> DictSink:
+    def open(self, info: ObjectInfo) -> DictSink:
         self.store.opened += 1
-        return DictSink(self)
+        return DictSink(self, info)
+
+    def reopen(self, info: ObjectInfo, state: State) -> DictSink:
+        sink = DictSink(self, info)
+        saved = self.store.unfinished.get(sink.key)
+        if saved is not None and len(saved) >= state["bytes"]:
+            sink.content = io.BytesIO()
+            sink.write(saved[: state["bytes"]])
+        elif "finished" in state and info.mark and self.store.about.get(self.name, {}).get(MARK_KEY) == info.signature:
+            sink.is_published = True
+        else:
+            raise LostError(f"nothing is saved of {self.uri}")
+        sink.late_metadata = state.get("finished", {})
+        self.store.reopened += 1
+        return sink
+
+    def sweep(self, info: ObjectInfo) -> None:
+        self.store.unfinished.pop(DictSink(self, info).key, None)
 
 
 class DictSink:
-    def __init__(self, target: DictTarget) -> None:
+    def __init__(self, target: DictTarget, info: ObjectInfo) -> None:
         self.target = target
+        self.info = info
+        self.key = f"{target.name}.{info.mark or id(self)}"
         self.content = io.BytesIO()
+        self.late_metadata: Mapping[str, str] = {}
+        self.is_published = False
 
     def write(self, data: bytes) -> None:
         self.content.write(data)
 
-    def commit(self) -> None:
+    def save(self) -> State | None:
+        self.target.store.unfinished[self.key] = self.content.getvalue()
+        return {"bytes": len(self.content.getvalue())}
+
+    def finish(self, metadata: Mapping[str, str]) -> State | None:
+        self.late_metadata = dict(metadata)
+        return {**(self.save() or {}), "finished": self.late_metadata}
+
+    def publish(self) -> None:
+        if self.is_published:
+            return
         self.target.check()
-        self.target.store.objects[self.target.name] = self.content.getvalue()
+        store, name = self.target.store, self.target.name
+        store.objects[name] = self.content.getvalue()
+        mark = {MARK_KEY: self.info.signature} if self.info.signature else {}
+        store.about[name] = {**self.info.metadata, **self.late_metadata, **mark}
+        store.unfinished.pop(self.key, None)
+        self.is_published = True
 
     def abort(self) -> None:
         self.target.store.aborted += 1
+        self.target.store.unfinished.pop(self.key, None)
         self.content = io.BytesIO()
 
 
 class Wire(HTTPAdapter):
-    """The connection of a requests session: notes what is sent, and may answer in the server's place."""
+    """The connection of a requests session: notes what is sent, and may answer in the server's place.
 
-    def __init__(self, answer: Callable[[requests.PreparedRequest], int | None] = lambda _: None) -> None:
+    ``answer`` gives a status, a status and a body, or None to ask the server.
+    """
+
+    def __init__(self, answer: Callable[[requests.PreparedRequest], int | tuple[int, bytes] | None] = lambda _: None) -> None:
         super().__init__()
         self.answer = answer
         self.seen: list[requests.PreparedRequest] = []
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         self.seen.append(request)
-        status = self.answer(request)
-        if status is None:
+        answer = self.answer(request)
+        if answer is None:
             return super().send(request, *args, **kwargs)
+        made_up = b'{"error": {"code": %d, "message": "made up by the test"}}'
+        status, body = answer if isinstance(answer, tuple) else (answer, made_up % answer)
         response = requests.Response()
         response.status_code = status
         response.url = str(request.url)
         response.request = request
-        response.raw = io.BytesIO(b'{"error": {"code": %d, "message": "made up by the test"}}' % status)
+        response.raw = io.BytesIO(body)
         return response
 
 
@@ -218,7 +323,7 @@ class _Body(io.BytesIO):
         yield self.read()
 
 
-def s3_answer(status: int, code: str) -> AWSResponse:
-    """An answer of S3 with an error, for botocore's own ``before-send`` event."""
-    body = f"<Error><Code>{code}</Code><Message>made up by the test</Message></Error>".encode()
+def s3_answer(status: int, code: str, body: bytes = b"") -> AWSResponse:
+    """An answer of S3 with an error, or with that body, for botocore's own ``before-send`` event."""
+    body = body or f"<Error><Code>{code}</Code><Message>made up by the test</Message></Error>".encode()
     return AWSResponse("http://s3", status, {"content-type": "application/xml"}, _Body(body))

@@ -1,4 +1,4 @@
-"""The export loop: what it counts, what it does without rows, and what is left when something fails."""
+"""The export loop: what it counts, what it does without rows, what is left when something fails, and what is taken up."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import gzip
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace as changed
 from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.export.compression import NoCompression, make_compressor
+from airflow_provider_custobar.api.errors import ExpiredCursorError, NotFoundError, ProtocolError, TransportError
+from airflow_provider_custobar.api.position import Position
+from airflow_provider_custobar.export.checkpoints import Checkpoints
+from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import CsvFromRecords, CsvRows, JsonArray, JsonLines
-from airflow_provider_custobar.export.engine import EmptyExportError, ExportResult, Progress, run_export
-from airflow_provider_custobar.export.targets import Sink
-from tests.export.support import TEXT, DictSink, DictStore, DictTarget, csv_page, json_page
+from airflow_provider_custobar.export.engine import EmptyExportError, Export, ExportResult, FileResult, Progress, run_export
+from airflow_provider_custobar.export.file_set import FileSet
+from airflow_provider_custobar.export.pipeline import Turns
+from airflow_provider_custobar.export.targets import ObjectInfo, Sink, State, TargetError
+from tests.export.support import MARK, TEXT, DictSink, DictStore, DictTarget, csv_page, json_page
+from tests.export.test_checkpoints import Memory
 
 LOG = logging.getLogger("test-export")
 
@@ -24,16 +32,54 @@ class ItemError(Exception):
     """What went wrong first."""
 
 
-def export(store: DictStore, pages: Iterable[Any], encoder: Any = None, **changes: Any) -> ExportResult:
+class DictContainer:
+    def __init__(self, store: DictStore, target: DictTarget | None = None, *, replace: bool = True) -> None:
+        self.store = store
+        self.one = target
+        self.replace = replace
+
+    def target(self, name: str) -> DictTarget:
+        return self.one or self.store.target(name, replace=self.replace)
+
+    def names(self, prefix: str) -> list[str]:
+        return [name for name in self.store.objects if name.startswith(prefix)]
+
+    def remove(self, name: str) -> None:
+        del self.store.objects[name]
+
+
+def source(pages: Iterable[Any]) -> Callable[[Position | None, Turns], Iterator[Any]]:
+    """As a client gives pages: a turn for each, and after each the position of the next."""
+
+    def give(after: Position | None, turns: Turns) -> Iterator[Any]:
+        begun = after.record if after else 0
+        given = iter(pages)
+        for number, page in enumerate(given):
+            if number >= begun:
+                turns.take()
+                yield changed(page, after=position(number + 1))
+
+    return give
+
+
+def position(number: int) -> Position:
+    return Position(chain=0, url=f"https://acme.example/?cursor={number}", header=(), seen=(), record=number, repeated=0)
+
+
+def result_of(name: str, *, rows: int, pages: int, size: int) -> ExportResult:
+    return ExportResult(files=(FileResult(uri=f"dict://{name}", rows=rows, bytes=size),), rows=rows, bytes=size, pages=pages)
+
+
+def export(store: DictStore, pages: Iterable[Any], encoder: Any = None, *, target: Any = None, **changes: Any) -> ExportResult:
     arguments: dict[str, Any] = {
-        "encoder": encoder or JsonLines(),
-        "compressor": NoCompression(),
-        "target": store.target("a"),
+        "pages": source(pages),
+        "make_encoder": encoder or JsonLines,
+        "files": FileSet("a", DictContainer(store, target)),
         "content_type": TEXT,
-        "on_empty": "write",
         "progress": Progress("events", LOG),
+        "log": LOG,
     }
-    return run_export(pages, **(arguments | changes))
+    return run_export(Export(**(arguments | changes)))
 
 
 def pages_of(count: int, rows: int = 3) -> list[Any]:
@@ -50,10 +96,9 @@ class FailingTarget(DictTarget):
         self.abort_error = abort_error
         self.calls: list[str] = []
 
-    def open(self, content_type: str) -> Sink:
+    def open(self, info: ObjectInfo) -> Sink:  # type: ignore[override]
         self.step("open")
-        inner = super().open(content_type)
-        return FailingSink(self, inner)
+        return FailingSink(self, super().open(info))
 
     def step(self, name: str) -> None:
         self.calls.append(name)
@@ -70,9 +115,17 @@ class FailingSink:
         self.target.step("write")
         self.inner.write(data)
 
-    def commit(self) -> None:
-        self.target.step("commit")
-        self.inner.commit()
+    def save(self) -> State | None:
+        self.target.step("save")
+        return self.inner.save()
+
+    def finish(self, metadata: Mapping[str, str]) -> State | None:
+        self.target.step("finish")
+        return self.inner.finish(metadata)
+
+    def publish(self) -> None:
+        self.target.step("publish")
+        self.inner.publish()
 
     def abort(self) -> None:
         self.target.calls.append("abort")
@@ -87,13 +140,15 @@ def test_rows_pages_and_bytes_are_counted() -> None:
     result = export(store, [*pages_of(3), json_page()])
     content = store.objects["a"]
     assert content.splitlines() == [b'{"id":%d}' % number for number in range(9)]
-    assert result == ExportResult(uris=("dict://a",), rows=9, pages=4, bytes=len(content))
+    assert result == result_of("a", rows=9, pages=4, size=len(content))
+    assert result.uris == ("dict://a",)
+    assert store.about["a"]["custobar-rows"] == "9"
 
 
 def test_bytes_are_those_stored() -> None:
     """``bytes`` counts after compression, its last bytes included."""
     store = DictStore()
-    result = export(store, pages_of(50), compressor=make_compressor("gzip"))
+    result = export(store, pages_of(50), codec="gzip")
     content = store.objects["a"]
     assert result.bytes == len(content)
     assert len(gzip.decompress(content).splitlines()) == result.rows == 150
@@ -103,7 +158,7 @@ def test_rows_are_those_kept() -> None:
     """A page whose records were filtered counts what is left of it, not what the API sent."""
     page = csv_page("id", "1", "2")
     store = DictStore()
-    result = export(store, [type(page)(page.header, page.header_line, page.body, 2, 500, 9)], CsvRows())
+    result = export(store, [type(page)(page.header, page.header_line, page.body, 2, 500, 9)], CsvRows)
     assert result.rows == 2
 
 
@@ -124,17 +179,17 @@ def test_rows_are_those_kept() -> None:
 def test_what_is_done_without_rows(make_encoder: Callable[[], Any], empty_pages: list[Any], expected: bytes) -> None:
     """No rows: ``write`` makes a valid file without any, ``skip`` opens nothing, ``fail`` says so and opens nothing."""
     store = DictStore()
-    result = export(store, empty_pages, make_encoder())
+    result = export(store, empty_pages, make_encoder)
     assert store.objects == {"a": expected}
-    assert result == ExportResult(uris=("dict://a",), rows=0, pages=len(empty_pages), bytes=len(expected))
+    assert changed(result, columns=()) == result_of("a", rows=0, pages=len(empty_pages), size=len(expected))
 
     store = DictStore()
-    result = export(store, empty_pages, make_encoder(), on_empty="skip")
-    assert result == ExportResult(uris=(), rows=0, pages=len(empty_pages), bytes=0)
+    result = export(store, empty_pages, make_encoder, on_empty="skip")
+    assert changed(result, columns=()) == ExportResult(files=(), rows=0, pages=len(empty_pages), bytes=0)
     assert (store.opened, store.objects) == (0, {})
 
     with pytest.raises(EmptyExportError, match=r"dict://a.*on_empty='fail'"):
-        export(store, empty_pages, make_encoder(), on_empty="fail")
+        export(store, empty_pages, make_encoder, on_empty="fail")
     assert (store.opened, store.objects) == (0, {})
 
 
@@ -143,7 +198,7 @@ def test_rows_after_empty_pages_are_written(on_empty: str) -> None:
     """``on_empty`` is about the whole: empty pages before the first row change nothing, and the header is kept."""
     store = DictStore()
     pages = [csv_page("id"), csv_page("id"), csv_page("id", "1"), csv_page("id")]
-    result = export(store, pages, CsvRows(), on_empty=on_empty)
+    result = export(store, pages, CsvRows, on_empty=on_empty)
     assert store.objects == {"a": b"id\r\n1\r\n"}
     assert (result.rows, result.pages, result.bytes) == (1, 4, 7)
 
@@ -151,7 +206,7 @@ def test_rows_after_empty_pages_are_written(on_empty: str) -> None:
 def test_an_empty_compressed_file_can_be_read() -> None:
     """A gzip file without rows is still a gzip file."""
     store = DictStore()
-    export(store, [], compressor=make_compressor("gzip"))
+    export(store, [], codec="gzip")
     assert gzip.decompress(store.objects["a"]) == b""
 
 
@@ -179,11 +234,11 @@ def test_failing_pages_leave_nothing(error: BaseException, good_pages: int) -> N
         export(store, broken())
     assert caught.value is error
     assert store.objects == {}
-    assert store.aborted == store.opened == min(good_pages, 1)
+    assert store.aborted == store.opened <= min(good_pages, 1)
 
 
 @pytest.mark.parametrize("error", [ItemError("first"), KeyboardInterrupt(), SystemExit(1)])
-@pytest.mark.parametrize("at", ["open", "write", "commit"])
+@pytest.mark.parametrize("at", ["open", "write", "finish", "publish"])
 @pytest.mark.parametrize("abort_error", [None, OSError("second")])
 def test_a_failing_store_leaves_nothing(at: str, error: BaseException, abort_error: Exception | None) -> None:
     """The store's error surfaces even where cleaning up fails as well; the sink, if there is one, is aborted once."""
@@ -214,15 +269,16 @@ def test_a_failing_encoder_leaves_nothing(method: str) -> None:
 
     store = DictStore()
     with pytest.raises(ItemError):
-        export(store, pages_of(3), Failing())
-    assert (store.objects, store.opened, store.aborted) == ({}, 1, 1)
+        export(store, pages_of(3), Failing)
+    assert store.objects == {}
+    assert store.aborted == store.opened <= 1
 
 
 def test_a_failure_to_clean_up_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Cleaning up that fails is a warning with the object's address, so that somebody can clean up by hand."""
     store = DictStore()
     with pytest.raises(ItemError):
-        export(store, pages_of(1), target=FailingTarget(store, "commit", ItemError(), abort_error=OSError("second")))
+        export(store, pages_of(1), target=FailingTarget(store, "publish", ItemError(), abort_error=OSError("second")))
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "dict://a" in record.getMessage()
     assert record.exc_info
@@ -241,7 +297,7 @@ def test_a_failed_export_stops_asking_for_pages() -> None:
     with pytest.raises(ItemError):
         export(store, endless(), target=FailingTarget(store, "write", ItemError()))
     for thread in threading.enumerate():
-        if thread.name == "custobar-read-ahead":
+        if thread.name.startswith("custobar-"):
             thread.join(5)
             assert not thread.is_alive()
     assert len(asked) <= 3
@@ -261,7 +317,7 @@ def test_the_next_page_is_fetched_while_one_is_written() -> None:
             assert asked.wait(5), "the second page was not asked for while the first was encoded"
             return super().encode(page)
 
-    assert export(DictStore(), pages(), Waiting()).rows == 2
+    assert export(DictStore(), pages(), Waiting).rows == 2
 
 
 def test_progress_shows_every_five_seconds(caplog: pytest.LogCaptureFixture) -> None:
@@ -272,7 +328,8 @@ def test_progress_shows_every_five_seconds(caplog: pytest.LogCaptureFixture) -> 
     for page in range(1, 13):
         now[0] += 1.0
         progress.step(pages=page, rows=page * 1000, stored=page << 20)
-    progress.done(ExportResult(uris=("dict://a", "dict://b"), rows=12_000, bytes=12 << 20, pages=12))
+    files = tuple(FileResult(uri=f"dict://{name}", rows=6_000, bytes=6 << 20) for name in "ab")
+    progress.done(ExportResult(files=files, rows=12_000, bytes=12 << 20, pages=12))
     assert [record.getMessage() for record in caplog.records] == [
         "events so far: 5 pages, 5,000 rows, 5.0 MiB in 5.0 s (1,000 rows/s)",
         "events so far: 10 pages, 10,000 rows, 10.0 MiB in 10.0 s (1,000 rows/s)",
@@ -296,5 +353,211 @@ def test_a_failed_export_claims_no_success(caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.INFO)
     store = DictStore()
     with pytest.raises(ItemError):
-        export(store, pages_of(1), target=FailingTarget(store, "commit", ItemError()))
+        export(store, pages_of(1), target=FailingTarget(store, "publish", ItemError()))
     assert not [record for record in caplog.records if "exported" in record.getMessage()]
+
+
+class Task:
+    """A task whose attempts share a store and a task state store. ``stop_at`` is the page that the API fails to give."""
+
+    def __init__(self, pages: list[Any], **arguments: Any) -> None:
+        self.store = DictStore()
+        self.state = Memory()
+        self.pages = pages
+        self.asked: list[int] = []
+        self.refused = False
+        self.arguments: dict[str, Any] = {
+            "make_encoder": JsonLines,
+            "files": FileSet(arguments.pop("name", "a"), DictContainer(self.store)),
+            "content_type": TEXT,
+            "mark": MARK,
+            "may_have_debris": True,
+            "will_follow": True,
+            "log": LOG,
+            **arguments,
+        }
+
+    def attempt(self, *, stop_at: int | None = None, error: BaseException | None = None, **changes: Any) -> ExportResult:
+        def give(after: Position | None, turns: Turns) -> Iterator[Any]:
+            if after is not None and self.refused:
+                raise ExpiredCursorError("the cursor is not there any more")
+            for number in range(after.record if after else 0, len(self.pages)):
+                turns.take()
+                if number == stop_at:
+                    # What was given before is stored before this shows.
+                    time.sleep(0.05)
+                    raise error or TransportError("no answer")
+                self.asked.append(number)
+                after = position(number + 1) if number + 1 < len(self.pages) else None
+                yield changed(self.pages[number], after=after)
+
+        checkpoints = Checkpoints(self.state, "export", changes.pop("fingerprint", "f"), logger=LOG)
+        return run_export(Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes)))
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 5, 9])
+@pytest.mark.parametrize(
+    "error", [TransportError("x"), NotFoundError("x", status=404, reason=""), OSError(), SystemExit(), KeyboardInterrupt()]
+)
+def test_a_failed_attempt_is_taken_up(stop_at: int, error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """What an attempt has stored stays; the next one goes on after it, counts it, says so, and leaves only the object."""
+    caplog.set_level(logging.INFO)
+    task = Task(pages_of(10))
+    undisturbed = Task(pages_of(10)).attempt()
+    with pytest.raises(type(error)):
+        task.attempt(stop_at=stop_at, error=error)
+    assert task.store.objects == {}
+    assert "for the next attempt to go on from" in caplog.text
+    result = task.attempt()
+    assert result == changed(undisturbed, resumed=True)
+    assert task.asked == list(range(10))
+    assert f"{stop_at} pages with {stop_at * 3} rows are stored" in caplog.text
+    assert (list(task.store.objects), task.store.debris()) == (["a"], [])
+
+
+def test_attempts_may_fail_again_and_again() -> None:
+    """Each attempt goes on where the one before it stopped, and none asks for a page twice."""
+    task = Task(pages_of(10))
+    for stop_at in (2, 2, 3, 7, 9):
+        with pytest.raises(TransportError):
+            task.attempt(stop_at=stop_at)
+    assert task.attempt().rows == 30
+    assert task.asked == list(range(10))
+
+
+@pytest.mark.parametrize("error", [ProtocolError("x"), TargetError("x"), EmptyExportError("x")])
+def test_what_no_attempt_can_pass_is_not_kept(error: Exception) -> None:
+    """An error that would come again leaves nothing behind, neither in the store nor in the task's state."""
+    task = Task(pages_of(10))
+    with pytest.raises(type(error)):
+        task.attempt(stop_at=5, error=error)
+    assert (task.store.debris(), task.state.values) == ([], {})
+
+
+def test_the_last_attempt_keeps_nothing() -> None:
+    """Where no attempt follows, a failure leaves nothing behind."""
+    task = Task(pages_of(10))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=5)
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=7, will_follow=False)
+    assert (task.store.debris(), task.state.values) == ([], {})
+    assert task.asked == list(range(7))
+
+
+@pytest.mark.parametrize("why", ["cursor", "upload", "fingerprint"])
+def test_what_cannot_be_taken_up_is_begun_again(why: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An expired cursor, a vanished upload or another request: the export starts over, and no row is there twice."""
+    task = Task(pages_of(10))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=5)
+    if why == "cursor":
+        task.refused = True
+    if why == "upload":
+        task.store.vanish()
+    result = task.attempt(fingerprint="g" if why == "fingerprint" else "f")
+    assert (result.rows, result.pages, result.resumed) == (30, 10, False)
+    assert len(task.store.objects["a"].splitlines()) == 30
+    assert task.asked == [*range(5), *range(10)]
+    assert task.store.debris() == []
+    assert "start" in caplog.text or why == "fingerprint"
+
+
+def test_dying_after_publishing_needs_no_page_again() -> None:
+    """An attempt that dies between publishing and the task's end leaves nothing to do to the next, even with replace=False."""
+    task = Task(pages_of(3))
+    task.arguments["files"] = FileSet("a", DictContainer(task.store, replace=False), replace=False)
+    first = task.attempt()
+    assert task.attempt() == changed(first, resumed=True)
+    assert task.asked == [0, 1, 2]
+
+
+def test_dying_in_the_middle_of_publishing_a_set(caplog: pytest.LogCaptureFixture) -> None:
+    """A set of which some files are published is completed without asking for a page again."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=2))
+    publish, count = DictSink.publish, [0]
+
+    def dying(sink: DictSink) -> None:
+        count[0] += 1
+        if count[0] == 3:
+            raise SystemExit
+        publish(sink)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "publish", dying)
+        with pytest.raises(SystemExit):
+            task.attempt()
+    assert len(task.store.objects) == 2
+    result = task.attempt()
+    assert sorted(task.store.objects) == [f"a-{number:05}" for number in range(6)]
+    assert (result.rows, task.asked) == (12, [0, 1, 2, 3])
+
+
+def test_an_object_of_an_earlier_run_is_not_taken_for_this_ones() -> None:
+    """A task that is cleared and runs again has its old mark: what it published then is not what it was about to publish."""
+    task = Task(pages_of(3))
+    task.attempt()
+    task.state.values.clear()
+    task.pages = pages_of(2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "publish", lambda _: exec("raise SystemExit"))
+        with pytest.raises(SystemExit):
+            task.attempt()
+    task.store.vanish()
+    assert task.attempt().rows == 6
+    assert len(task.store.objects["a"].splitlines()) == 6
+
+
+def test_a_set_that_meets_anothers_file_is_taken_back() -> None:
+    """replace=False: where a file of that name has appeared meanwhile, no part of the set stays to pass for the whole."""
+    store = DictStore()
+
+    def pages() -> Iterator[Any]:
+        yield from pages_of(4)
+        store.objects["a-00003"] = b"another's"
+
+    files = FileSet("a-{part}", DictContainer(store, replace=False), replace=False)
+    with pytest.raises(TargetError, match="a-00003 exists already"):
+        export(store, pages(), files=files, limits=Limits(max_rows=2))
+    assert store.objects == {"a-00003": b"another's"}
+    assert store.debris() == []
+
+
+def test_a_failing_state_store_fails_no_export(caplog: pytest.LogCaptureFixture) -> None:
+    """Without its state store an export is not worse off than before Airflow had one."""
+    task = Task(pages_of(5))
+    task.state.broken = ("get", "set", "delete")
+    assert task.attempt().rows == 15
+    assert caplog.text.count("a next attempt may start over") == 1
+
+
+def test_one_page_is_recorded_once() -> None:
+    """An export of one page costs one write to the state store, at its end."""
+    task = Task(pages_of(1))
+    task.attempt()
+    assert [call for call in task.state.calls if call.startswith("set")] == ["set export.files.0", "set export"]
+
+
+def test_the_manifest_comes_last(caplog: pytest.LogCaptureFixture) -> None:
+    """The manifest is written after every file is there, and not at all where a file is not."""
+    store = DictStore()
+    seen: list[list[str]] = []
+
+    class Watching(DictTarget):
+        def open(self, info: ObjectInfo) -> DictSink:
+            seen.append(sorted(store.objects))
+            return super().open(info)
+
+    manifest = Watching(store, "m", replace=True)
+    files = FileSet("a-{part}", DictContainer(store))
+    export(store, pages_of(2), files=files, limits=Limits(max_rows=4), manifest=manifest, describe=lambda result: result.rows)
+    assert seen == [["a-00000", "a-00001"]]
+    assert store.objects["m"] == b"6\n"
+
+    def broken() -> Iterator[Any]:
+        yield from pages_of(2)
+        raise ItemError
+
+    with pytest.raises(ItemError):
+        export(DictStore(), broken(), files=files, limits=Limits(max_rows=4), manifest=manifest)
+    assert len(seen) == 1

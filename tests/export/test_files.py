@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import resource
 import stat
 import threading
 from collections.abc import Iterator
@@ -15,8 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
-from airflow_provider_custobar.export.targets import TargetError
-from tests.export.support import MIB, TEXT, FileSystemStore, local_store, memory_store
+from airflow_provider_custobar.export.targets import LostError, TargetError
+from tests.export.support import MARK, MARKED, MIB, PLAIN, FileSystemStore, local_store, memory_store
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -26,9 +28,9 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileSystemStore:
 
 def test_parent_folders_are_made(tmp_path: Path) -> None:
     """A file may go into folders that are not there yet: dated ones are new every day."""
-    sink = local_store(tmp_path).target("ds=2026-02-01/hour=7/a.csv").open(TEXT)
+    sink = local_store(tmp_path).target("ds=2026-02-01/hour=7/a.csv").open(PLAIN)
     sink.write(b"1")
-    sink.commit()
+    sink.publish()
     assert (tmp_path / "exports/ds=2026-02-01/hour=7/a.csv").read_bytes() == b"1"
 
 
@@ -38,9 +40,9 @@ def test_rights_follow_the_umask(tmp_path: Path, umask: int, expected: int, repl
     """A file has the rights that any new file of the process has, not those of a private temporary file."""
     before = os.umask(umask)
     try:
-        sink = local_store(tmp_path).target("a.csv", replace=replace).open(TEXT)
+        sink = local_store(tmp_path).target("a.csv", replace=replace).open(PLAIN)
         sink.write(b"1")
-        sink.commit()
+        sink.publish()
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "exports/a.csv").stat().st_mode) == expected
@@ -48,7 +50,7 @@ def test_rights_follow_the_umask(tmp_path: Path, umask: int, expected: int, repl
 
 def test_the_unfinished_file_is_a_hidden_neighbour(tmp_path: Path) -> None:
     """The unfinished file is in the same folder, where moving is one step, and hidden from readers of ``*.csv``."""
-    sink = local_store(tmp_path).target("a.csv").open(TEXT)
+    sink = local_store(tmp_path).target("a.csv").open(PLAIN)
     sink.write(b"1")
     assert list((tmp_path / "exports").glob("*.csv")) == []
     (unfinished,) = (tmp_path / "exports").iterdir()
@@ -69,9 +71,9 @@ def test_local_files_do_not_pass_through_fsspec(tmp_path: Path) -> None:
 
     target = FileSystemTarget(Untouched(), str(tmp_path / "a.csv"), "file:///a.csv")
     target.check()
-    sink = target.open(TEXT)
+    sink = target.open(PLAIN)
     sink.write(b"1")
-    sink.commit()
+    sink.publish()
     assert (tmp_path / "a.csv").read_bytes() == b"1"
 
 
@@ -84,12 +86,12 @@ def test_a_folder_is_no_file(files: FileSystemStore, replace: bool) -> None:
 
 
 def test_a_folder_that_appeared_meanwhile_is_an_error(tmp_path: Path) -> None:
-    """A folder that takes the name between ``check`` and ``commit`` stays, and nothing is left beside it."""
-    sink = local_store(tmp_path).target("a.csv").open(TEXT)
+    """A folder that takes the name between ``check`` and ``publish`` stays, and nothing is left beside it."""
+    sink = local_store(tmp_path).target("a.csv").open(PLAIN)
     sink.write(b"1")
     (tmp_path / "exports/a.csv").mkdir()
     with pytest.raises(OSError, match="directory"):
-        sink.commit()
+        sink.publish()
     sink.abort()
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["a.csv"]
 
@@ -113,9 +115,9 @@ def test_the_longest_name_can_be_written(tmp_path: Path, name: str) -> None:
     """Any name that the file system takes will do: the unfinished file's longer name does not get in the way."""
     (tmp_path / name).write_bytes(b"the file system takes it")
     target = FileSystemTarget(LocalFileSystem(), str(tmp_path / name), f"file://{tmp_path}/{name}")
-    sink = target.open(TEXT)
+    sink = target.open(PLAIN)
     sink.write(b"1")
-    sink.commit()
+    sink.publish()
     assert (tmp_path / name).read_bytes() == b"1"
 
 
@@ -123,7 +125,7 @@ def test_the_longest_name_can_be_written(tmp_path: Path, name: str) -> None:
 def test_simultaneous_writers_leave_one_whole_file(tmp_path: Path, replace: bool) -> None:
     """Of writers that finish in the same moment one wins, whole; with ``replace=False`` exactly one is let through."""
     store = local_store(tmp_path)
-    sinks = [store.target("a.csv", replace=replace).open(TEXT) for _ in range(8)]
+    sinks = [store.target("a.csv", replace=replace).open(PLAIN) for _ in range(8)]
     start = threading.Barrier(len(sinks))
     refused: list[TargetError] = []
 
@@ -132,7 +134,7 @@ def test_simultaneous_writers_leave_one_whole_file(tmp_path: Path, replace: bool
             sinks[number].write(bytes([number]) * (MIB // 4))
         start.wait()
         try:
-            sinks[number].commit()
+            sinks[number].publish()
         except TargetError as error:
             refused.append(error)
             sinks[number].abort()
@@ -163,17 +165,17 @@ def test_a_failed_last_step_leaves_the_older_file(request: pytest.FixtureRequest
     memory = memory_store()
     request.addfinalizer(lambda: memory.filesystem.rm(memory.folder, recursive=True))
     memory.filesystem.pipe_file(f"{memory.folder}/a.csv", b"older")
-    sink = FileSystemStore(Breaking(), memory.folder, "breaking").target("a.csv").open(TEXT)
+    sink = FileSystemStore(Breaking(), memory.folder, "breaking").target("a.csv").open(PLAIN)
     sink.write(b"newer")
     with pytest.raises(OSError, match="the store is gone"):
-        sink.commit()
+        sink.publish()
     sink.abort()
     assert memory.names() == ["a.csv"]
     assert memory.read("a.csv") == b"older"
 
 
 def test_failed_exports_leave_no_open_files(tmp_path: Path) -> None:
-    """Neither ``commit`` nor ``abort`` leaves a file descriptor open: a worker lives long."""
+    """Neither ``publish`` nor ``abort`` leaves a file descriptor open: a worker lives long."""
 
     def descriptors() -> Iterator[str]:
         for entry in Path("/proc/self/fd").iterdir():
@@ -183,9 +185,151 @@ def test_failed_exports_leave_no_open_files(tmp_path: Path) -> None:
                 continue
 
     store = local_store(tmp_path)
-    for finish in ("commit", "abort"):
-        sink = store.target("a.csv").open(TEXT)
+    for finish in ("publish", "abort"):
+        sink = store.target("a.csv").open(PLAIN)
         sink.write(b"1")
         getattr(sink, finish)()
         gc.collect()
         assert not [path for path in descriptors() if str(tmp_path) in path]
+
+
+# What an attempt leaves to the next one.
+
+
+def test_the_mark_is_in_the_name(files: FileSystemStore) -> None:
+    """A later attempt finds what is unfinished by its name."""
+    sink = files.target("folder/a.csv").open(MARKED)
+    sink.write(b"1")
+    sink.finish({})
+    assert files.names() == [f"folder/.a.csv.{MARK}.part"]
+    sink.abort()
+
+
+def test_long_names_that_differ_at_the_end_do_not_collide(tmp_path: Path) -> None:
+    """Files of one export may have names as long as any, and still each has its own unfinished one."""
+    store = local_store(tmp_path)
+    names = [f"{'x' * 245}{number:05d}.csv" for number in range(3)]
+    sinks = [store.target(name).open(MARKED) for name in names]
+    for number, sink in enumerate(sinks):
+        sink.write(b"%d" % number)
+    for sink in sinks:
+        sink.publish()
+    assert [store.read(name) for name in names] == [b"0", b"1", b"2"]
+
+
+def test_a_leftover_of_the_same_export_is_overwritten(files: FileSystemStore) -> None:
+    """What a dead attempt left under the same name does not get into the file."""
+    dead = files.target("a.csv").open(MARKED)
+    dead.write(b"much that is old")
+    dead.finish({})
+    sink = files.target("a.csv").open(MARKED)
+    sink.write(b"new")
+    sink.publish()
+    assert (files.read("a.csv"), files.names()) == (b"new", ["a.csv"])
+
+
+def test_death_between_the_two_names_is_harmless(files: FileSystemStore) -> None:
+    """``replace=False``: the file has got its name but still has the other one; that is our file, not somebody else's."""
+    target = files.target("a.csv", replace=False)
+    sink = target.open(MARKED)
+    sink.write(b"1")
+    state = sink.finish({})
+    assert state is not None
+    ours, theirs = f"{files.folder}/.a.csv.{MARK}.part", f"{files.folder}/a.csv"
+    if isinstance(files.filesystem, LocalFileSystem):
+        os.link(ours, theirs)
+    else:
+        files.filesystem.cp_file(ours, theirs)
+    target.reopen(MARKED, state).publish()
+    assert (files.read("a.csv"), files.names()) == (b"1", ["a.csv"])
+
+
+def test_a_file_that_appeared_meanwhile_is_not_taken_for_ours(files: FileSystemStore) -> None:
+    """``replace=False``: after a death too, somebody else's file stays."""
+    target = files.target("a.csv", replace=False)
+    sink = target.open(MARKED)
+    sink.write(b"1")
+    state = sink.finish({})
+    assert state is not None
+    files.filesystem.pipe_file(f"{files.folder}/a.csv", b"theirs")
+    again = target.reopen(MARKED, state)
+    with pytest.raises(TargetError, match="exists already"):
+        again.publish()
+    again.abort()
+    assert (files.read("a.csv"), files.names()) == (b"theirs", ["a.csv"])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python tells of the files left open
+def test_a_file_that_became_shorter_is_lost(tmp_path: Path) -> None:
+    """A file system that lost the end of the unfinished file is found out."""
+    target = local_store(tmp_path).target("a.csv")
+    sink = target.open(MARKED)
+    sink.write(b"12345")
+    states = [sink.save(), sink.finish({})]
+    os.truncate(tmp_path / f"exports/.a.csv.{MARK}.part", 4)
+    for state in states:
+        assert state is not None
+        with pytest.raises(LostError):
+            target.reopen(MARKED, state)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_came_after_the_last_state_is_cut_off(tmp_path: Path) -> None:
+    """A file goes on where its state says, whatever the dead attempt wrote behind that."""
+    target = local_store(tmp_path).target("a.csv")
+    dead = target.open(MARKED)
+    dead.write(b"12345")
+    state = dead.save()
+    dead.write(b"not recorded")
+    del dead
+    gc.collect()
+    assert state is not None
+    target.reopen(MARKED, state).publish()
+    assert (tmp_path / "exports/a.csv").read_bytes() == b"12345"
+
+
+def test_a_full_disk_surfaces_and_leaves_nothing(tmp_path: Path) -> None:
+    """Where no more can be written, the operating system's error is raised, and ``abort`` gives the space back."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sink = local_store(tmp_path).target("a.csv").open(MARKED)
+    try:
+        # Stands in for a full disk: the same call fails in the same way.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, before[1]))
+        with pytest.raises(OSError, match="too large"):  # noqa: PT012 - whichever is the first to know
+            sink.write(b"x" * 2 * MIB)
+            sink.save()
+        sink.abort()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "exports").iterdir()) == []
+
+
+def test_abort_while_another_thread_writes(tmp_path: Path) -> None:
+    """The unfinished file is gone at once, though a write may still be on its way."""
+    sink = local_store(tmp_path).target("a.csv").open(MARKED)
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            try:
+                sink.write(b"x" * MIB)
+            except ValueError:
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    sink.abort()
+    stop.set()
+    writer.join()
+    sink.abort()
+    assert list((tmp_path / "exports").iterdir()) == []
+
+
+def test_sweeping_never_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be removed is logged."""
+    folder = tmp_path / f"exports/.a.csv.{MARK}.part"
+    folder.mkdir(parents=True)
+    local_store(tmp_path).target("a.csv").sweep(MARKED)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "a.csv" in record.message

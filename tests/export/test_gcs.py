@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import gc
+import json
+import logging
 import re
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from airflow_provider_custobar.export.gcs import GcsTarget
-from airflow_provider_custobar.export.targets import TargetError
-from tests.export.support import PART, TEXT, GcsStore
+from airflow_provider_custobar.export.gcs import GcsSink, GcsTarget
+from airflow_provider_custobar.export.gcs_components import GcsComponentsSink
+from airflow_provider_custobar.export.targets import LostError, State, TargetError
+from tests.export.support import MARK, MARKED, PART, PLAIN, GcsStore, hidden
 
 
 def answer(status: int, *, method: str, path: str) -> object:
     """A rule for the wire: this status for requests of that method whose path and query match."""
     return lambda request: status if request.method == method and re.search(path, str(request.url)) else None
+
+
+def query_of(request: requests.PreparedRequest) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(str(request.url)).query)
 
 
 def begun(store: GcsStore) -> list[requests.PreparedRequest]:
@@ -46,10 +54,10 @@ def test_no_right_to_look_is_no_reason_to_refuse(gcs: GcsStore) -> None:
 def test_the_precondition_is_sent(gcs: GcsStore, size: int) -> None:
     """``replace=False`` asks the store itself to refuse where there is an object; ``replace=True`` does not."""
     for replace in (False, True):
-        sink = gcs.target("a.csv", replace=replace).open(TEXT)
+        sink = gcs.target("a.csv", replace=replace).open(PLAIN)
         sink.write(b"x" * size)
-        sink.commit()
-    queries = [parse_qs(urlsplit(str(request.url)).query) for request in begun(gcs)]
+        sink.publish()
+    queries = [query_of(request) for request in begun(gcs)]
     assert [query.get("ifGenerationMatch") for query in queries] == [["0"], None]
 
 
@@ -58,10 +66,10 @@ def test_the_precondition_is_sent(gcs: GcsStore, size: int) -> None:
 def test_a_failed_precondition_says_that_the_object_exists(gcs: GcsStore, method: str, size: int) -> None:
     """412, whether at the beginning of the upload or at a chunk, is told as what it is: the object is there."""
     gcs.wire.answer = answer(412, method=method, path="uploadType=resumable")
-    sink = gcs.target("a.csv", replace=False).open(TEXT)
+    sink = gcs.target("a.csv", replace=False).open(PLAIN)
     with pytest.raises(TargetError, match=r"a\.csv exists already"):  # noqa: PT012 - the chunk may go now or at the end
         sink.write(b"x" * size)
-        sink.commit()
+        sink.publish()
     sink.abort()
     assert gcs.names() == []
 
@@ -77,7 +85,7 @@ def test_a_refused_chunk_surfaces_and_leaves_nothing(gcs: GcsStore) -> None:
         return 403 if len(chunks) == 2 else None
 
     gcs.wire.answer = refuse_the_second
-    sink = gcs.target("a.csv").open(TEXT)
+    sink = gcs.target("a.csv").open(PLAIN)
     sink.write(b"x" * PART)
     with pytest.raises(Exception, match="403"):
         sink.write(b"x" * PART)
@@ -89,7 +97,7 @@ def test_a_refused_chunk_surfaces_and_leaves_nothing(gcs: GcsStore) -> None:
 def test_an_upload_that_cannot_begin_surfaces(gcs: GcsStore) -> None:
     """The refusal of an upload is raised as it is; there is nothing to clean up."""
     gcs.wire.answer = answer(403, method="POST", path="uploadType=resumable")
-    sink = gcs.target("a.csv").open(TEXT)
+    sink = gcs.target("a.csv").open(PLAIN)
     with pytest.raises(Exception, match="403"):
         sink.write(b"x" * PART)
     sink.abort()
@@ -98,7 +106,7 @@ def test_an_upload_that_cannot_begin_surfaces(gcs: GcsStore) -> None:
 
 def test_abort_cancels_the_upload_itself(gcs: GcsStore) -> None:
     """``abort`` deletes the address that the chunks went to; an upload that is not cancelled is kept for a week."""
-    sink = gcs.target("a.csv").open(TEXT)
+    sink = gcs.target("a.csv").open(PLAIN)
     sink.write(b"x" * (PART + 5))
     sink.abort()
     chunks = {request.url for request in gcs.wire.seen if request.method == "PUT"}
@@ -110,7 +118,7 @@ def test_abort_cancels_the_upload_itself(gcs: GcsStore) -> None:
 def test_a_refused_cancellation_is_harmless(gcs: GcsStore) -> None:
     """An upload that cannot be cancelled is invisible anyway: ``abort`` does not raise."""
     gcs.wire.answer = answer(403, method="DELETE", path="")
-    sink = gcs.target("a.csv").open(TEXT)
+    sink = gcs.target("a.csv").open(PLAIN)
     sink.write(b"x" * (PART + 5))
     sink.abort()
     assert gcs.names() == []
@@ -119,7 +127,7 @@ def test_a_refused_cancellation_is_harmless(gcs: GcsStore) -> None:
 @pytest.mark.parametrize("size", [5, PART, PART + 5])
 def test_a_forgotten_sink_sends_no_last_chunk(gcs: GcsStore, size: int) -> None:
     """Collected as garbage, a sink sends nothing more: a last chunk would make the half-written object visible."""
-    sink = gcs.target("a.csv").open(TEXT)
+    sink = gcs.target("a.csv").open(PLAIN)
     sink.write(b"x" * size)
     before = len(gcs.wire.seen)
     del sink
@@ -129,10 +137,269 @@ def test_a_forgotten_sink_sends_no_last_chunk(gcs: GcsStore, size: int) -> None:
 
 
 def test_chunks_go_up_while_writing(gcs: GcsStore) -> None:
-    """Whole chunks leave memory as they fill; they do not wait for ``commit``."""
-    sink = gcs.target("a.csv").open(TEXT)
+    """Whole chunks leave memory as they fill; they do not wait for ``publish``."""
+    sink = gcs.target("a.csv").open(PLAIN)
     for _ in range(33):
         sink.write(b"x" * (PART // 8))
     assert sum(request.method == "PUT" for request in gcs.wire.seen) == 4
-    sink.commit()
+    sink.publish()
     assert len(gcs.read("a.csv") or b"") == 33 * (PART // 8)
+
+
+# What an attempt leaves to the next one.
+
+
+def composed(store: GcsStore) -> list[requests.PreparedRequest]:
+    return [
+        request
+        for request in store.wire.seen
+        if request.method == "POST" and str(request.url).split("?")[0].endswith("/compose")
+    ]
+
+
+def granted(*names: str) -> Any:
+    """A rule for the wire: of all rights the account has these."""
+    body = json.dumps({"permissions": [f"storage.objects.{name}" for name in names]}).encode()
+    return lambda request: (200, body) if "testPermissions" in str(request.url) else None
+
+
+def saved(sink: Any) -> State:
+    state: State | None = sink.save()
+    assert state is not None
+    return state
+
+
+def test_the_final_step_alone_has_a_precondition(gcs: GcsStore) -> None:
+    """``replace=False`` asks for it where the object gets its name; components may be written again."""
+    for replace in (False, True):
+        sink = gcs.target("a.csv", replace=replace).open(MARKED)
+        for _ in range(33):
+            sink.write(b"x")
+            sink.save()
+        sink.publish()
+        matches = [query_of(request).get("ifGenerationMatch") for request in begun(gcs) + composed(gcs)]
+        assert matches == [None] * 34 + [["0"] if not replace else None]
+        gcs.wire.seen.clear()
+
+
+def test_a_page_alone_is_one_request(gcs: GcsStore) -> None:
+    """An export that could be continued but has one small page is put in one request, after a look at the rights."""
+    sink = gcs.target("a.csv", replace=False).open(MARKED)
+    sink.write(b"x" * 1000)
+    sink.finish({})
+    sink.publish()
+    # The library may look at the bucket by itself now and then.
+    (only,) = [request for request in gcs.wire.seen if request.method != "GET"]
+    assert query_of(only)["ifGenerationMatch"] == ["0"]
+
+
+@pytest.mark.parametrize("components", [0, 2])
+@pytest.mark.parametrize("mark", [MARK, "ffff"])
+def test_a_refused_object_may_be_our_own(gcs: GcsStore, components: int, mark: str) -> None:
+    """412 after an answer was lost tells of the object that this export made; else of somebody else's."""
+    sink = gcs.target("a.csv", replace=False).open(MARKED)
+    for _ in range(components):
+        sink.write(b"x")
+        sink.save()
+    sink.write(b"x")
+    sink.finish({})
+    there = gcs.bucket.blob(gcs.prefix + "a.csv")
+    there.metadata = {"custobar-export": mark}
+    there.upload_from_string(b"x" * components + b"x")
+    gcs.wire.answer = answer(412, method="POST", path="ifGenerationMatch=0")
+    if mark == MARK:
+        sink.publish()
+    else:
+        with pytest.raises(TargetError, match="exists already"):
+            sink.publish()
+        sink.abort()
+    assert (gcs.names(), gcs.debris()) == (["a.csv"], [])
+
+
+@pytest.mark.parametrize("count", [31, 32, 33, 64, 1023, 1025])
+def test_any_number_of_components_is_one_object(gcs: GcsStore, count: int) -> None:
+    """Whatever their number, components become one object, in their order; at no time are there many."""
+    target = gcs.target("a.csv")
+    sink: Any = target.open(MARKED)
+    pieces = [b"%d;" % number for number in range(count)]
+    most = 0
+    for number, piece in enumerate(pieces):
+        sink.write(piece)
+        state = saved(sink)
+        if number % 50 == 49:
+            most = max(most, len(hidden(gcs)))
+            sink = target.reopen(MARKED, state)
+    assert len(json.dumps(state)) < 100
+    sink.publish()
+    assert gcs.read("a.csv") == b"".join(pieces)
+    assert (gcs.names(), gcs.debris()) == (["a.csv"], [])
+    assert most < 100
+
+
+def test_every_state_leads_on_while_the_next_one_is_not_recorded(gcs: GcsStore) -> None:
+    """Around each compose, with what came after the last state already there, composed or half removed: the same object."""
+    target = gcs.target("a.csv")
+    pieces = [b"%d;" % number for number in range(70)]
+    state: State | None = None
+    for number in range(len(pieces)):
+        sink = target.open(MARKED) if state is None else target.reopen(MARKED, state)
+        # Saved twice but recorded once: the second process dies in between.
+        sink.write(pieces[number])
+        state = saved(sink)
+        for piece in pieces[number + 1 : number + 2]:
+            sink.write(piece)
+            sink.save()
+    assert state is not None
+    target.reopen(MARKED, state).publish()
+    assert gcs.read("a.csv") == b"".join(pieces)
+    assert gcs.debris() == []
+
+
+def test_a_missing_component_is_told(gcs: GcsStore) -> None:
+    """An object is not continued with a hole, nor with a component of another length."""
+    target = gcs.target("a.csv")
+    sink = target.open(MARKED)
+    for _ in range(3):
+        sink.write(b"xy")
+        state = saved(sink)
+    gcs.bucket.blob(gcs.prefix + hidden(gcs)[1]).upload_from_string(b"x")
+    with pytest.raises(LostError, match=r"a\.csv"):
+        target.reopen(MARKED, state)
+
+
+@pytest.mark.parametrize("components", [32, 3])
+def test_a_refused_compose_surfaces_and_leaves_nothing(gcs: GcsStore, components: int) -> None:
+    """The refusal is raised as it is, in the middle and at the end, and ``abort`` removes the components."""
+    gcs.wire.answer = answer(403, method="POST", path="/compose")
+    sink = gcs.target("a.csv").open(MARKED)
+    with pytest.raises(Exception, match="403"):  # noqa: PT012 - in the middle or at the end
+        for _ in range(components):
+            sink.write(b"x")
+            sink.save()
+        sink.publish()
+    sink.abort()
+    sink.abort()
+    assert (gcs.names(), gcs.debris()) == ([], [])
+
+
+@pytest.mark.parametrize("status", [403, 400])
+def test_components_that_cannot_be_removed_are_told(gcs: GcsStore, caplog: pytest.LogCaptureFixture, status: int) -> None:
+    """Where removing is refused, by a retention policy say, the object is there all the same; a refusal is told once."""
+    gcs.wire.answer = answer(status, method="DELETE", path="")
+    sink = gcs.target("a.csv").open(MARKED)
+    for _ in range(66):
+        sink.write(b"x")
+        sink.save()
+    sink.publish()
+    assert gcs.read("a.csv") == b"x" * 66
+    told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert f".a.csv.{MARK}.*" in told[0]
+    assert (len(told) == 1) == (status == 403)
+
+
+def test_a_passing_failure_is_tried_again(gcs: GcsStore) -> None:
+    """503 once, at a component, at the last compose and at removing: no error, and the object is right."""
+    failed: list[str] = []
+
+    def fail_once(request: requests.PreparedRequest) -> int | None:
+        kind = "compose" if "/compose" in str(request.url) else str(request.method)
+        if kind in ("GET", *failed):
+            return None
+        failed.append(kind)
+        return 503
+
+    sink = gcs.target("a.csv").open(MARKED)
+    gcs.wire.answer = fail_once
+    sink.write(b"x")
+    sink.save()
+    sink.publish()
+    assert failed == ["POST", "compose", "DELETE"]
+    assert (gcs.read("a.csv"), gcs.debris()) == (b"x", [])
+
+
+@pytest.mark.parametrize("missing", ["get", "list", "delete"])
+def test_without_the_right_to_components_an_export_is_streamed(
+    gcs: GcsStore, caplog: pytest.LogCaptureFixture, missing: str
+) -> None:
+    """Who may only create objects still exports, in one upload that cannot be continued, and is told so once."""
+    gcs.wire.answer = granted(*{"create", "get", "list", "delete"} - {missing})
+    caplog.set_level(logging.INFO, "airflow_provider_custobar")
+    target = gcs.target("a.csv")
+    assert not target.can_stage()
+    sink = target.open(MARKED)
+    assert isinstance(sink, GcsSink)
+    sink.write(b"x" * (PART + 5))
+    assert sink.save() is None
+    sink.publish()
+    assert gcs.read("a.csv") == b"x" * (PART + 5)
+    (line,) = [record.message for record in caplog.records if record.name.startswith("airflow_provider_custobar")]
+    assert f"storage.objects.{missing}" in line
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 501])
+def test_a_store_that_does_not_tell_of_rights_is_tried(gcs: GcsStore, status: int) -> None:
+    """Only an answer that lists rights can say that some are missing."""
+    gcs.wire.answer = answer(status, method="GET", path="testPermissions")
+    assert isinstance(gcs.target("a.csv").open(MARKED), GcsComponentsSink)
+
+
+def test_all_rights_are_enough(gcs: GcsStore) -> None:
+    """An account with the four rights exports in components; one that needs none is not asked."""
+    gcs.wire.answer = granted("create", "get", "list", "delete")
+    assert isinstance(gcs.target("a.csv").open(MARKED), GcsComponentsSink)
+    gcs.wire.seen.clear()
+    assert isinstance(gcs.target("a.csv").open(PLAIN), GcsSink)
+    assert not [request for request in gcs.wire.seen if "testPermissions" in str(request.url)]
+
+
+@pytest.mark.parametrize("info", [PLAIN, MARKED], ids=["streamed", "components"])
+@pytest.mark.parametrize("count", [1, 33])
+def test_the_key_goes_along_everywhere(gcs: GcsStore, info: Any, count: int) -> None:
+    """``kms_key_name`` encrypts the object and whatever it is made of; ``cache_control`` is the object's alone."""
+    sink = gcs.target("a.csv", cache_control="no-store", kms_key_name="projects/p/key").open(info)
+    for _ in range(count):
+        sink.write(b"x" * 10)
+        if count > 1:
+            sink.save()
+    sink.finish({"custobar-rows": "7"})
+    sink.publish()
+    keys = [query_of(request).get("kmsKeyName") for request in begun(gcs) + composed(gcs)]
+    assert keys
+    assert keys == [["projects/p/key"]] * len(keys)
+    blob = gcs.blob("a.csv")
+    assert (blob.cache_control, blob.content_type) == ("no-store", info.content_type)
+    assert blob.metadata["custobar-rows"] == "7"
+    assert gcs.read("a.csv") == b"x" * 10 * count
+
+
+@pytest.mark.parametrize(("status", "level"), [(403, logging.DEBUG), (400, logging.WARNING)])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_sweeping_never_fails(gcs: GcsStore, caplog: pytest.LogCaptureFixture, method: str, status: int, level: int) -> None:
+    """What cannot be looked for or removed is logged: as a warning if it is more than a missing right."""
+    target = gcs.target("a.csv")
+    sink = target.open(MARKED)
+    sink.write(b"x")
+    sink.save()
+    caplog.set_level(logging.DEBUG, "airflow_provider_custobar")
+    gcs.wire.answer = answer(status, method=method, path="")
+    target.sweep(MARKED)
+    (record,) = [record for record in caplog.records if record.name.startswith("airflow_provider_custobar")]
+    assert record.levelno == level
+    gcs.wire.answer = lambda _: None
+    target.sweep(MARKED)
+    assert gcs.debris() == []
+
+
+def test_components_of_the_last_state_stay_until_the_next_one_is_recorded(gcs: GcsStore) -> None:
+    """A large write between two saves may complete 32 components: they stay, since the state before still counts on them."""
+    target = gcs.target("a.csv")
+    dead = target.open(MARKED)
+    for _ in range(31):
+        dead.write(b"x")
+        state = saved(dead)
+    dead.write(b"y" * PART)
+    dead.save()
+    sink = target.reopen(MARKED, state)
+    sink.write(b"y" * PART)
+    sink.publish()
+    assert (gcs.read("a.csv"), gcs.debris()) == (b"x" * 31 + b"y" * PART, [])

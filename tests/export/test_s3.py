@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import logging
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace as changed
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,17 +15,22 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
 from airflow_provider_custobar.export.s3 import S3Target
-from airflow_provider_custobar.export.targets import TargetError
-from tests.export.support import PART, TEXT, S3Store, s3_answer
+from airflow_provider_custobar.export.targets import LostError, TargetError
+from tests.export.support import BUCKET, MARK, MARKED, PART, PLAIN, S3Store, hidden, s3_answer
 from tools.servers import S3Server
 
 
-def answer_instead(store: S3Store, operation: str, answer: Callable[[], Any]) -> list[str]:
-    """Answer the store's requests of one kind with what ``answer`` gives, or leave them to the server; return a log."""
-    seen: list[str] = []
+def answer_instead(store: S3Store, operation: str, answer: Callable[[], Any], *, url: str = "") -> list[Any]:
+    """Answer the store's requests of one kind with what ``answer`` gives, or leave them to the server; return them.
+
+    Only those whose address has ``url`` in it.
+    """
+    seen: list[Any] = []
 
     def respond(request: Any, **_: Any) -> Any:
-        seen.append(request.url)
+        if url not in request.url:
+            return None
+        seen.append(request)
         return answer()
 
     store.client.meta.events.register(f"before-send.s3.{operation}", respond)
@@ -58,37 +67,36 @@ def test_a_failing_server_is_not_taken_for_a_free_name(s3: S3Store) -> None:
 
 @pytest.mark.parametrize("failing_part", [1, 2, 3])
 def test_a_refused_part_surfaces_and_leaves_nothing(s3: S3Store, failing_part: int) -> None:
-    """The error of a part is raised as it is, at the latest by ``commit``, and ``abort`` removes the other parts."""
+    """The error of a part is raised as it is, at the latest by ``publish``, and ``abort`` removes the other parts."""
     answers = [None] * (failing_part - 1) + [s3_answer(403, "AccessDenied")]
     answer_instead(s3, "UploadPart", in_turn(*answers))
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     with pytest.raises(ClientError, match="AccessDenied"):  # noqa: PT012 - any of these may be the first to know
         for _ in range(3):
             sink.write(b"x" * PART)
-        sink.commit()
+        sink.publish()
     assert s3.names() == []
     sink.abort()
     sink.abort()
     assert (s3.names(), s3.debris()) == ([], [])
 
 
-def test_a_lost_part_cannot_be_committed_away(s3: S3Store) -> None:
-    """After a part was refused, no ``commit`` makes an object with a hole in its place."""
+def test_a_lost_part_cannot_be_published_away(s3: S3Store) -> None:
+    """After a part was refused, no ``publish`` makes an object with a hole in its place."""
     answer_instead(s3, "UploadPart", in_turn(None, s3_answer(403, "AccessDenied")))
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     sink.write(b"1" * PART)
-    sink.write(b"2" * PART)
     with pytest.raises(ClientError):
-        sink.write(b"3" * PART)
+        sink.write(b"2" * PART)
     with pytest.raises(Exception):  # noqa: B017, PT011 - any refusal will do
-        sink.commit()
+        sink.publish()
     assert s3.read("a.csv") is None
 
 
 def test_an_upload_that_cannot_begin_surfaces(s3: S3Store) -> None:
     """The refusal of a multipart upload is raised as it is; there is nothing to clean up."""
     answer_instead(s3, "CreateMultipartUpload", lambda: s3_answer(403, "AccessDenied"))
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     with pytest.raises(ClientError, match="AccessDenied"):
         sink.write(b"x" * PART)
     sink.abort()
@@ -97,12 +105,12 @@ def test_an_upload_that_cannot_begin_surfaces(s3: S3Store) -> None:
 
 @pytest.mark.parametrize(("operation", "size"), [("PutObject", 5), ("CompleteMultipartUpload", PART + 5)])
 def test_a_refused_ending_surfaces_and_leaves_nothing(s3: S3Store, operation: str, size: int) -> None:
-    """A refused ``commit`` raises the store's own error and makes no object."""
+    """A refused ``publish`` raises the store's own error and makes no object."""
     answer_instead(s3, operation, lambda: s3_answer(403, "AccessDenied"))
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     sink.write(b"x" * size)
     with pytest.raises(ClientError, match="AccessDenied"):
-        sink.commit()
+        sink.publish()
     sink.abort()
     assert (s3.names(), s3.debris()) == ([], [])
 
@@ -110,17 +118,17 @@ def test_a_refused_ending_surfaces_and_leaves_nothing(s3: S3Store, operation: st
 def test_an_ending_that_fails_with_success_status_surfaces(s3: S3Store) -> None:
     """CompleteMultipartUpload may answer 200 and name an error in its body: that is an error."""
     answer_instead(s3, "CompleteMultipartUpload", lambda: s3_answer(200, "InternalError"))
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     sink.write(b"x" * PART)
     with pytest.raises(ClientError, match="InternalError"):
-        sink.commit()
+        sink.publish()
     sink.abort()
     assert (s3.names(), s3.debris()) == ([], [])
 
 
 def test_an_upload_that_somebody_else_removed_is_no_error_for_abort(s3: S3Store) -> None:
     """``abort`` finds its upload gone, by a life cycle rule say, and is content."""
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     sink.write(b"x" * PART)
     for upload in s3.client.list_multipart_uploads(Bucket="exports")["Uploads"]:
         if upload["Key"].startswith(s3.prefix):
@@ -132,7 +140,7 @@ def test_an_upload_that_somebody_else_removed_is_no_error_for_abort(s3: S3Store)
 def test_an_abort_that_failed_can_be_tried_again(s3: S3Store) -> None:
     """``abort`` may be called more than once, so a second call must not think the first one's failure a success."""
     answer_instead(s3, "AbortMultipartUpload", in_turn(s3_answer(503, "SlowDown")))
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     sink.write(b"x" * PART)
     with pytest.raises(ClientError, match="SlowDown"):
         sink.abort()
@@ -140,42 +148,52 @@ def test_an_abort_that_failed_can_be_tried_again(s3: S3Store) -> None:
     assert s3.debris() == []
 
 
-def test_abort_waits_for_the_part_on_its_way(s3: S3Store) -> None:
-    """A part that arrives after the upload was aborted may be kept, and paid for, for ever: ``abort`` comes last."""
-    order: list[str] = []
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "PutObject"])
+def test_abort_while_another_thread_is_busy(s3: S3Store, operation: str) -> None:
+    """``abort`` does not wait for a request on its way; called again after it, it removes what that has brought."""
+    waits, goes_on = threading.Event(), threading.Event()
 
-    def slow_part() -> None:
-        time.sleep(0.2)
-        order.append("part")
+    def slow() -> None:
+        waits.set()
+        goes_on.wait(10)
 
-    answer_instead(s3, "UploadPart", slow_part)
-    answer_instead(s3, "AbortMultipartUpload", lambda: order.append("abort"))
-    sink = s3.target("a.csv").open(TEXT)
-    sink.write(b"x" * PART)
+    sink = s3.target("a.csv").open(MARKED)
+
+    def work() -> None:
+        with suppress(Exception):
+            sink.write(b"x" * PART if operation != "PutObject" else b"x")
+            sink.save()
+
+    answer_instead(s3, operation, slow)
+    writer = threading.Thread(target=work)
+    writer.start()
+    assert waits.wait(10)
     sink.abort()
-    assert order == ["part", "abort"]
-    assert s3.debris() == []
+    goes_on.set()
+    writer.join()
+    sink.abort()
+    assert (s3.names(), s3.debris()) == ([], [])
 
 
 def test_a_small_object_is_one_request(s3: S3Store) -> None:
     """An object below one part takes one PUT: it cannot leave an unfinished upload behind."""
     begun = answer_instead(s3, "CreateMultipartUpload", lambda: None)
     put = answer_instead(s3, "PutObject", lambda: None)
-    sink = s3.target("a.csv").open(TEXT)
+    sink = s3.target("a.csv").open(PLAIN)
     sink.write(b"x" * (PART - 1))
     assert (begun, put) == ([], [])
-    sink.commit()
+    sink.publish()
     assert (len(begun), len(put)) == (0, 1)
 
 
 def test_parts_go_up_while_writing(s3: S3Store) -> None:
-    """Whole parts leave memory as they fill; they do not wait for ``commit``."""
+    """Whole parts leave memory as they fill; they do not wait for ``publish``."""
     sent = answer_instead(s3, "UploadPart", lambda: None)
-    sink = s3.target("a.csv").open(TEXT)
-    for _ in range(40):
+    sink = s3.target("a.csv").open(PLAIN)
+    for _ in range(39):
         sink.write(b"x" * (PART // 8))
-    assert len(sent) >= 4
-    sink.commit()
+    assert len(sent) == 4
+    sink.publish()
     assert len(sent) == 5
 
 
@@ -195,8 +213,266 @@ def test_an_answer_lost_on_its_way_is_not_another_object(s3_server: S3Server, si
 
     for operation in ("PutObject", "CompleteMultipartUpload"):
         store.client.meta.events.register(f"before-send.s3.{operation}", lose_the_answer)
-    sink = store.target("a.csv", replace=False).open(TEXT)
+    sink = store.target("a.csv", replace=False).open(PLAIN)
     sink.write(b"x" * size)
-    sink.commit()
+    sink.publish()
     assert lost
     assert store.read("a.csv") == b"x" * size
+
+
+# What an attempt leaves to the next one.
+
+TAIL = f".{MARK}."
+
+
+def test_parts_grow_with_the_object() -> None:
+    """10,000 parts, all that S3 takes, hold whatever there is: after each thousand they are twice as large."""
+    sizes: list[int] = []
+
+    def upload_part(*, Body: bytes, **_: Any) -> dict[str, str]:  # noqa: N803 - boto3's name
+        sizes.append(len(Body))
+        return {"ETag": "x"}
+
+    client: Any = SimpleNamespace(upload_part=upload_part, create_multipart_upload=lambda **_: {"UploadId": "1"})
+    sink = S3Target(client, "bucket", "a.csv").open(PLAIN)
+    data = b"x" * PART
+    for _ in range(1004):
+        sink.write(data)
+    assert sizes == [PART] * 1000 + [2 * PART] * 2
+
+
+def test_a_part_is_made_of_whole_writes(s3: S3Store) -> None:
+    """A large page is one part, so that nothing of it waits in memory and ``save`` has nothing to do."""
+    sent = answer_instead(s3, "UploadPart", lambda: None)
+    put = answer_instead(s3, "PutObject", lambda: None)
+    sink = s3.target("a.csv").open(MARKED)
+    sink.write(b"x" * (2 * PART + 7))
+    state = sink.save()
+    assert (len(sent), put, state is not None) == (1, [], True)
+    sink.abort()
+
+
+def test_a_page_alone_is_one_request(s3: S3Store) -> None:
+    """An export that could be continued but has one small page costs no more than any other."""
+    seen: list[str] = []
+    s3.client.meta.events.register("before-send.s3", lambda request, **_: seen.append(request.method))
+    sink = s3.target("a.csv").open(MARKED)
+    sink.write(b"x" * 1000)
+    sink.finish({})
+    sink.publish()
+    assert seen == ["PUT"]
+
+
+def test_a_continued_object_is_the_same_to_the_last_byte_of_its_etag(s3: S3Store) -> None:
+    """Parts end where they would have ended: even what S3 computes over the parts is what it would have been."""
+    pieces = [bytes([number]) * (PART // 3) for number in range(11)]
+    undisturbed = s3.target("a.csv").open(MARKED)
+    for piece in pieces:
+        undisturbed.write(piece)
+    undisturbed.publish()
+    target = s3.target("b.csv")
+    sink = target.open(MARKED)
+    for number, piece in enumerate(pieces):
+        sink.write(piece)
+        state = sink.save()
+        assert state is not None
+        if number % 2:
+            sink = target.reopen(MARKED, state)
+    sink.publish()
+    heads = [s3.client.head_object(Bucket=BUCKET, Key=s3.prefix + name) for name in ("a.csv", "b.csv")]
+    assert heads[0]["ETag"] == heads[1]["ETag"]
+    assert heads[0]["ETag"].endswith('-3"')
+
+
+def test_tails_are_written_once_and_removed_when_a_part_holds_them(s3: S3Store) -> None:
+    """Each save puts what is new, and the saves after a part remove the tails that it holds, but one save later."""
+    sink = s3.target("a.csv").open(MARKED)
+    counts = []
+    for _ in range(9):
+        sink.write(b"x" * (PART // 4))
+        sink.save()
+        counts.append(len(hidden(s3)))
+    assert counts == [1, 2, 3, 3, 1, 2, 3, 3, 1]
+    sink.publish()
+    assert (s3.names(), s3.debris()) == (["a.csv"], [])
+
+
+def test_an_upload_that_no_state_knows_is_removed(s3: S3Store) -> None:
+    """Killed between beginning an upload and recording it: the next attempt begins another one, and ends the first."""
+    target = s3.target("a.csv")
+    dead = target.open(MARKED)
+    dead.write(b"x")
+    state = dead.save()
+    dead.write(b"y" * PART)
+    assert state is not None
+    assert len(s3.uploads()) == 1
+    sink = target.reopen(MARKED, state)
+    sink.write(b"y" * PART)
+    sink.publish()
+    assert (s3.read("a.csv"), s3.debris()) == (b"x" + b"y" * PART, [])
+
+
+@pytest.mark.parametrize("gone", ["tail", "upload", "part"])
+def test_every_missing_piece_is_told(s3: S3Store, gone: str) -> None:
+    """Whichever of its pieces is gone, an object is not continued with a hole."""
+    target = s3.target("a.csv")
+    sink = target.open(MARKED)
+    for piece in (b"x" * PART, b"y", b"z"):
+        sink.write(piece)
+        state = sink.save()
+    assert state is not None
+    if gone == "tail":
+        s3.client.delete_object(Bucket=BUCKET, Key=s3.prefix + hidden(s3)[0])
+    elif gone == "upload":
+        s3.client.abort_multipart_upload(Bucket=BUCKET, Key=s3.prefix + "a.csv", UploadId=state["upload"])
+    else:
+        state["parts"] += 1
+    with pytest.raises(LostError, match="a.csv"):
+        target.reopen(MARKED, state)
+    target.sweep(MARKED)
+    assert s3.debris() == []
+
+
+def test_without_the_right_to_tails_an_export_goes_on(s3: S3Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Where hidden objects are refused, one warning is logged, and what parts hold can still be continued."""
+    refused = answer_instead(s3, "PutObject", lambda: s3_answer(403, "AccessDenied"), url=TAIL)
+    target = s3.target("a.csv")
+    sink = target.open(MARKED)
+    states = []
+    for piece in (b"1", b"2" * PART, b"3", b"4"):
+        sink.write(piece)
+        states.append(sink.save())
+    assert [state is not None for state in states] == [False, True, False, False]
+    assert len(refused) == 1
+    (warning,) = caplog.records
+    assert "May not write" in warning.message
+    assert states[1] is not None
+    sink = target.reopen(MARKED, states[1])
+    sink.write(b"3")
+    sink.write(b"4")
+    sink.publish()
+    assert (s3.read("a.csv"), s3.debris()) == (b"1" + b"2" * PART + b"34", [])
+
+
+def test_a_tail_that_fails_surfaces(s3: S3Store) -> None:
+    """An error that is no refusal is raised as it is; nothing is lost by it."""
+    answer_instead(s3, "PutObject", in_turn(s3_answer(500, "InternalError")), url=TAIL)
+    target = s3.target("a.csv")
+    sink = target.open(MARKED)
+    sink.write(b"1")
+    with pytest.raises(ClientError, match="InternalError"):
+        sink.save()
+    state = sink.save()
+    assert state is not None
+    target.reopen(MARKED, state).publish()
+    assert (s3.read("a.csv"), s3.debris()) == (b"1", [])
+
+
+@pytest.mark.parametrize("answer", ["refused", "refused each", "failing"])
+def test_tails_that_cannot_be_removed_are_told(s3: S3Store, caplog: pytest.LogCaptureFixture, answer: str) -> None:
+    """Where removing is refused, the object is there all the same, and a warning names what is left."""
+    each = b"<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+    answers: dict[str, Callable[[], Any]] = {
+        "refused": lambda: s3_answer(403, "AccessDenied"),
+        "refused each": lambda: s3_answer(200, "", body=each),
+        "failing": lambda: s3_answer(500, "InternalError"),
+    }
+    asked = answer_instead(s3, "DeleteObjects", answers[answer])
+    sink = s3.target("a.csv").open(MARKED)
+    for _ in range(6):
+        sink.write(b"x" * (PART // 2))
+        sink.save()
+    sink.publish()
+    assert s3.read("a.csv") == b"x" * 3 * PART
+    told = [record.message for record in caplog.records]
+    assert len(told) == len(asked)
+    assert (len(told) == 1) == (answer != "failing")
+    assert f".a.csv.{MARK}.*" in told[0]
+
+
+def test_death_between_publishing_and_removing_is_harmless(s3: S3Store) -> None:
+    """The object is there and its tails still are: the next attempt removes them and does not mind the object."""
+    target = s3.target("a.csv", replace=False)
+    sink = target.open(MARKED)
+    sink.write(b"x")
+    sink.save()
+    state = sink.finish({})
+    answer_instead(s3, "DeleteObjects", in_turn(s3_answer(500, "InternalError")))
+    sink.publish()
+    assert state is not None
+    assert s3.debris() != []
+    target.reopen(MARKED, state).publish()
+    assert (s3.read("a.csv"), s3.debris()) == (b"x", [])
+
+
+def test_tails_are_protected_like_the_object(s3: S3Store) -> None:
+    """Hidden objects are encrypted as the object is, but neither archived nor given its metadata."""
+    sent = answer_instead(s3, "PutObject", lambda: s3_answer(403, "AccessDenied"), url=TAIL)
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key", "ACL": "bucket-owner-full-control"}
+    target = s3.target("a.csv", **encryption, StorageClass="GLACIER", Metadata={"team": "a"}, ContentEncoding="gzip")
+    sink = target.open(MARKED)
+    sink.write(b"x")
+    sink.save()
+    headers = {name.lower() for name in sent[0].headers}
+    assert {"x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-acl"} <= headers
+    assert not {"x-amz-storage-class", "x-amz-meta-team", "content-encoding"} & headers
+
+
+def test_a_key_of_the_customers_own_is_given_with_every_request(s3: S3Store) -> None:
+    """S3 wants such a key again for parts and listings of them, and boto3 encodes it for most requests only."""
+    asked = answer_instead(s3, "ListParts", lambda: s3_answer(403, "AccessDenied"))
+    target = s3.target("a.csv", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32)
+    with pytest.raises(LostError):
+        target.reopen(MARKED, {"upload": "1", "parts": 1, "tails": [0, 0], "buffered": 0})
+    assert asked[0].headers["x-amz-server-side-encryption-customer-key"] == b"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+    assert "x-amz-server-side-encryption-customer-key-MD5" in asked[0].headers
+
+
+def test_the_users_metadata_win(s3: S3Store) -> None:
+    """``extra_args`` may say otherwise than the export would."""
+    sink = s3.target("a.csv", Metadata={"custobar-resource": "mine"}).open(PLAIN)
+    sink.publish()
+    assert s3.metadata("a.csv") == {"custobar-resource": "mine"}
+
+
+@pytest.mark.parametrize(("status", "level"), [(403, logging.DEBUG), (501, logging.DEBUG), (500, logging.WARNING)])
+@pytest.mark.parametrize("operation", ["ListMultipartUploads", "AbortMultipartUpload", "ListObjectsV2", "DeleteObjects"])
+def test_sweeping_never_fails(s3: S3Store, caplog: pytest.LogCaptureFixture, operation: str, status: int, level: int) -> None:
+    """What cannot be looked for or removed is logged: as a warning if it is more than a missing right."""
+    target = s3.target("a.csv")
+    sink = target.open(MARKED)
+    for piece in (b"x" * PART, b"y"):
+        sink.write(piece)
+        sink.save()
+    answer_instead(s3, operation, in_turn(s3_answer(status, "Made up")))
+    caplog.set_level(logging.DEBUG, "airflow_provider_custobar")
+    target.sweep(MARKED)
+    (record,) = [record for record in caplog.records if record.name.startswith("airflow_provider_custobar")]
+    assert record.levelno == level
+    target.sweep(MARKED)
+    assert s3.debris() == []
+
+
+def test_without_a_mark_nothing_is_saved(s3: S3Store) -> None:
+    """Names that are made up lead no later attempt to anything, so there is nothing to save."""
+    put = answer_instead(s3, "PutObject", lambda: None)
+    sink = s3.target("a.csv").open(changed(PLAIN, can_continue=True))
+    sink.write(b"x")
+    assert (sink.save(), sink.finish({}), put) == (None, None, [])
+    sink.publish()
+    assert s3.read("a.csv") == b"x"
+
+
+def test_a_page_may_end_a_part_and_begin_the_next(s3: S3Store) -> None:
+    """What a page adds after the write that completed a part is saved too."""
+    target = s3.target("a.csv")
+    sink = target.open(MARKED)
+    for piece in (b"1", b"2"):
+        sink.write(piece)
+        sink.save()
+    sink.write(b"x" * PART)
+    sink.write(b"3")
+    state = sink.save()
+    assert state is not None
+    target.reopen(MARKED, state).publish()
+    assert (s3.read("a.csv"), s3.debris()) == (b"12" + b"x" * PART + b"3", [])

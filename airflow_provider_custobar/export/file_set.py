@@ -1,0 +1,84 @@
+"""The files of one export: a single one, or a numbered set of which a shorter one leaves nothing of a longer one before."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Protocol
+
+from airflow_provider_custobar.export.targets import Target, exists_error
+
+#: Stands in a name for the number of the file, from 00000.
+PART = "{part}"
+_DIGITS = 5
+
+
+class Container(Protocol):
+    """What holds objects by name: a bucket, a file system."""
+
+    def target(self, name: str) -> Target: ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Names of the objects that begin with ``prefix``, in the form that :meth:`target` takes."""
+
+    def remove(self, name: str) -> None: ...
+
+
+class FileSet:
+    """The files called ``name`` in ``container``; with ``{part}`` in the name there may be many."""
+
+    def __init__(self, name: str, container: Container, *, replace: bool = True) -> None:
+        self._name = name
+        self._container = container
+        self._replace = replace
+        self.is_many = PART in name
+
+    @property
+    def uri(self) -> str:
+        """For messages: the name of the file, or of all files with ``{part}`` in it."""
+        return self._container.target(self._name).uri
+
+    def target(self, number: int) -> Target:
+        return self._container.target(self._name_of(number))
+
+    def holds(self, name: str) -> bool:
+        """Whether ``name`` is one of these files."""
+        return bool(self._pattern().fullmatch(name))
+
+    def check(self) -> None:
+        """As :meth:`~airflow_provider_custobar.export.targets.Target.check`, for all files."""
+        first = self.target(0)
+        first.check()
+        if self.is_many and not self._replace:
+            for name in self._numbered(0):
+                raise exists_error(self._container.target(name).uri)
+
+    def take_back(self, number: int) -> None:
+        """Remove a file that was just published; not one that has replaced another, which would bring nothing back."""
+        if not self._replace:
+            self._container.remove(self._name_of(number))
+
+    def remove_from(self, number: int, log: logging.Logger) -> None:
+        """Remove the files with this number and above, which a longer set before has left."""
+        if not self.is_many:
+            return
+        stale = self._numbered(number)
+        for name in stale:
+            self._container.remove(name)
+        if stale:
+            log.info("Removed %s files of an earlier, longer export: %s to %s", f"{len(stale):,}", stale[0], stale[-1])
+
+    def _name_of(self, number: int) -> str:
+        return self._name.replace(PART, f"{number:0{_DIGITS}}")
+
+    def _numbered(self, least: int) -> list[str]:
+        pattern = self._pattern()
+        found = ((pattern.fullmatch(name), name) for name in self._container.names(self._name.partition(PART)[0]))
+        numbered = sorted((int(match[1]), name) for match, name in found if match)
+        return [name for number, name in numbered if number >= least]
+
+    def _pattern(self) -> re.Pattern[str]:
+        before, part, after = self._name.partition(PART)
+        # A name may have the placeholder more than once.
+        number = rf"(\d{{{_DIGITS},}})" if part else ""
+        return re.compile(re.escape(before) + number + re.escape(after).replace(re.escape(PART), r"\1"))

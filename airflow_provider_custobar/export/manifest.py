@@ -1,0 +1,44 @@
+"""The manifest of an export: one JSON document that tells what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.export.compression import Codec
+from airflow_provider_custobar.export.encoders import Encoder, FileFormat
+from airflow_provider_custobar.export.engine import ExportResult
+
+
+def manifest_of(
+    query: Query, file_format: FileFormat, codec: Codec, make_encoder: Callable[[], Encoder[Any]], result: ExportResult
+) -> dict[str, Any]:
+    """``files`` with their ``uri``, ``rows`` and ``bytes`` as stored, their sums, the ``window`` and the ``schema``.
+
+    The schema lists names and types: Arrow's for Parquet, else those of Custobar's documentation, null for a name that it does
+    not have. For JSON without ``fields`` it is what is documented; a record holds more or less.
+    """
+    window = query.window
+    return {
+        "resource": query.resource.name,
+        "format": file_format,
+        "compression": codec,
+        "window": {"start": window.start.isoformat(), "end": window.end.isoformat()} if window else None,
+        "event_types": list(query.event_types),
+        "rows": result.rows,
+        "bytes": result.bytes,
+        "files": [{"uri": file.uri, "rows": file.rows, "bytes": file.bytes} for file in result.files],
+        "schema": _schema(query, file_format, make_encoder, result),
+    }
+
+
+def _schema(
+    query: Query, file_format: FileFormat, make_encoder: Callable[[], Encoder[Any]], result: ExportResult
+) -> list[dict[str, str | None]]:
+    if file_format == "parquet":
+        schema: Any = make_encoder()
+        return [{"name": field.name, "type": str(field.type)} for field in schema.schema]
+    types = query.resource.read_fields
+    names = (result.columns if file_format == "csv" else ()) or query.columns or tuple(types)
+    return [{"name": name, "type": types[name].value if name in types else None} for name in names]

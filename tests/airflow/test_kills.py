@@ -1,0 +1,263 @@
+"""Exports whose process is killed at any moment, and the attempts after it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import pytest
+
+from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
+from tests.airflow.attempts import FileStore
+from tools.servers import GcsServer, S3Server
+
+#: Kills in all of this file's exports together; more of them find rarer moments, and take longer.
+KILLS = int(os.environ.get("CUSTOBAR_KILLS", "100" if "CI" in os.environ else "24"))
+TRANSFERS = "airflow_provider_custobar.transfers"
+MOST_FETCHED_AGAIN = 2
+
+
+def kill(pid: int) -> None:
+    # It may have just ended.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+class Attempts:
+    """The forking process, and one attempt at a time in it."""
+
+    def __init__(self) -> None:
+        reading, writing = os.pipe()
+        code = Path(__file__).with_name("attempts.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(code), str(writing)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[writing]
+        )
+        os.close(writing)
+        self._answers = os.fdopen(reading)
+        assert self._answer() == {"ready": True}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        self._answers.close()
+
+    def run(self, task: dict[str, Any], *, kill_after: float | None = None) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(task).encode() + b"\n")
+        self._process.stdin.flush()
+        pid = self._answer()["pid"]
+        timer = threading.Timer(kill_after or 0, kill, (pid,))
+        if kill_after is not None:
+            timer.start()
+        answer = self._answer()
+        timer.cancel()
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self._answers.readline())
+        return document
+
+
+@pytest.fixture(scope="module")
+def attempts() -> Iterator[Attempts]:
+    with Attempts() as running:
+        yield running
+
+
+class Place(Protocol):
+    operator: str
+
+    def arguments(self, name: str) -> dict[str, Any]: ...
+
+    def objects(self) -> dict[str, bytes]:
+        """Everything that a reader finds, hidden things as well."""
+
+    def unseen(self) -> list[str]:
+        """What no listing of objects shows."""
+
+
+class S3Place:
+    operator = f"{TRANSFERS}.custobar_to_s3:CustobarToS3Operator"
+
+    def __init__(self, server: S3Server, bucket: str) -> None:
+        self.client = server.client()
+        self.bucket = bucket
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        return {"s3_bucket": self.bucket, "s3_key": f"out/{name}"}
+
+    def objects(self) -> dict[str, bytes]:
+        found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        return {
+            entry["Key"].removeprefix("out/"): self.client.get_object(Bucket=self.bucket, Key=entry["Key"])["Body"].read()
+            for entry in found
+        }
+
+    def unseen(self) -> list[str]:
+        return [upload["Key"] for upload in self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])]
+
+
+class GcsPlace:
+    operator = f"{TRANSFERS}.custobar_to_gcs:CustobarToGCSOperator"
+
+    def __init__(self, server: GcsServer, bucket: str) -> None:
+        self.client = server.client()
+        self.bucket = bucket
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        return {"bucket_name": self.bucket, "object_name": f"out/{name}"}
+
+    def objects(self) -> dict[str, bytes]:
+        return {blob.name.removeprefix("out/"): blob.download_as_bytes() for blob in self.client.list_blobs(self.bucket)}
+
+    def unseen(self) -> list[str]:
+        return []
+
+
+class FilePlace:
+    operator = f"{TRANSFERS}.custobar_to_object_storage:CustobarToObjectStorageOperator"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def arguments(self, name: str) -> dict[str, Any]:
+        return {"path": f"file://{self.folder}/{name}"}
+
+    def objects(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.folder.glob("*")}
+
+    def unseen(self) -> list[str]:
+        return []
+
+
+@pytest.fixture(params=["s3", "gcs", "file"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "s3":
+        request.getfixturevalue("aws")
+        return S3Place(request.getfixturevalue("s3_server"), request.getfixturevalue("s3_bucket"))
+    if request.param == "gcs":
+        request.getfixturevalue("google")
+        return GcsPlace(request.getfixturevalue("gcs_server"), request.getfixturevalue("gcs_bucket"))
+    return FilePlace(tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def events() -> Iterator[CustobarSandbox]:
+    """Enough for several parts of an S3 upload."""
+    with CustobarSandbox(SandboxSettings(rate_limit=None), customers=200, events=160_000, days=1) as sandbox:
+        yield sandbox
+
+
+@dataclass(frozen=True)
+class Case:
+    """An export. Where an attempt cannot go on within a file, all of a file's pages may be fetched again."""
+
+    name: str
+    arguments: dict[str, Any]
+    is_taken_up: bool = True
+    store: bool = True
+
+
+CASES = [
+    Case("a.csv", {"file_format": "csv", "page_size": 4_000}),
+    Case("a.jsonl", {"file_format": "jsonl", "page_size": 4_000}),
+    Case("a.json.gz", {"file_format": "json", "page_size": 4_000}),
+    Case("a.jsonl.zst", {"file_format": "jsonl", "page_size": 8_000}),
+    Case("a.parquet", {"file_format": "parquet", "page_size": 8_000}, is_taken_up=False),
+    Case("a.{part}.parquet", {"file_format": "parquet", "page_size": 4_000, "max_rows_per_file": 6_000}, is_taken_up=False),
+    Case("a.{part}.csv.gz", {"file_format": "csv", "page_size": 4_000, "max_rows_per_file": 13_000, "manifest": "list.json"}),
+    Case("b.jsonl", {"file_format": "jsonl", "page_size": 4_000}, is_taken_up=False, store=False),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}{'' if case.store else '-no-store'}")
+def test_killed_at_any_moment_the_next_attempt_makes_the_same(
+    case: Case, place: Place, attempts: Attempts, events: CustobarSandbox, tmp_path: Path
+) -> None:
+    """Whenever the process is killed, nothing half-written can be seen; the last attempt leaves the bytes that an undisturbed
+    run leaves, and nothing else, after two pages at most were fetched again for each kill.
+    """
+    names = {name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_CONN_", "STORAGE_"))}
+    names["AIRFLOW_CONN_CUSTOBAR_DEFAULT"] = events.airflow_connection(requests_per_minute=600_000)
+    store = tmp_path / "state.json"
+    arguments = {"resource": "events", "event_types": "BROWSE,MAIL_OPEN", **case.arguments, **place.arguments(case.name)}
+    if "manifest" in arguments:
+        (key,) = set(place.arguments("")) - {"s3_bucket", "bucket_name"}
+        arguments["manifest"] = place.arguments("list.json")[key]
+    task = {
+        "operator": place.operator,
+        "arguments": arguments,
+        "store": str(store) if case.store else None,
+        "max_tries": 1_000,
+        "environment": names,
+        "try_number": 1,
+    }
+    chance = random.Random(f"{case.name} {place.operator}")
+
+    began = time.monotonic()
+    undisturbed = attempts.run(task)
+    duration = time.monotonic() - began
+    assert undisturbed["exit"] == 0, undisturbed["said"]
+    expected = place.objects()
+    pages = undisturbed["said"]["pages"]
+    assert not FileStore(store).read()
+    assert all(not name.startswith(".") for name in expected)
+    assert place.unseen() == []
+
+    for _ in range(max(1, round(KILLS / len(CASES) / 3))):
+        remove_all(place)
+        events.clear_log()
+        kills, exits = 0, []
+        while True:
+            number = kills + 1
+            # Early kills, late ones, and now and then several in a row.
+            kill_after = chance.uniform(0, duration * 1.1) if kills == 0 or (kills < 6 and chance.random() < 0.3) else None
+            answer = attempts.run(task | {"try_number": number}, kill_after=kill_after)
+            exits.append(answer["exit"])
+            if answer["exit"] == 0:
+                break
+            assert answer["exit"] == -signal.SIGKILL, answer["said"]
+            kills += 1
+            # Airflow waits longer, so that what a dead process has sent has arrived before the next attempt begins.
+            time.sleep(0.2)
+            seen = {name: content for name, content in place.objects().items() if not name.startswith(".")}
+            # Killed after the end of publishing, everything may be there; a set is published one by one, each file whole.
+            assert {name: expected[name] for name in seen} == seen
+            if "{part}" not in case.name:
+                assert seen in ({}, expected)
+        objects = place.objects()
+        assert set(objects) == set(expected)
+        assert objects == expected
+        assert place.unseen() == []
+        assert not FileStore(store).read()
+        said = answer["said"]
+        assert {**said, "resumed": False} == undisturbed["said"], exits
+        if case.is_taken_up:
+            assert len(events.requests) <= pages + MOST_FETCHED_AGAIN * kills
+
+
+def remove_all(place: Place) -> None:
+    if isinstance(place, S3Place):
+        for key in place.objects():
+            place.client.delete_object(Bucket=place.bucket, Key=f"out/{key}")
+    elif isinstance(place, GcsPlace):
+        for blob in place.client.list_blobs(place.bucket):
+            blob.delete()
+    elif isinstance(place, FilePlace):
+        for path in place.folder.glob("*"):
+            path.unlink()
