@@ -1,9 +1,10 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test lint clean
+.PHONY: help setup demo ui bench test lint clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-bench
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1	/' | expand -t 14
@@ -19,6 +20,17 @@ demo: $(STAMP) ## Run the example DAGs with real Airflow, S3 and GCS servers and
 
 ui: $(STAMP) ## Open Airflow's UI with the same servers, connections and DAGs, until Ctrl-C
 	@$(BIN)/python -m tools.ui
+
+bench: $(BENCH_STAMP) ## Measure exports beside a raw copy and other tools: an hour, or a part of it, see ARGS=--help
+	@$(BIN)/python -m tools.bench $(ARGS)
+
+# dlt's dependencies exclude those of Airflow's Amazon provider, so it has an environment of its own.
+$(BENCH_STAMP): $(STAMP) tools/bench/dlt-requirements.txt
+	@echo "bench: what it needs beside (a minute, once)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	@$(BIN)/python -m venv --clear .venv/dlt
+	@.venv/dlt/bin/python -m pip install --disable-pip-version-check --quiet --requirement tools/bench/dlt-requirements.txt
+	@touch $@
 
 test: lint ## Check style, types and layers, and run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
