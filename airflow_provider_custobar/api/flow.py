@@ -137,6 +137,8 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
             elif number + 1 < len(chains):
                 there = Position(number + 1, "", header, selection.tail(), 0, selection.repeated)
             yield replace(page, after=there)
+            # A page is large, and the next one is waited for.
+            del page
     if selection.repeated:
         log.warning("%s: %s records came twice while the data changed, and were left out once", name, selection.repeated)
 

@@ -84,6 +84,24 @@ class Column:
             return list[str | None] | str | None
         return _TYPED_IN_JSON.get(self.field_type, str) | None
 
+    @property
+    def plain_type(self) -> Any:
+        """The Arrow type that JSON of the usual kind is read as by Arrow itself; None where it cannot be."""
+        if self.field_type is None or self.field_type is _T.OBJECTS:
+            return None
+        return pa.string() if self.field_type in _READ_FROM_TEXT else self.arrow_type
+
+    def of_plain(self, array: Any, zone: tzinfo) -> Any:
+        """An array of ``plain_type`` as one of ``arrow_type``.
+
+        :raises UnfitError: a timestamp or date cannot be read, or a number is out of range.
+        """
+        if self.field_type in _READ_FROM_TEXT:
+            return self.parse(array, zone)
+        if self.field_type is _T.NUMBER and not pc.all(pc.is_finite(array), min_count=0).as_py():
+            raise UnfitError(0, "number out of range")
+        return array
+
     def array(self, values: Sequence[Any], zone: tzinfo) -> Any:
         """An Arrow array of values decoded as ``json_type``.
 

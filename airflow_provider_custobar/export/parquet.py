@@ -6,13 +6,14 @@ import csv
 import functools
 import io
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.json
 import pyarrow.parquet
 
 from airflow_provider_custobar.api.csv_text import split_rows
@@ -26,6 +27,8 @@ from airflow_provider_custobar.export.compression import Codec
 _GROUP_ROWS = 100_000
 _GROUP_BYTES = 64 << 20
 _LEVEL = 1
+# So much of a CSV page is texts at once.
+_CSV_BLOCK_BYTES = 4 << 20
 _BOM = b"\xef\xbb\xbf"
 # More names than that are not fields of a schema; such pages take the slower way.
 _MOST_EXTRA_NAMES = 500
@@ -92,12 +95,12 @@ class ParquetFile:
         """
         if not page.rows:
             return b""
-        arrays = self._from_records(page) if isinstance(page, JsonPage) else self._from_csv(page)
-        batch = pa.record_batch(arrays, schema=self.schema)
+        arrays = [self._from_records(page)] if isinstance(page, JsonPage) else self._from_csv(page)
+        batches = [pa.record_batch(each, schema=self.schema) for each in arrays]
         self._rows += page.rows
-        self._waiting.append(batch)
-        self._waiting_rows += batch.num_rows
-        self._waiting_bytes += batch.nbytes
+        self._waiting += batches
+        self._waiting_rows += page.rows
+        self._waiting_bytes += sum(batch.nbytes for batch in batches)
         if self._waiting_rows >= _GROUP_ROWS or self._waiting_bytes >= _GROUP_BYTES:
             self._write_group()
         return self._outbox.take()
@@ -148,35 +151,55 @@ class ParquetFile:
             arrays.append(pa.array(objects, pa.string()))
         return arrays
 
-    def _from_csv(self, page: CsvPage) -> list[Any]:
+    def _from_csv(self, page: CsvPage) -> list[list[Any]]:
         if len(set(page.header)) < len(page.header):
             raise ProtocolError(f"A CSV page of {self._resource} names a column twice.")
-        texts = _csv_texts(page, self._resource)
+        try:
+            blocks = []
+            rows = 0
+            for block in _csv_blocks(page):
+                blocks.append(self._from_texts(dict(zip(page.header, block.columns, strict=True)), block.num_rows, rows))
+                rows += block.num_rows
+            if rows == page.rows:
+                return blocks
+        except pa.ArrowInvalid:
+            pass
+        # Python's own reader has the last word; Arrow's tells of a wrong row by showing it.
+        return [self._from_texts(_csv_texts_row_by_row(page, self._resource), page.rows, 0)]
+
+    def _from_texts(self, texts: dict[str, Any], rows: int, before: int) -> list[Any]:
         arrays = []
         for column in self._columns:
             # The API gives no column to a name that the tenant does not have.
             if column.name not in texts:
-                arrays.append(pa.nulls(page.rows, column.arrow_type))
+                arrays.append(pa.nulls(rows, column.arrow_type))
                 continue
             try:
                 arrays.append(column.parse(texts[column.name], self._zone))
             except UnfitError as unfit:
-                raise self._unfit(column, unfit) from None
+                raise self._unfit(column, unfit, before) from None
         return arrays
 
-    def _unfit(self, column: Column, unfit: UnfitError) -> ColumnTypeError:
+    def _unfit(self, column: Column, unfit: UnfitError, before: int = 0) -> ColumnTypeError:
+        number = self._rows + before + unfit.index + 1
         return ColumnTypeError(
-            f"Record {self._rows + unfit.index + 1:,} of {self._resource} in this file has a {unfit.kind} in {column.name}, a"
-            f" column of type {column.expected} ({column.arrow_type}), which cannot hold it. Leave {column.name} out of fields,"
-            " or export to jsonl, which keeps values as they are."
+            f"Record {number:,} of {self._resource} in this file has a {unfit.kind} in {column.name}, a column of type"
+            f" {column.expected} ({column.arrow_type}), which cannot hold it. Leave {column.name} out of fields, or export to"
+            " jsonl, which keeps values as they are."
         )
 
 
 class _RecordReader:
-    """JSON records read column by column. Names of other fields are learnt as they are met."""
+    """JSON records read column by column. Names of other fields are learnt as they are met.
+
+    As long as all records are as the catalogue has them, Arrow itself reads them: faster, and without pandas, which it imports
+    for Python's own values wherever that is installed.
+    """
 
     def __init__(self, columns: Sequence[Column], *, has_extra: bool) -> None:
         self._columns = tuple(columns)
+        types = [column.plain_type for column in columns]
+        self._plain = None if None in types else pa.schema(zip([column.name for column in columns], types, strict=True))
         self._has_extra = has_extra
         self._extra_names: tuple[str, ...] = ()
 
@@ -185,6 +208,12 @@ class _RecordReader:
 
         :raises msgspec.DecodeError, UnfitError, pyarrow.ArrowInvalid, OverflowError: a value is not of its column's usual type.
         """
+        if self._plain is not None:
+            try:
+                return self._read_plain(records, self._plain, zone)
+            except (pa.ArrowException, UnfitError):
+                # Fields or values of other kinds rarely come alone.
+                self._plain = None
         body = b"[" + b",".join(records) + b"]"
         try:
             rows = self._decode(body)
@@ -196,6 +225,20 @@ class _RecordReader:
         if self._has_extra:
             arrays.append(self._extra(rows))
         return arrays
+
+    def _read_plain(self, records: Sequence[bytes], schema: Any, zone: tzinfo) -> list[Any]:
+        body = b"\n".join(records)
+        table = pa.json.read_json(
+            pa.BufferReader(body),
+            read_options=pa.json.ReadOptions(use_threads=False, block_size=len(body) + 1),
+            parse_options=pa.json.ParseOptions(
+                explicit_schema=schema, unexpected_field_behavior="error" if self._has_extra else "ignore"
+            ),
+        )
+        if table.num_rows != len(records):
+            raise pa.ArrowInvalid("a record is not one object")
+        arrays = [column.of_plain(_whole(table.column(column.name)), zone) for column in self._columns]
+        return [*arrays, pa.nulls(len(records), pa.string())] if self._has_extra else arrays
 
     def _decode(self, body: bytes) -> list[Any]:
         return _decoder_of(self._columns, self._extra_names, self._has_extra).decode(body)
@@ -246,29 +289,22 @@ def _object(keys: Iterable[bytes], values: Iterable[msgspec.Raw | None]) -> str 
     return f"{{{b','.join(members).decode()}}}" if members else None
 
 
-def _csv_texts(page: CsvPage, resource: str) -> dict[str, Any]:
-    """Each column's cells as an array of texts; an empty cell is null, quoted or not. Nothing else is."""
+def _csv_blocks(page: CsvPage) -> Iterator[Any]:
+    """A page's cells as record batches of texts; an empty cell is null, quoted or not. Nothing else is."""
     columns = [str(number) for number in range(len(page.header))]
     # Arrow takes the first one for a byte order mark, which here would be a cell's own character.
     body = _BOM + page.body if page.body.startswith(_BOM) else page.body
-    try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(body),
-            read_options=pa.csv.ReadOptions(column_names=columns, block_size=len(body) + 1),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.string()), null_values=[""], strings_can_be_null=True
-            ),
-        )
-    except pa.ArrowInvalid:
-        table = None
-    if table is not None and table.num_rows == page.rows:
-        return {name: _whole(table.column(number)) for number, name in enumerate(page.header)}
-    return _csv_texts_row_by_row(page, resource)
+    yield from pa.csv.open_csv(
+        pa.BufferReader(body),
+        read_options=pa.csv.ReadOptions(column_names=columns, block_size=_CSV_BLOCK_BYTES, use_threads=False),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), null_values=[""], strings_can_be_null=True
+        ),
+    )
 
 
 def _csv_texts_row_by_row(page: CsvPage, resource: str) -> dict[str, Any]:
-    # Python's own reader has the last word; Arrow's tells of a wrong row by showing it.
     try:
         rows = [cells for _, cells in split_rows(page.body)]
     except csv.Error as error:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import itertools
 import uuid
 from collections.abc import Mapping
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +21,12 @@ from airflow_provider_custobar.export.unfinished import MARK_KEY
 FIRST_PART_BYTES = 8 << 20
 #: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
 _PARTS_BEFORE_GROWTH = 1000
+#: S3 takes no smaller part but the last one (5 MiB).
+_LEAST_PART_BYTES = 5 << 20
+#: So many bytes may be on their way while the caller goes on, in so many requests.
+_SENDING_BYTES = 16 << 20
+_SENDING_REQUESTS = 3
+_PATIENCE_SECONDS = 2.0
 #: What S3 wants again with each request of one kind, if it was given with the object.
 _REQUEST_ARGS = frozenset({"RequestPayer", "ExpectedBucketOwner"})
 _READ_ARGS = _REQUEST_ARGS | {"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"}
@@ -68,7 +77,8 @@ class S3Target:
 
 
 class S3Sink:
-    """Writes fill a buffer, which goes up as a part when it has the size of one. A part is made of whole writes.
+    """Writes fill a buffer, which goes up as parts when it has the size of one. A part never holds the end of one write and the
+    beginning of another unless it holds all of both. Parts go up side by side, a few at a time.
 
     An object smaller than one part is put in one request. Metadata are S3's from the first part on: what only ``finish`` is
     told is part of the object if that was put in one request, or is one of many and has one part.
@@ -107,7 +117,10 @@ class S3Sink:
         # So many of the buffer's pieces are in tails as well.
         self._pieces_saved = 0
         self._upload_id: str | None = None
+        # Sent or being sent, in their order.
         self._parts: list[dict[str, Any]] = []
+        self._sending: dict[Future[None], int] = {}
+        self._threads: ThreadPoolExecutor | None = None
         self._late_metadata: dict[str, str] = {}
         self._finished = False
         self._published = False
@@ -119,8 +132,11 @@ class S3Sink:
         if len(data):
             self._buffer.append(data)
             self._buffered += len(data)
-            if self._buffered >= FIRST_PART_BYTES << (len(self._parts) // _PARTS_BEFORE_GROWTH):
-                self._send_part()
+            if self._buffered >= self._part_bytes(FIRST_PART_BYTES):
+                # Parts of one large page go up side by side; the next page may come when it has left the memory.
+                is_large = self._buffered >= 2 * self._part_bytes(FIRST_PART_BYTES)
+                self._send_buffer()
+                self._wait(0 if is_large else _SENDING_BYTES)
 
     def save(self) -> State | None:
         """The state that may be recorded instead of the last one; None if the store lets nothing more be saved now."""
@@ -128,8 +144,11 @@ class S3Sink:
         if self._info.mark is None:
             return None
         self._tails.tidy()
+        if self._buffered >= self._part_bytes(_LEAST_PART_BYTES):
+            self._send_buffer()
         if not self._save_buffer():
             return None
+        self._wait(0)
         self._tails.recorded()
         return self._state()
 
@@ -139,7 +158,8 @@ class S3Sink:
         if self._upload_id is not None or self._info.one_of_many:
             # A part even if it is empty: an upload without any cannot be completed.
             if self._buffer or not self._parts:
-                self._send_part()
+                self._send_buffer()
+            self._wait(0)
         elif self._pieces_saved:
             self._save_buffer()
         self._finished = True
@@ -159,6 +179,7 @@ class S3Sink:
                     raise exists_error(self._uri) from error
             self._published = True
             self._buffer = []
+        self._stop_threads()
         self._tails.remove_all()
 
     def abort(self) -> None:
@@ -167,9 +188,17 @@ class S3Sink:
         self._broken = True
         # Not cleared: another thread may be at it.
         self._buffer = []
+        self._stop_threads()
+        # A task that is told to stop has five seconds: the upload ends at once if its last parts take longer than two.
+        running = [sent for sent in self._sending if not sent.cancelled()]
+        still_sending = futures.wait(running, timeout=_PATIENCE_SECONDS).not_done
         self._tails.remove_all()
         if self._upload_id is not None:
             self._abort_upload(self._upload_id)
+            if still_sending:
+                # They may arrive after the end and bring storage that nobody sees.
+                futures.wait(still_sending)
+                self._abort_upload(self._upload_id)
 
     def resume(self, state: State) -> None:
         """Be as the sink was that gave this state.
@@ -263,22 +292,60 @@ class S3Sink:
         signature = self._info.signature
         return signature is not None and found.get("Metadata", {}).get(MARK_KEY) == signature
 
-    def _send_part(self) -> None:
-        number = len(self._parts) + 1
+    def _part_bytes(self, first: int) -> int:
+        return first << (len(self._parts) // _PARTS_BEFORE_GROWTH)
+
+    def _send_buffer(self) -> None:
+        """Begin to send what is buffered, in parts of equal size if it is enough for several."""
         try:
             if self._upload_id is None:
                 created = self._client.create_multipart_upload(**self._where, **self._with_object())
                 self._upload_id = created["UploadId"]
-            answer = self._client.upload_part(
-                **self._where, UploadId=self._upload_id, PartNumber=number, Body=_joined(self._buffer), **self._with_part
-            )
+            self._threads = self._threads or ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3")
+            data = memoryview(_joined(self._buffer))
+            count = max(1, len(data) // self._part_bytes(FIRST_PART_BYTES))
+            cuts = [len(data) * number // count for number in range(count + 1)]
+            for start, end in itertools.pairwise(cuts):
+                part: dict[str, Any] = {"PartNumber": len(self._parts) + 1}
+                self._parts.append(part)
+                self._sending[self._threads.submit(self._send, part, data[start:end])] = end - start
         except BaseException:
             self._broken = True
             raise
-        self._parts.append(_part(number, answer))
         self._buffer = []
         self._buffered = self._pieces_saved = 0
         self._tails.cover()
+
+    def _send(self, part: dict[str, Any], data: memoryview) -> None:
+        answer = self._client.upload_part(
+            # One bytes object: boto3 computes a checksum over it and may send it again.
+            **self._where,
+            UploadId=self._upload_id,
+            PartNumber=part["PartNumber"],
+            Body=bytes(data),
+            **self._with_part,
+        )
+        part.update(_part(part["PartNumber"], answer))
+
+    def _wait(self, most_bytes: int) -> None:
+        """Wait until no more than so many bytes are on their way; the error of a part that failed surfaces here."""
+        while self._sending:
+            done = [sent for sent in self._sending if sent.done()]
+            for sent in done:
+                del self._sending[sent]
+                try:
+                    sent.result()
+                except BaseException:
+                    self._broken = True
+                    raise
+            # None may be left where nothing may be on its way: the part of an empty file has no bytes.
+            if most_bytes and sum(self._sending.values()) <= most_bytes:
+                return
+            futures.wait(self._sending, return_when=futures.FIRST_COMPLETED)
+
+    def _stop_threads(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _listed_parts(self, upload_id: str, count: int) -> list[dict[str, Any]]:
         try:

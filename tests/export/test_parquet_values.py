@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import CustobarError, ProtocolError
+from airflow_provider_custobar.api.resources import RESOURCES
 from airflow_provider_custobar.export.arrow_columns import ColumnTypeError
+from airflow_provider_custobar.export.encoders import make_encoder
+from airflow_provider_custobar.export.parquet import ParquetFile
 from tests.export.parquet_files import csv_of, records, rows_of
 from tests.export.support import csv_page, json_page
 
@@ -179,3 +186,49 @@ def test_any_text_comes_back(rows: list[tuple[str, str]]) -> None:
     assert rows_of("events", records(*named), fields=["label", "path"]) == named
     from_csv = rows_of("events", csv_of(["label", "path"], [list(row) for row in rows]), fields=["label", "path"])
     assert from_csv == [{name: value or None for name, value in row.items()} for row in named]
+
+
+_TEXTS = st.one_of(st.text(max_size=8), st.sampled_from(["", "null", "2026-02-01", "2026-02-01T08:00:00Z", "5", "🎉", "a\nb"]))
+_ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    _TEXTS,
+    st.lists(st.one_of(st.none(), _TEXTS), max_size=3),
+)
+_USUAL = {
+    "external_id": _TEXTS,
+    "email": _TEXTS,
+    "date_joined": st.sampled_from(["2026-02-01T08:00:00Z", "2026-02-01T08:00:00+02:00", "2026-02-01T08:00:00.123456", None]),
+    "birth_date": st.sampled_from(["1990-12-31", "1990-02-29", None]),
+    "can_email": st.one_of(st.none(), st.booleans()),
+    "tags": st.one_of(st.none(), st.lists(_TEXTS, max_size=3)),
+    "last_login": st.just(None),
+}
+_RECORDS = st.lists(st.fixed_dictionaries({}, optional=_USUAL | {"ACME__x": _TEXTS}), min_size=1, max_size=5)
+
+
+@given(
+    pages=st.lists(_RECORDS, min_size=1, max_size=3),
+    odd=st.one_of(st.none(), st.tuples(st.sampled_from([*_USUAL, "ACME__x"]), _ANYTHING)),
+    zone=st.sampled_from(["UTC", "Europe/Helsinki"]),
+    text=st.booleans(),
+)
+def test_both_ways_of_reading_agree(pages: list[list[dict[str, Any]]], odd: Any, zone: str, text: bool) -> None:
+    """What Arrow reads by itself is what is read value by value: the same columns, or the same refusal."""
+    if odd is not None:
+        pages[-1][-1][odd[0]] = odd[1]
+    given_pages = [json_page(*(json.dumps(each, ensure_ascii=text) for each in page)) for page in pages]
+    outcomes = []
+    for plain in (True, False):
+        encoder = make_encoder("parquet", "json", (), resource=RESOURCES["customers"], timezone=zone)
+        assert isinstance(encoder, ParquetFile)
+        if not plain:
+            encoder._records._plain = None
+        try:
+            content = b"".join([*map(encoder.encode, given_pages), encoder.finish()])
+            outcomes.append(pq.read_table(pa.BufferReader(content)).to_pylist())
+        except CustobarError as error:
+            outcomes.append(str(error))
+    assert repr(outcomes[0]) == repr(outcomes[1])
