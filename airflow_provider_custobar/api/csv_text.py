@@ -39,27 +39,30 @@ def split_rows(data: bytes) -> Iterator[tuple[str, list[str]]]:
             yield raw, cells
 
 
-def whole_rows(data: bytes) -> tuple[bytes, int]:
-    """``data`` without blank lines, and how many rows it has. ``data`` ends with a line end or is empty.
+def whole_rows(data: bytes, start: int) -> tuple[bytes, int, int]:
+    """Text whose rows from a place on are those of ``data`` from ``start`` on, without blank lines; that place, and how many.
+
+    ``data`` ends with a line end or is empty.
 
     :raises csv.Error: as :func:`split_rows`.
     """
-    rows = _count_if_regular(data)
+    rows = _count_if_regular(data, start)
     if rows is not None:
-        return data, rows
-    kept = [raw.encode() for raw, _ in split_rows(data)]
-    return b"".join(kept), len(kept)
+        return data, start, rows
+    kept = [raw.encode() for raw, _ in split_rows(data[start:])]
+    return b"".join(kept), 0, len(kept)
 
 
-def _count_if_regular(data: bytes) -> int | None:
+def _count_if_regular(data: bytes, start: int) -> int | None:
     """The number of rows, four times as fast as parsing; None where only parsing can tell.
 
     Regular are rows without blank lines and bare carriage returns, in which quotes stand only around whole cells. They are
     looked at a piece at a time, because the pieces between quotes take many times the room of the text.
     """
-    if data.startswith((b"\n", b"\r")) or _BLANK_LINE.search(data) or _BARE_RETURN.search(data):
+    is_blank = data.startswith((b"\n", b"\r"), start) or _BLANK_LINE.search(data, start)
+    if is_blank or _BARE_RETURN.search(data, start):
         return None
-    rows = start = 0
+    rows = 0
     while start < len(data):
         end = _end_of_row(data, start + _PIECE_BYTES)
         # An odd number of quotes: the line end is inside a cell.

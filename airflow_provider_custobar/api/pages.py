@@ -7,7 +7,7 @@ import csv
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
 from typing import Any
@@ -55,12 +55,13 @@ class JsonPage:
 class CsvPage:
     """Rows as the API wrote them: ``header_line`` and ``body`` are UTF-8 text, every row with its line end.
 
-    ``header`` holds the column names and is empty where the API sent nothing at all.
+    ``header`` holds the column names and is empty where the API sent nothing at all. Such a page is large, so what came is
+    kept as it came: the body is ``data`` without its first ``skip`` bytes.
     """
 
     header: tuple[str, ...]
     header_line: bytes
-    body: bytes
+    data: bytes = field(repr=False)
     rows: int
     fetched: int
     size: int
@@ -68,6 +69,17 @@ class CsvPage:
     chain: str = ""
     unplaced: int = 0
     after: Position | None = None
+    skip: int = 0
+
+    @property
+    def body(self) -> bytes:
+        """The rows, copied out of ``data`` if there is more in it."""
+        return self.data[self.skip :]
+
+    @property
+    def view(self) -> memoryview:
+        """The rows, not copied."""
+        return memoryview(self.data)[self.skip :]
 
     def dicts(self) -> Iterator[dict[str, str]]:
         """Rows by column name. Every value is a text, since CSV has no types; a missing one is empty."""
@@ -136,9 +148,11 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
         if data[:64].lstrip()[:1] in (b"{", b"["):
             raise MalformedResponseError(f"The CSV page of {resource} came as JSON: {CHECK_HOST}.")
         header_line, header = next(split_rows(data), ("", []))
-        rest, rows = whole_rows(_ended(data[len(header_line.encode()) :]))
-        if rows and not data.endswith((b"\n", b"\r")):
-            _refuse_cut_row(rest, header)
+        skip = len(header_line.encode())
+        is_ended = data.endswith((b"\n", b"\r"))
+        data, skip, rows = whole_rows(_ended(data), skip)
+        if rows and not is_ended:
+            _refuse_cut_row(data[skip:], header)
     except (UnicodeDecodeError, LookupError) as error:
         raise MalformedResponseError(f"The CSV page of {resource} is not {charset} text: {CHECK_HOST}.") from error
     except csv.Error as error:
@@ -148,7 +162,8 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
     return CsvPage(
         header=tuple(header),
         header_line=_ended(header_line.encode()),
-        body=rest,
+        data=data,
+        skip=skip,
         rows=rows,
         fetched=rows,
         size=len(body),

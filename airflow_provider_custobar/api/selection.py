@@ -158,7 +158,7 @@ class Selection:
         if dropped is not None:
             header = header[:dropped] + header[dropped + 1 :]
             header_line = write_row(header).encode()
-        return replace(page, header=header, header_line=header_line, body=out.getvalue(), rows=rows)
+        return replace(page, header=header, header_line=header_line, data=out.getvalue(), skip=0, rows=rows)
 
 
 def _digest(identity: Identity) -> str:

@@ -63,7 +63,7 @@ def content_type_of(compression: Codec) -> str | None:
     return _CONTENT_TYPES[compression]
 
 
-def compress(data: bytes, codec: Codec) -> bytes:
+def compress(data: bytes | memoryview, codec: Codec) -> bytes | memoryview:
     """``data`` as one gzip member or zstd frame. Put one after another these are one file, and each can be made anew alone."""
     if codec == "gzip":
         compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)

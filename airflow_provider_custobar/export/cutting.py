@@ -49,7 +49,7 @@ class Piece:
     ``point`` is set where an export can be taken up after these bytes: at the end of the page with ``is_page_end``, else in it.
     """
 
-    data: bytes
+    data: bytes | memoryview
     ended_rows: int | None = None
     point: Point | None = None
     is_page_end: bool = False
@@ -99,7 +99,7 @@ class Cutter:
             start = stop
         if not page.rows:
             # A header may come with an empty page.
-            self._held += self._encoder.encode(page)
+            self._held = b"".join((self._held, self._encoder.encode(page)))
         return [*pieces, self._page_end()]
 
     def end(self, *, even_empty: bool) -> list[Piece]:
@@ -134,10 +134,10 @@ class Cutter:
     def _is_full(self) -> bool:
         return self._rows == self._limits.max_rows or self._size == self._limits.max_bytes
 
-    def _encode(self, page: Page) -> bytes:
+    def _encode(self, page: Page) -> bytes | memoryview:
         data = self._encoder.encode(page)
         if self._held:
-            data, self._held = self._held + data, b""
+            data, self._held = b"".join((self._held, data)), b""
         return compress(data, self._codec) if data else data
 
     def _end_file(self, point: Point | None = None) -> Piece:
@@ -159,7 +159,7 @@ class Cutter:
 
 
 def _size_of(page: Page) -> int:
-    return len(page.body) if isinstance(page, CsvPage) else sum(map(len, page.records)) + len(page.records)
+    return len(page.data) - page.skip if isinstance(page, CsvPage) else sum(map(len, page.records)) + len(page.records)
 
 
 def _row_ends(page: Page) -> list[int]:
@@ -174,10 +174,11 @@ def _slice(page: Page, start: int, stop: int, ends: Sequence[int]) -> Page:
         return page
     if isinstance(page, JsonPage):
         return replace(page, records=page.records[start:stop])
-    return replace(page, body=page.body[ends[start - 1] if start else 0 : ends[stop - 1]], rows=stop - start)
+    first = ends[start - 1] if start else 0
+    return replace(page, data=page.data[page.skip + first : page.skip + ends[stop - 1]], skip=0, rows=stop - start)
 
 
 def _digest(page: Page, rows: int, ends: Sequence[int]) -> str:
     size = ends[rows - 1] if rows else 0
-    head = page.body[:size] if isinstance(page, CsvPage) else b"\n".join(page.records[:rows])
+    head = page.view[:size] if isinstance(page, CsvPage) else b"\n".join(page.records[:rows])
     return hashlib.blake2b(head, digest_size=16).hexdigest()

@@ -37,7 +37,7 @@ class Encoder(Protocol, Generic[PageT_contra]):
     def go_on(self) -> None:
         """Take over a file that has rows already. Comes first."""
 
-    def encode(self, page: PageT_contra) -> bytes: ...
+    def encode(self, page: PageT_contra) -> bytes | memoryview: ...
 
     def finish(self) -> bytes: ...
 
@@ -89,11 +89,11 @@ class CsvRows:
     def go_on(self) -> None:
         self._header_written = True
 
-    def encode(self, page: CsvPage) -> bytes:
+    def encode(self, page: CsvPage) -> bytes | memoryview:
         if self._header_written or not page.header:
-            return page.body
+            return page.view
         self._header_written = True
-        return page.header_line + page.body
+        return b"".join((page.header_line, page.view))
 
     def finish(self) -> bytes:
         return b""

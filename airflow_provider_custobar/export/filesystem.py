@@ -99,7 +99,7 @@ class LocalSink:
         # A leftover can only be this export's own, of an attempt that is dead.
         self._take(self._unfinished.open("wb" if self._is_known else "xb"))
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._open_file().write(data)
         self._written += len(data)
 
@@ -231,7 +231,7 @@ class FileSystemSink:
             self._filesystem.makedirs(str(PurePosixPath(self._path).parent), exist_ok=True)
         self._file = self._filesystem.open(self._unfinished, "wb")
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._written += len(data)
 

@@ -161,7 +161,7 @@ class GcsSink:
             **place.precondition,
         )
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         with self._telling_of_refusal():
             self._writer.write(data)
         self._written += len(data)

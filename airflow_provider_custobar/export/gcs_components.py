@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
@@ -32,7 +32,7 @@ class GcsComponentsSink:
         self._place = place
         self._mark = place.info.mark or uuid.uuid4().hex[:12]
         self._prefix = unfinished_prefix(place.name, self._mark)
-        self._buffer: list[bytes] = []
+        self._buffer: list[bytes | memoryview] = []
         self._buffered = 0
         self._written = 0
         self._count = 0
@@ -47,7 +47,7 @@ class GcsComponentsSink:
         # After a failed component nobody knows which of the writes are in the buffer.
         self._broken = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._refuse_broken()
         if len(data):
             self._buffer.append(data)
@@ -221,5 +221,6 @@ class GcsComponentsSink:
         return removed
 
 
-def _joined(pieces: list[bytes]) -> bytes:
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _joined(pieces: Sequence[bytes | memoryview]) -> bytes:
+    (piece, *others) = pieces or (b"",)
+    return piece if isinstance(piece, bytes) and not others else b"".join(pieces)

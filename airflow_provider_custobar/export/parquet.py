@@ -293,7 +293,7 @@ def _csv_blocks(page: CsvPage) -> Iterator[Any]:
     """A page's cells as record batches of texts; an empty cell is null, quoted or not. Nothing else is."""
     columns = [str(number) for number in range(len(page.header))]
     # Arrow takes the first one for a byte order mark, which here would be a cell's own character.
-    body = _BOM + page.body if page.body.startswith(_BOM) else page.body
+    body = _BOM + page.body if page.data.startswith(_BOM, page.skip) else page.view
     yield from pa.csv.open_csv(
         pa.BufferReader(body),
         read_options=pa.csv.ReadOptions(column_names=columns, block_size=_CSV_BLOCK_BYTES, use_threads=False),

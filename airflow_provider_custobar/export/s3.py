@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import itertools
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -112,7 +113,7 @@ class S3Sink:
             with_read=self._with_read,
             with_request=self._with_request,
         )
-        self._buffer: list[bytes] = []
+        self._buffer: list[bytes | memoryview] = []
         self._buffered = 0
         # So many of the buffer's pieces are in tails as well.
         self._pieces_saved = 0
@@ -127,7 +128,7 @@ class S3Sink:
         # After a failed part nobody knows which of the writes are in the buffer.
         self._broken = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._refuse_broken()
         if len(data):
             self._buffer.append(data)
@@ -212,7 +213,7 @@ class S3Sink:
             if state["upload"] is not None:
                 self._parts = self._listed_parts(state["upload"], state["parts"])
                 self._upload_id = state["upload"]
-            self._buffer = self._tails.read()
+            self._buffer = [*self._tails.read()]
             self._buffered = sum(map(len, self._buffer))
             self._pieces_saved = len(self._buffer)
             if self._buffered != state["buffered"]:
@@ -302,7 +303,7 @@ class S3Sink:
                 created = self._client.create_multipart_upload(**self._where, **self._with_object())
                 self._upload_id = created["UploadId"]
             self._threads = self._threads or ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3")
-            data = memoryview(_joined(self._buffer))
+            data = memoryview(self._buffer[0] if len(self._buffer) == 1 else _joined(self._buffer))
             count = max(1, len(data) // self._part_bytes(FIRST_PART_BYTES))
             cuts = [len(data) * number // count for number in range(count + 1)]
             for start, end in itertools.pairwise(cuts):
@@ -318,11 +319,10 @@ class S3Sink:
 
     def _send(self, part: dict[str, Any], data: memoryview) -> None:
         answer = self._client.upload_part(
-            # One bytes object: boto3 computes a checksum over it and may send it again.
             **self._where,
             UploadId=self._upload_id,
             PartNumber=part["PartNumber"],
-            Body=bytes(data),
+            Body=_Window(data),
             **self._with_part,
         )
         part.update(_part(part["PartNumber"], answer))
@@ -378,8 +378,35 @@ class S3Sink:
             self._client.abort_multipart_upload(**self._where, UploadId=upload_id, **self._with_request)
 
 
-def _joined(pieces: list[bytes]) -> bytes:
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+class _Window(io.RawIOBase):
+    """Part of a page as a file, which boto3 takes without a copy. It reads it for a checksum, and may send it again."""
+
+    def __init__(self, data: memoryview) -> None:
+        super().__init__()
+        self._data = data
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}[whence]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+
+def _joined(pieces: Sequence[bytes | memoryview]) -> bytes:
+    (piece, *others) = pieces or (b"",)
+    return piece if isinstance(piece, bytes) and not others else b"".join(pieces)
 
 
 def _those(arguments: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class ObjectInfo:
 class Sink(Protocol):
     """One object being written, by one thread at a time. Nobody sees it before ``publish``."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Add ``data``, which the sink may keep without copying it."""
 
     def save(self) -> State | None:
