@@ -84,9 +84,10 @@ class Progress:
         self._started = self._last = clock()
         self._rows_before = 0
 
-    def go_on(self, rows: int) -> None:
-        """An earlier attempt has done so many rows, which say nothing about the speed of this one."""
-        self._rows_before = rows
+    def start(self, rows_before: int = 0) -> None:
+        """The work begins now. An earlier attempt's rows say nothing about the speed of this one."""
+        self._started = self._last = self._clock()
+        self._rows_before = rows_before
 
     def step(self, *, pages: int, rows: int, stored: int) -> None:
         now = self._clock()
@@ -163,7 +164,6 @@ class ExportRun:
                 return _Attempt(self._export, *self._saved).run()
             except (ExpiredCursorError, LostError, ProtocolError) as error:
                 self._export.log.warning("What an earlier attempt left cannot be continued, so this one starts over: %s", error)
-                self._export.progress.go_on(0)
                 self._check()
         return _Attempt(self._export).run()
 
@@ -203,6 +203,7 @@ class _Attempt:
 
     def run(self) -> ExportResult:
         pipeline: Pipeline[Page] | None = None
+        self._export.progress.start(self._count.rows)
         try:
             if self._saved is not None:
                 self._tell_of(self._saved)
@@ -225,7 +226,6 @@ class _Attempt:
         return result
 
     def _tell_of(self, saved: Checkpoint) -> None:
-        self._export.progress.go_on(saved.rows)
         self._export.log.info(
             "Going on where an earlier attempt stopped: %s pages with %s rows are stored, %s",
             f"{saved.pages:,}",

@@ -244,9 +244,14 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             if last is not None and last.end > datetime.now(UTC):
                 self.log.warning("The window %s is not over yet: what happens until its end will be missing", last)
             results = []
-            for each, export, run in zip(queries, exports, runs, strict=True):
-                self.log.info("Exporting %s to %s", _described(each), export.files.uri)
-                results.append((each, run.run()))
+            try:
+                for each, export, run in zip(queries, exports, runs, strict=True):
+                    self.log.info("Exporting %s to %s", _described(each), export.files.uri)
+                    results.append((each, run.run()))
+            except BaseException:
+                if not attempt.will_follow:
+                    attempt.forget()
+                raise
             attempt.forget()
         return self._document(results)
 

@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     names = ", ".join(contestant.name for contestant in CONTESTANTS)
     parser.add_argument("--rows", type=_numbers, default=_ROWS, help="numbers of rows, with commas (%(default)s)")
     parser.add_argument("--runs", type=int, default=_RUNS, help="rounds of this provider and the floor (%(default)s)")
-    parser.add_argument("--peer-runs", type=int, default=3, help="rounds of the others, up to 1,000,000 rows (%(default)s)")
+    parser.add_argument(
+        "--peer-runs", type=int, default=3, help="rounds of the others, and of sizes other than 1,000,000 rows (%(default)s)"
+    )
     parser.add_argument("--paced-runs", type=int, default=1, help="rounds with a request a second; 0 for none (%(default)s)")
     parser.add_argument("--only", type=_names([entry.name for entry in CONTESTANTS]), help=f"these, and the floor: {names}")
     parser.add_argument("--formats", type=_names(list(FORMATS)), default=list(FORMATS), help=", ".join(FORMATS))

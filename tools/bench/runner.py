@@ -49,7 +49,9 @@ class Wishes:
             return 0
         if scenario is PACED:
             return self.paced_runs if contestant.paced else 0
-        return min(self.runs, self.peer_runs) if contestant.is_peer else self.runs
+        # The ratios are those of a million rows; other sizes show the memory, which varies little.
+        seldom = contestant.is_peer or rows != MOST_ROWS_OF_PEERS
+        return min(self.runs, self.peer_runs) if seldom else self.runs
 
     @property
     def legs(self) -> list[tuple[Scenario, int]]:
