@@ -303,13 +303,15 @@ class S3Sink:
                 created = self._client.create_multipart_upload(**self._where, **self._with_object())
                 self._upload_id = created["UploadId"]
             self._threads = self._threads or ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3")
-            data = memoryview(self._buffer[0] if len(self._buffer) == 1 else _joined(self._buffer))
-            count = max(1, len(data) // self._part_bytes(FIRST_PART_BYTES))
-            cuts = [len(data) * number // count for number in range(count + 1)]
+            count = max(1, self._buffered // self._part_bytes(FIRST_PART_BYTES))
+            cuts = [self._buffered * number // count for number in range(count + 1)]
+            # One bytes object is the cheapest to send, but a large page is not copied for it.
+            data = _joined(self._buffer) if count == 1 else memoryview(_as_one(self._buffer))
             for start, end in itertools.pairwise(cuts):
                 part: dict[str, Any] = {"PartNumber": len(self._parts) + 1}
                 self._parts.append(part)
-                self._sending[self._threads.submit(self._send, part, data[start:end])] = end - start
+                body = data if isinstance(data, bytes) else _Window(data[start:end])
+                self._sending[self._threads.submit(self._send, part, body)] = end - start
         except BaseException:
             self._broken = True
             raise
@@ -317,12 +319,12 @@ class S3Sink:
         self._buffered = self._pieces_saved = 0
         self._tails.cover()
 
-    def _send(self, part: dict[str, Any], data: memoryview) -> None:
+    def _send(self, part: dict[str, Any], body: bytes | _Window) -> None:
         answer = self._client.upload_part(
             **self._where,
             UploadId=self._upload_id,
             PartNumber=part["PartNumber"],
-            Body=_Window(data),
+            Body=body,
             **self._with_part,
         )
         part.update(_part(part["PartNumber"], answer))
@@ -397,11 +399,15 @@ class _Window(io.RawIOBase):
         self._position = start + offset
         return self._position
 
-    def readinto(self, buffer: Any, /) -> int:
-        piece = self._data[self._position : self._position + len(buffer)]
-        buffer[: len(piece)] = piece
+    def read(self, size: int = -1, /) -> bytes:
+        end = len(self._data) if size < 0 else self._position + size
+        piece = bytes(self._data[self._position : end])
         self._position += len(piece)
-        return len(piece)
+        return piece
+
+
+def _as_one(pieces: Sequence[bytes | memoryview]) -> bytes | memoryview:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _joined(pieces: Sequence[bytes | memoryview]) -> bytes:

@@ -76,7 +76,9 @@ def main(arguments: list[str]) -> int:
         given.json.write_text(json.dumps(document, indent=1))
     lines = summarise(outcome.runs)
     out.mkdir(parents=True, exist_ok=True)
-    command = "make bench" if not arguments else f'make bench ARGS="{" ".join(arguments)}"'
+    # Where the single runs go is nobody's business.
+    told = [each for each in arguments if each not in ("--json", str(given.json))]
+    command = f'make bench ARGS="{" ".join(told)}"' if told else "make bench"
     page = as_markdown(lines, command=command, minutes=minutes, remarks=outcome.remarks, facts=facts)
     (out / "benchmark.md").write_text(page)
     has_picture = draw(lines, out / "benchmark.png")
