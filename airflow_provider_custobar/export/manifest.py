@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.compression import Codec
 from airflow_provider_custobar.export.encoders import Encoder, FileFormat
-from airflow_provider_custobar.export.engine import ExportResult
+from airflow_provider_custobar.export.results import ExportResult
 
 
 def manifest_of(

@@ -86,7 +86,7 @@ class ParquetFile:
         self._rows = 0
 
     def go_on(self) -> None:
-        raise NotImplementedError(self.can_go_on)
+        raise NotImplementedError("a Parquet file that another has begun cannot be taken over; see can_go_on")
 
     def encode(self, page: JsonPage | CsvPage) -> bytes:
         """The bytes of the row groups that ``page`` has made full, which may be none.

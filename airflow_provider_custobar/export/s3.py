@@ -191,7 +191,7 @@ class S3Sink:
         self._buffer = []
         self._stop_threads()
         # A task that is told to stop has five seconds: the upload ends at once if its last parts take longer than two.
-        running = [sent for sent in self._sending if not sent.cancelled()]
+        running = [sent for sent in list(self._sending) if not sent.cancelled()]
         still_sending = futures.wait(running, timeout=_PATIENCE_SECONDS).not_done
         self._tails.remove_all()
         if self._upload_id is not None:

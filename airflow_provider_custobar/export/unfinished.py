@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-#: The key in an object's metadata under which its export's mark stands.
+#: The key in an object's metadata under which the signature of its export stands.
 MARK_KEY = "custobar-export"
 
 _LONGEST_NAME_BYTES = 255

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
-from airflow_provider_custobar.export.checkpoints import Checkpoints, StateStore, fingerprint_of
+from airflow_provider_custobar.export.checkpoints import fingerprint_of
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
     Codec,
@@ -38,12 +37,15 @@ from airflow_provider_custobar.export.encoders import (
     make_encoder,
     page_format_for,
 )
-from airflow_provider_custobar.export.engine import ON_EMPTY, Export, ExportResult, ExportRun, OnEmpty, Progress
+from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import PART, Container, FileSet
+from airflow_provider_custobar.export.job import ON_EMPTY, Export, OnEmpty
 from airflow_provider_custobar.export.manifest import manifest_of
 from airflow_provider_custobar.export.pipeline import Turns
+from airflow_provider_custobar.export.results import ExportResult, Progress
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stopping import Stoppable
+from airflow_provider_custobar.transfers.attempt import TaskAttempt
 from airflow_provider_custobar.transfers.names import fill_in
 
 if TYPE_CHECKING:
@@ -217,29 +219,15 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         """Everything that can be refused is refused before the first request to Custobar."""
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self._query(config, context)
-        limits = self._limits()
         container = self.make_container()
         queries = [replace(query, window=window) for window in self._windows(query)]
-        exports = [self._export(each, config, limits, container) for each in queries]
-        _refuse_same_place(exports)
-        attempt = _Attempt(context)
+        attempt = TaskAttempt(context)
         with self.stoppable(), CustobarClient(config) as client:
-            runs = []
-            for number, (each, export) in enumerate(zip(queries, exports, strict=True)):
-                request = self._fingerprint(each, config, export)
-                checkpoints = attempt.checkpoints(number, request)
-                run = ExportRun(
-                    replace(
-                        export,
-                        pages=partial(_pages, client, each),
-                        mark=attempt.mark(export.files.uri),
-                        may_have_debris=attempt.is_later,
-                        checkpoints=checkpoints,
-                        will_follow=attempt.will_follow,
-                    )
-                )
+            exports = [self._export(number, each, container, client, attempt) for number, each in enumerate(queries)]
+            _refuse_same_place(exports)
+            runs = [ExportRun(export) for export in exports]
+            for run in runs:
                 run.prepare()
-                runs.append(run)
             last = queries[-1].window
             if last is not None and last.end > datetime.now(UTC):
                 self.log.warning("The window %s is not over yet: what happens until its end will be missing", last)
@@ -301,7 +289,14 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             raise InvalidArgumentError("manifest", self.manifest, f"there is one of all files: leave {PART} out of its name")
         return Limits(**limits)
 
-    def _export(self, query: Query, config: ClientConfig, limits: Limits, container: Container) -> Export:
+    def _export(
+        self,
+        number: int,
+        query: Query,
+        container: Container,
+        client: CustobarClient,
+        attempt: TaskAttempt,
+    ) -> Export:
         def named(argument: str) -> str:
             return fill_in(self.check_name(argument, getattr(self, argument)), argument, query)
 
@@ -317,29 +312,36 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             query.api_format,
             query.columns,
             resource=query.resource,
-            timezone=config.timezone,
+            timezone=client.config.timezone,
             codec=codec,
         )
         # Now, and not at the first page, it turns out what cannot be.
         make()
         outer: Codec = None if is_within else codec
 
+        def pages(after: Position | None, turns: Turns) -> Iterator[Page]:
+            return client.pages(query, after=after, turns=turns)
+
         return Export(
-            pages=lambda after, turns: (),
+            pages=pages,
             make_encoder=make,
             files=files,
             content_type=content_type_of(outer) or CONTENT_TYPES[self.file_format],
             codec=outer,
-            limits=limits,
+            limits=self._limits(),
             metadata=self.metadata_of(query),
             on_empty=self.on_empty,
+            mark=attempt.mark(files.uri),
+            may_have_debris=attempt.is_later,
+            checkpoints=attempt.checkpoints(number, self._fingerprint(query, client.config, files, outer)),
+            will_follow=attempt.will_follow,
             manifest=None if manifest is None else container.target(manifest),
             describe=partial(manifest_of, query, self.file_format, codec, make),
             progress=Progress(query.resource.name, self.log),
             log=self.log,
         )
 
-    def _fingerprint(self, query: Query, config: ClientConfig, export: Export) -> str:
+    def _fingerprint(self, query: Query, config: ClientConfig, files: FileSet, codec: Codec) -> str:
         """Changes with anything that changes the bytes, or where they go."""
         return fingerprint_of(
             [
@@ -351,8 +353,8 @@ class CustobarExportOperator(Stoppable, BaseOperator):
                 str(query.window),
                 query.checks_timestamps,
                 query.on_bad_timestamp,
-                [self.file_format, query.api_format, self.compression, export.codec],
-                [export.files.uri, self.replace, self.on_empty],
+                [self.file_format, query.api_format, self.compression, codec],
+                [files.uri, self.replace, self.on_empty],
                 {name: getattr(self, name) for name in self.template_fields},
             ]
         )
@@ -380,50 +382,6 @@ class CustobarExportOperator(Stoppable, BaseOperator):
 
 def _interval(start: datetime, end: datetime) -> dict[str, Any]:
     return {"start": start.isoformat(), "end": end.isoformat()}
-
-
-class _Attempt:
-    """What Airflow tells of this attempt at the task, and keeps for the next one."""
-
-    def __init__(self, context: Context) -> None:
-        # Airflow before 3.3 has no such store.
-        self._store: StateStore | None = context.get("task_state_store")
-        self._ti: Any = context.get("ti")
-        self._checkpoints: list[Checkpoints] = []
-
-    @property
-    def is_later(self) -> bool:
-        """Whether an earlier attempt may have left something."""
-        return self._ti is None or self._ti.try_number > 1
-
-    @property
-    def will_follow(self) -> bool:
-        """Whether another attempt comes when this one fails."""
-        return self._ti is None or self._ti.try_number <= self._ti.max_tries
-
-    def mark(self, uri: str) -> str | None:
-        """Hexadecimal digits that are the same in all attempts of this task at writing to ``uri``."""
-        if self._ti is None and self._store is None:
-            return None
-        ti = self._ti
-        owner = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index) if ti is not None else ()
-        return hashlib.blake2b(repr((owner, uri)).encode(), digest_size=8).hexdigest()
-
-    def checkpoints(self, number: int, fingerprint: str) -> Checkpoints | None:
-        if self._store is None:
-            return None
-        checkpoints = Checkpoints(self._store, f"custobar_export.{number}", fingerprint)
-        self._checkpoints.append(checkpoints)
-        return checkpoints
-
-    def forget(self) -> None:
-        """The task is done: leave nothing that a run of the same task, when it is cleared, would go on from."""
-        for checkpoints in self._checkpoints:
-            checkpoints.clear()
-
-
-def _pages(client: CustobarClient, query: Query, after: Position | None, turns: Turns) -> Iterator[Page]:
-    return client.pages(query, after=after, turns=turns)
 
 
 def _refuse_same_place(exports: Sequence[Export]) -> None:

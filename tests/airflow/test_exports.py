@@ -338,6 +338,28 @@ def test_what_s3_is_told_about_an_object(
     assert ("-" in head["ETag"]) == (size > 1000), "parts were sent where they were meant to be"
 
 
+def test_what_gcs_is_told_about_an_object(tenant: CustobarSandbox, google: GcsServer, gcs_bucket: str) -> None:
+    """Rule: metadata and Cache-Control reach the object, and so does what it is about."""
+    CustobarToGCSOperator(
+        task_id="export",
+        resource="sales",
+        date=DAY,
+        bucket_name=gcs_bucket,
+        object_name="a.csv",
+        metadata={"team": "crm"},
+        cache_control="no-store",
+    ).execute({})
+    blob = google.client().bucket(gcs_bucket).get_blob("a.csv")
+    assert blob.cache_control == "no-store"
+    assert blob.metadata == {
+        "team": "crm",
+        "custobar-resource": "sales",
+        "custobar-window-start": "2026-02-10T00:00:00+00:00",
+        "custobar-window-end": "2026-02-11T00:00:00+00:00",
+        "custobar-rows": str(len([sale for sale in tenant.records("sales") if sale["sale_date"].startswith(DAY)])),
+    }
+
+
 def test_an_unknown_extra_argument_is_refused(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str) -> None:
     """Rule: a misspelt extra argument is told by name, before the first request."""
     operator = CustobarToS3Operator(

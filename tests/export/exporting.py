@@ -19,10 +19,12 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_custobar.api.pages import JsonPage
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.encoders import JsonLines
-from airflow_provider_custobar.export.engine import Export, Progress, run_export
+from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
+from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.pipeline import Turns
+from airflow_provider_custobar.export.results import Progress
 from airflow_provider_custobar.export.targets import Target
 
 
@@ -91,7 +93,7 @@ def main(parameters: dict[str, Any]) -> None:
             turns.take()
             yield page
 
-    result = run_export(
+    run = ExportRun(
         Export(
             pages=given,
             make_encoder=JsonLines,
@@ -100,6 +102,8 @@ def main(parameters: dict[str, Any]) -> None:
             progress=Progress("events"),
         )
     )
+    run.prepare()
+    result = run.run()
     # Not ru_maxrss, which begins with the peak of the process that started this one.
     (peak_kib,) = map(int, re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()))
     say(json.dumps({"rows": result.rows, "bytes": result.bytes, "peak_kib": peak_kib}))

@@ -18,14 +18,22 @@ from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import CsvFromRecords, CsvRows, JsonArray, JsonLines
-from airflow_provider_custobar.export.engine import EmptyExportError, Export, ExportResult, FileResult, Progress, run_export
+from airflow_provider_custobar.export.engine import EmptyExportError, ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
+from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.pipeline import Turns
+from airflow_provider_custobar.export.results import ExportResult, FileResult, Progress
 from airflow_provider_custobar.export.targets import ObjectInfo, Sink, State, TargetError
 from tests.export.support import MARK, TEXT, DictSink, DictStore, DictTarget, csv_page, json_page
 from tests.export.test_checkpoints import Memory
 
 LOG = logging.getLogger("test-export")
+
+
+def run_export(export: Export) -> ExportResult:
+    run = ExportRun(export)
+    run.prepare()
+    return run.run()
 
 
 class ItemError(Exception):

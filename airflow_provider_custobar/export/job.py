@@ -1,0 +1,52 @@
+"""Everything that one export needs, put together by whoever wants it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.api.position import Position
+from airflow_provider_custobar.export.checkpoints import Checkpoints
+from airflow_provider_custobar.export.compression import Codec
+from airflow_provider_custobar.export.cutting import Limits
+from airflow_provider_custobar.export.encoders import Encoder
+from airflow_provider_custobar.export.file_set import FileSet
+from airflow_provider_custobar.export.pipeline import Turns
+from airflow_provider_custobar.export.results import ExportResult, Progress
+from airflow_provider_custobar.export.targets import Target
+
+OnEmpty = Literal["write", "skip", "fail"]
+ON_EMPTY: tuple[OnEmpty, ...] = ("write", "skip", "fail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Everything that one export needs.
+
+    ``pages`` makes the API's pages from a position on, and takes a turn before it asks for each. ``mark`` is that of
+    :class:`~airflow_provider_custobar.export.targets.ObjectInfo`; with ``may_have_debris`` an earlier attempt may have left
+    something under it. Without ``checkpoints`` nothing is taken up from an earlier attempt, nor left for a later one; nor is
+    it left where no attempt ``will_follow``. ``manifest`` is written last: the JSON of what ``describe`` makes of the result.
+    """
+
+    pages: Callable[[Position | None, Turns], Iterable[Page]]
+    make_encoder: Callable[[], Encoder[Any]]
+    files: FileSet
+    content_type: str
+    codec: Codec = None
+    limits: Limits = field(default_factory=Limits)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    on_empty: OnEmpty = "write"
+    mark: str | None = None
+    may_have_debris: bool = False
+    checkpoints: Checkpoints | None = None
+    will_follow: bool = False
+    manifest: Target | None = None
+    describe: Callable[[ExportResult], object] = msgspec.to_builtins
+    progress: Progress = field(default_factory=lambda: Progress("export"))
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))

@@ -1,0 +1,49 @@
+"""One attempt at a task: what Airflow tells of it, and keeps for the next one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_custobar.export.checkpoints import Checkpoints, StateStore
+
+
+class TaskAttempt:
+    """Made of the context that Airflow gives to ``execute``; tests and scripts may leave anything out."""
+
+    def __init__(self, context: Mapping[str, Any]) -> None:
+        # Airflow before 3.3 has no such store.
+        self._store: StateStore | None = context.get("task_state_store")
+        self._ti: Any = context.get("ti")
+        self._checkpoints: list[Checkpoints] = []
+
+    @property
+    def is_later(self) -> bool:
+        """Whether an earlier attempt may have left something."""
+        return self._ti is None or self._ti.try_number > 1
+
+    @property
+    def will_follow(self) -> bool:
+        """Whether another attempt comes when this one fails."""
+        return self._ti is None or self._ti.try_number <= self._ti.max_tries
+
+    def mark(self, uri: str) -> str | None:
+        """Hexadecimal digits that are the same in all attempts of this task at writing to ``uri``."""
+        if self._ti is None and self._store is None:
+            return None
+        ti = self._ti
+        owner = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index) if ti is not None else ()
+        return hashlib.blake2b(repr((owner, uri)).encode(), digest_size=8).hexdigest()
+
+    def checkpoints(self, number: int, fingerprint: str) -> Checkpoints | None:
+        if self._store is None:
+            return None
+        checkpoints = Checkpoints(self._store, f"custobar_export.{number}", fingerprint)
+        self._checkpoints.append(checkpoints)
+        return checkpoints
+
+    def forget(self) -> None:
+        """The task is done: leave nothing that a run of the same task, when it is cleared, would go on from."""
+        for checkpoints in self._checkpoints:
+            checkpoints.clear()
