@@ -57,20 +57,22 @@ def _count_if_regular(data: bytes, start: int) -> int | None:
     """The number of rows, four times as fast as parsing; None where only parsing can tell.
 
     Regular are rows without blank lines and bare carriage returns, in which quotes stand only around whole cells. They are
-    looked at a piece at a time, because the pieces between quotes take many times the room of the text.
+    looked at a piece at a time, because the pieces between quotes take many times the room of the text, and because other
+    threads, which send what came before, stand still as long as one call takes.
     """
-    is_blank = data.startswith((b"\n", b"\r"), start) or _BLANK_LINE.search(data, start)
-    if is_blank or _BARE_RETURN.search(data, start):
-        return None
     rows = 0
     while start < len(data):
         end = _end_of_row(data, start + _PIECE_BYTES)
-        # An odd number of quotes: the line end is inside a cell.
-        while data.count(b'"', start, end) % 2:
+        piece = data[start:end]
+        # An even number of parts means an odd number of quotes: the line end is inside a cell.
+        while len(parts := piece.split(b'"')) % 2 == 0:
             if end == len(data):
                 return None
             end = _end_of_row(data, end + 1)
-        counted = _count_piece(data[start:end])
+            piece = data[start:end]
+        if piece.startswith((b"\n", b"\r")) or _BLANK_LINE.search(piece) or _BARE_RETURN.search(piece):
+            return None
+        counted = _count_outside(parts[::2])
         if counted is None:
             return None
         rows += counted
@@ -82,9 +84,8 @@ def _end_of_row(data: bytes, at_least: int) -> int:
     return data.find(b"\n", at_least - 1) + 1 or len(data)
 
 
-def _count_piece(piece: bytes) -> int | None:
-    # Outside quotes is every other part; a doubled quote leaves an empty one.
-    outside = piece.split(b'"')[::2]
+def _count_outside(outside: list[bytes]) -> int | None:
+    """The line ends in what stands outside quotes; a doubled quote leaves an empty part of it."""
     inner_are_regular = all(not part or (part[:1] in _AFTER_CELL and part[-1:] in _BEFORE_CELL) for part in outside[1:-1])
     first_is_regular = len(outside) == 1 or not outside[0] or outside[0][-1:] in _BEFORE_CELL
     last_is_regular = len(outside) == 1 or outside[-1][:1] in _AFTER_CELL

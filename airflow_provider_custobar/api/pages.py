@@ -6,8 +6,8 @@ import codecs
 import csv
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from functools import cache
 from typing import Any
@@ -28,14 +28,15 @@ CHECK_HOST = "check that the connection's host is Custobar's API and that no pro
 
 @dataclass(frozen=True, slots=True)
 class JsonPage:
-    """Records as the API wrote them: each the bytes of one JSON object, without line ends.
+    """Records as the API wrote them: ``data`` is one JSON object a line, every line with its end.
 
     ``fetched`` is how many the API sent, ``size`` the answer's bytes, ``next_url`` opaque, ``chain`` the label of the
     :class:`~airflow_provider_custobar.api.query.Chain` that the page belongs to. ``unplaced`` counts the records that have no
     readable timestamp where a window asks for one. ``after`` is where to go on after this page; None after the last of all.
     """
 
-    records: list[bytes]
+    data: bytes = field(repr=False)
+    rows: int
     fetched: int
     size: int
     next_url: str | None = None
@@ -44,8 +45,18 @@ class JsonPage:
     after: Position | None = None
 
     @property
-    def rows(self) -> int:
-        return len(self.records)
+    def records(self) -> list[bytes]:
+        """Each record's own bytes, without its line end."""
+        return self.data.split(b"\n")[:-1]
+
+    @property
+    def view(self) -> memoryview:
+        """The lines, not copied."""
+        return memoryview(self.data)
+
+    def with_records(self, records: Sequence[bytes]) -> JsonPage:
+        """This page with other records, none of which has a line end in it."""
+        return replace(self, data=_lines_of(records), rows=len(records))
 
     def dicts(self) -> Iterator[dict[str, Any]]:
         return map(_decode_record, self.records)
@@ -92,6 +103,9 @@ Page = JsonPage | CsvPage
 # Group 1 is what is in order: an escaped backslash, or a pair of escaped surrogates.
 _SURROGATES = re.compile(rb"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
+# A line that does not begin as one; searched for at the line ends, of which there are few.
+_NO_OBJECT = re.compile(rb"\n(?!\{)")
+
 _decode_record: Callable[[bytes], dict[str, Any]] = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -122,12 +136,15 @@ def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> 
     if envelope.records is msgspec.UNSET:
         keys = shorten(", ".join(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))) or "none"
         raise MalformedResponseError(f'The page of {resource} has no "{resource}" (its keys: {keys}): {CHECK_HOST}.')
-    records = [_on_one_line(bytes(raw)) for raw in envelope.records]
-    if not all(record.startswith(b"{") for record in records):
+    # Line ends inside texts are escaped, so one that stands bare is layout; most pages have none.
+    has_layout = b"\n" in body or b"\r" in body
+    data = _lines_of([_on_one_line(bytes(raw)) for raw in envelope.records] if has_layout else envelope.records)
+    if data and (not data.startswith(b"{") or _NO_OBJECT.search(data, 0, len(data) - 1)):
         raise MalformedResponseError(f"The page of {resource} holds something else than JSON objects: {CHECK_HOST}.")
     return JsonPage(
-        records=records,
-        fetched=len(records),
+        data=data,
+        rows=len(envelope.records),
+        fetched=len(envelope.records),
         size=len(body),
         next_url=envelope.next_url or headers.get(NEXT_URL_HEADER) or None,
     )
@@ -213,8 +230,11 @@ def _envelope_decoder(resource: str) -> msgspec.json.Decoder[Any]:
 
 
 def _on_one_line(record: bytes) -> bytes:
-    # Line ends inside texts are escaped, so one that stands bare is layout.
     return msgspec.json.format(record, indent=-1) if b"\n" in record or b"\r" in record else record
+
+
+def _lines_of(records: Sequence[bytes | msgspec.Raw]) -> bytes:
+    return b"\n".join([*records, b""])
 
 
 def _as_utf8(body: bytes, charset: str) -> bytes:

@@ -130,7 +130,7 @@ class Selection:
         records = [record for record in page.records if self._accepts(decoder.decode(record).value, record)]
         if self._drop:
             records = [_without(record, self._drop) for record in records]
-        return replace(page, records=records)
+        return page.with_records(records)
 
     def _csv(self, page: CsvPage, column: str) -> CsvPage:
         header = page.header

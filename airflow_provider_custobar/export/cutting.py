@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from airflow_provider_custobar.api.csv_text import split_rows
-from airflow_provider_custobar.api.pages import CsvPage, JsonPage, Page
+from airflow_provider_custobar.api.pages import JsonPage, Page
 from airflow_provider_custobar.export.compression import Codec, compress
 from airflow_provider_custobar.export.encoders import Encoder
 from airflow_provider_custobar.export.targets import LostError
@@ -159,7 +159,7 @@ class Cutter:
 
 
 def _size_of(page: Page) -> int:
-    return len(page.data) - page.skip if isinstance(page, CsvPage) else sum(map(len, page.records)) + len(page.records)
+    return len(page.view)
 
 
 def _row_ends(page: Page) -> list[int]:
@@ -172,13 +172,11 @@ def _row_ends(page: Page) -> list[int]:
 def _slice(page: Page, start: int, stop: int, ends: Sequence[int]) -> Page:
     if (start, stop) == (0, page.rows):
         return page
+    data = bytes(page.view[ends[start - 1] if start else 0 : ends[stop - 1]])
     if isinstance(page, JsonPage):
-        return replace(page, records=page.records[start:stop])
-    first = ends[start - 1] if start else 0
-    return replace(page, data=page.data[page.skip + first : page.skip + ends[stop - 1]], skip=0, rows=stop - start)
+        return replace(page, data=data, rows=stop - start)
+    return replace(page, data=data, skip=0, rows=stop - start)
 
 
 def _digest(page: Page, rows: int, ends: Sequence[int]) -> str:
-    size = ends[rows - 1] if rows else 0
-    head = page.view[:size] if isinstance(page, CsvPage) else b"\n".join(page.records[:rows])
-    return hashlib.blake2b(head, digest_size=16).hexdigest()
+    return hashlib.blake2b(page.view[: ends[rows - 1] if rows else 0], digest_size=16).hexdigest()

@@ -51,7 +51,7 @@ class JsonLines:
         """A file of lines has no beginning of its own."""
 
     def encode(self, page: JsonPage) -> bytes:
-        return b"\n".join([*page.records, b""])
+        return page.data
 
     def finish(self) -> bytes:
         return b""
@@ -69,10 +69,11 @@ class JsonArray:
         self._separator = b",\n"
 
     def encode(self, page: JsonPage) -> bytes:
-        if not page.records:
+        if not page.rows:
             return b""
         separator, self._separator = self._separator, b",\n"
-        return separator + b",\n".join(page.records)
+        # A line end is that of a record and nothing else.
+        return b"".join((separator, page.data[:-1].replace(b"\n", b",\n")))
 
     def finish(self) -> bytes:
         return b"[]\n" if self._separator == b"[\n" else b"\n]\n"

@@ -132,7 +132,7 @@ class ParquetFile:
 
     def _from_records(self, page: JsonPage) -> list[Any]:
         try:
-            return self._records.arrays(page.records, self._zone)
+            return self._records.arrays(page, self._zone)
         except (msgspec.DecodeError, pa.ArrowInvalid, OverflowError, UnfitError):
             # Something on this page is not as usual: each value is looked at, to be read or named.
             members = [msgspec.json.decode(record, type=dict[str, msgspec.Raw]) for record in page.records]
@@ -203,18 +203,18 @@ class _RecordReader:
         self._has_extra = has_extra
         self._extra_names: tuple[str, ...] = ()
 
-    def arrays(self, records: Sequence[bytes], zone: tzinfo) -> list[Any]:
+    def arrays(self, page: JsonPage, zone: tzinfo) -> list[Any]:
         """One array a column.
 
         :raises msgspec.DecodeError, UnfitError, pyarrow.ArrowInvalid, OverflowError: a value is not of its column's usual type.
         """
         if self._plain is not None:
             try:
-                return self._read_plain(records, self._plain, zone)
+                return self._read_plain(page, self._plain, zone)
             except (pa.ArrowException, UnfitError):
                 # Fields or values of other kinds rarely come alone.
                 self._plain = None
-        body = b"[" + b",".join(records) + b"]"
+        body = b"".join((b"[", page.data[:-1].replace(b"\n", b","), b"]"))
         try:
             rows = self._decode(body)
         except msgspec.ValidationError:
@@ -226,19 +226,18 @@ class _RecordReader:
             arrays.append(self._extra(rows))
         return arrays
 
-    def _read_plain(self, records: Sequence[bytes], schema: Any, zone: tzinfo) -> list[Any]:
-        body = b"\n".join(records)
+    def _read_plain(self, page: JsonPage, schema: Any, zone: tzinfo) -> list[Any]:
         table = pa.json.read_json(
-            pa.BufferReader(body),
-            read_options=pa.json.ReadOptions(use_threads=False, block_size=len(body) + 1),
+            pa.BufferReader(page.data),
+            read_options=pa.json.ReadOptions(use_threads=False, block_size=len(page.data) + 1),
             parse_options=pa.json.ParseOptions(
                 explicit_schema=schema, unexpected_field_behavior="error" if self._has_extra else "ignore"
             ),
         )
-        if table.num_rows != len(records):
+        if table.num_rows != page.rows:
             raise pa.ArrowInvalid("a record is not one object")
         arrays = [column.of_plain(_whole(table.column(column.name)), zone) for column in self._columns]
-        return [*arrays, pa.nulls(len(records), pa.string())] if self._has_extra else arrays
+        return [*arrays, pa.nulls(page.rows, pa.string())] if self._has_extra else arrays
 
     def _decode(self, body: bytes) -> list[Any]:
         return _decoder_of(self._columns, self._extra_names, self._has_extra).decode(body)

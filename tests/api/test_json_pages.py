@@ -44,6 +44,12 @@ def test_pretty_printed_records_come_out_on_one_line_each() -> None:
     ]
 
 
+def test_records_with_layout_only_between_them_keep_their_own_bytes() -> None:
+    """Rule: line ends between records are no reason to write the records anew."""
+    records = [b'{"a":  1}', b'{"b": [ 2 ]}']
+    assert decode(b'{"customers": [\n' + b",\r\n".join(records) + b"\n]}\n").records == records
+
+
 @given(
     st.lists(
         st.dictionaries(

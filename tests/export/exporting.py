@@ -42,8 +42,8 @@ def pages(count: int, page_bytes: int, stop_at: object) -> Iterator[JsonPage]:
     for number in range(count):
         if stop_at == number:
             stop()
-        records = [b'{"id":%06d,"text":"%s"}' % (number, b"x" * 970) for _ in range(page_bytes // 1000)]
-        yield JsonPage(records, len(records), page_bytes)
+        rows = page_bytes // 1000
+        yield JsonPage(b'{"id":%06d,"text":"%s"}\n' % (number, b"x" * 970) * rows, rows, rows, page_bytes)
 
 
 def target_of(where: Any, stop_at: object) -> Target:

@@ -33,7 +33,8 @@ MARKED = changed(PLAIN, mark=MARK, can_continue=True)
 
 
 def json_page(*records: str) -> JsonPage:
-    return JsonPage([record.encode() for record in records], len(records), sum(map(len, records)))
+    data = "".join(f"{record}\n" for record in records).encode()
+    return JsonPage(data, len(records), len(records), len(data))
 
 
 def csv_page(header: str, *rows: str) -> CsvPage:

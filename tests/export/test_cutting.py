@@ -203,7 +203,7 @@ def test_nothing_comes_out_before_the_first_row() -> None:
 
 def test_a_page_that_fits_is_not_looked_into() -> None:
     """Without a limit in the way, a page's own bytes pass as they are: not even one row is cut out of it."""
-    page = JsonPage([b"not even a record"], 1, 17)
+    page = JsonPage(b"not even a record\n", 1, 1, 18)
     (piece, end) = Cutter(JsonLines, None, Limits(max_rows=2, max_bytes=100)).add(page)
     assert piece.data == b"not even a record\n"
     assert end.point == Point(is_open=True, rows=1, size=18)
