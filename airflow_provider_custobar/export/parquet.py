@@ -95,12 +95,13 @@ class ParquetFile:
         """
         if not page.rows:
             return b""
-        arrays = [self._from_records(page)] if isinstance(page, JsonPage) else self._from_csv(page)
-        batches = [pa.record_batch(each, schema=self.schema) for each in arrays]
+        for arrays in [self._from_records(page)] if isinstance(page, JsonPage) else self._from_csv(page):
+            batch = pa.record_batch(arrays, schema=self.schema)
+            self._waiting.append(batch)
+            self._waiting_bytes += batch.nbytes
+            del arrays, batch
         self._rows += page.rows
-        self._waiting += batches
         self._waiting_rows += page.rows
-        self._waiting_bytes += sum(batch.nbytes for batch in batches)
         if self._waiting_rows >= _GROUP_ROWS or self._waiting_bytes >= _GROUP_BYTES:
             self._write_group()
         return self._outbox.take()
