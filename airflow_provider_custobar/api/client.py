@@ -144,12 +144,13 @@ class CustobarClient:
         """
         return self._finish(event_check.check_events(self._context, check))
 
-    def upload(self, resource: Resource, rows: Sequence[bytes]) -> str | None:
+    def upload(self, resource: Resource, rows: Sequence[bytes], *, repeatable: bool | None = None) -> str | None:
         """Send one batch of encoded rows; return the ``run_id`` of the import that it scheduled, if the server names one.
 
+        :param repeatable: whether the batch may be sent again when it may have arrived; by default, as its rows allow it.
         :raises CustobarError: see :func:`airflow_provider_custobar.api.flow.upload`.
         """
-        return self._finish(flow.upload(self._context, resource, rows))
+        return self._finish(flow.upload(self._context, resource, rows, repeatable=repeatable))
 
     def test(self) -> None:
         """One harmless GET of the connection's ``test_path``.

@@ -28,6 +28,9 @@ _HOST_ACCEPTED = (
     "give the company's short name (acme), a host name (acme.custobar.com) or a base URL (https://acme.custobar.com)"
 )
 
+# "app" is where tenants without a host of their own are (documentation of authentication).
+_SHARED_HOSTS = frozenset({"app", "dev", "developers", "www"})
+
 Origin = tuple[str, str, int]
 
 
@@ -54,6 +57,14 @@ class ClientConfig:
     @property
     def origin(self) -> Origin:
         return _origin(urlsplit(self.base_url))
+
+    @property
+    def company(self) -> str | None:
+        """The tenant's short name, with which its own fields begin, where the host tells it."""
+        labels = self.origin[1].split(".")
+        is_named = len(labels) == 3 and labels[1:] == ["custobar", "com"] and labels[0] not in _SHARED_HOSTS
+        # A field's name has no hyphen, so what such a company's begin with is not known.
+        return labels[0] if is_named and "-" not in labels[0] else None
 
     def url_for(self, path: str) -> str:
         return self.base_url + path

@@ -143,11 +143,14 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
         log.warning("%s: %s records came twice while the data changed, and were left out once", name, selection.repeated)
 
 
-def upload(context: FlowContext, resource: Resource, rows: Sequence[bytes]) -> Exchange[str | None]:
+def upload(
+    context: FlowContext, resource: Resource, rows: Sequence[bytes], *, repeatable: bool | None = None
+) -> Exchange[str | None]:
     """Send ``rows``, each the bytes of one JSON object; return the ``run_id`` of the import that this schedules, if any.
 
     The server works the import off later, and says nothing about single rows. A batch of a resource whose rows have
-    identifiers may be sent again; one of events only after 429, or where the server cannot have seen it.
+    identifiers may be sent again; one of events only after 429, or where the server cannot have seen it. ``repeatable`` decides
+    otherwise.
 
     :raises UploadRefusedError: a success status, but the body names an error.
     """
@@ -157,7 +160,7 @@ def upload(context: FlowContext, resource: Resource, rows: Sequence[bytes]) -> E
         context.config.url_for(resource.upload_path),
         {"Content-Type": "application/json"},
         b'{"%s":[%s]}' % (name.encode(), b",".join(rows)),
-        repeatable=resource.may_be_sent_again(rows),
+        repeatable=resource.may_be_sent_again(rows) if repeatable is None else repeatable,
     )
 
     def read(reply: Reply) -> str | None:

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
 
 import msgspec
 
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.cutting import Point
 from airflow_provider_custobar.export.targets import State
+from airflow_provider_custobar.state_store import StateStore
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +22,6 @@ log = logging.getLogger(__name__)
 _MOST_BYTES = 60_000
 _FILES_IN_A_VALUE = 50
 _LONGEST_AGE = timedelta(hours=24)
-
-
-class StateStore(Protocol):
-    """JSON values by key, which outlive the process: Airflow's ``task_state_store``."""
-
-    def get(self, key: str, /) -> Any: ...
-
-    def set(self, key: str, value: Any, /) -> None: ...
-
-    def delete(self, key: str, /) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

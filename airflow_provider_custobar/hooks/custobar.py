@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
@@ -16,9 +17,12 @@ from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentE
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.get_provider_info import get_provider_info
-from airflow_provider_custobar.upload.plan import build_plan
-from airflow_provider_custobar.upload.rows import Rejected
-from airflow_provider_custobar.upload.uploader import UploadResult, run_upload
+
+if TYPE_CHECKING:
+    from airflow_provider_custobar.upload.changes import Changes
+    from airflow_provider_custobar.upload.journal import Journal
+    from airflow_provider_custobar.upload.rows import Rejected
+    from airflow_provider_custobar.upload.uploader import UploadResult
 
 
 class CustobarHook(BaseHook):
@@ -127,34 +131,48 @@ class CustobarHook(BaseHook):
     def upload(
         self,
         resource: str,
-        records: Iterable[Mapping[str, Any]],
+        records: Iterable[object],
         *,
         reject: Callable[[Rejected], None] = lambda _: None,
         after_check: Callable[[], None] = lambda: None,
+        journal: Journal | None = None,
+        changes: Changes | None = None,
         **options: Any,
     ) -> UploadResult:
         """
         Check all ``records``, then send them in batches.
 
-        :param records: Mappings; read twice, so a list rather than a generator.
+        :param records: Mappings; read twice, so a list rather than a generator. What is none is rejected.
         :param reject: Called with each bad record.
         :param after_check: Called when all records were checked, before any is sent.
-        :param options: Those of :func:`~airflow_provider_custobar.upload.plan.build_plan`, such as ``batch_size``.
+        :param journal: Keeps what was sent for a next attempt.
+        :param changes: Leaves out records that have not changed since the last time.
+        :param options: Those of :func:`~airflow_provider_custobar.upload.plan.build_plan`, such as ``batch_size``. ``timezone``
+            and ``company`` are the connection's if they are not given.
         :raises InvalidArgumentError: before the first request.
         :raises InvalidRowsError: some records are bad and ``on_invalid="fail"``; nothing was sent.
         """
-        plan = build_plan(resource, **options)
+        # Only here: numbering plans and schemas are nothing that exports and sensors, or a DAG being parsed, have to wait for.
+        from airflow_provider_custobar.upload.journal import Journal  # noqa: PLC0415
+        from airflow_provider_custobar.upload.plan import build_plan  # noqa: PLC0415
+        from airflow_provider_custobar.upload.uploader import Upload  # noqa: PLC0415
+
+        config = self.get_config()
+        plan = build_plan(resource, **{"timezone": config.timezone, "company": config.company, **options})
         if iter(records) is records:
             raise InvalidArgumentError("records", records, "they are read twice: give a list, not a generator")
-        with self.get_conn() as client:
-            return run_upload(
-                lambda: records,
+        with CustobarClient(config) as client:
+            return Upload(
+                open_rows=lambda: records,
                 plan=plan,
-                send=lambda rows: client.upload(plan.resource, rows),
+                send=lambda rows, may_repeat: client.upload(plan.resource, rows, repeatable=may_repeat),
                 reject=reject,
                 after_check=after_check,
-                logger=self.log,
-            )
+                journal=journal or Journal(None),
+                changes=changes,
+                read_back=partial(_read_back, client, plan.resource.name),
+                log=self.log,
+            ).run()
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one harmless GET of the connection's ``test_path``."""
@@ -176,6 +194,11 @@ def _config(connection: Any, extra: Mapping[str, Any]) -> ClientConfig:
         password=connection.password,
         extra=extra,
     )
+
+
+def _read_back(client: CustobarClient, resource: str, external_id: str) -> dict[str, Any] | None:
+    query = build_query(resource, filters={"external_id": external_id}, timezone=client.config.timezone)
+    return next((record for page in client.pages(query) for record in page.dicts()), None)
 
 
 def _pages(config: ClientConfig, query: Query) -> Iterator[Page]:

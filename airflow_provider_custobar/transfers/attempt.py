@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_custobar.export.checkpoints import Checkpoints, StateStore
+from airflow_provider_custobar.export.checkpoints import Checkpoints
+from airflow_provider_custobar.state_store import StateStore
 
 
 class TaskAttempt:

@@ -30,13 +30,22 @@ def fill_in(name: str, argument: str, query: Query) -> str:
     )
 
 
-def check_name(argument: str, value: object) -> str:
-    """An object's name, or its path, as rendered.
+def check_filled(argument: str, value: object) -> str:
+    """A name as rendered.
 
-    :raises InvalidArgumentError: empty, a template that rendered to nothing, or a folder.
+    :raises InvalidArgumentError: empty, or a template that rendered to nothing.
     """
     if not isinstance(value, str) or not value.strip() or value.strip() == "None":
         raise InvalidArgumentError(argument, value, "give a name; a template must not render to nothing")
+    return value
+
+
+def check_name(argument: str, value: object) -> str:
+    """An object's name, or its path, as rendered.
+
+    :raises InvalidArgumentError: as :func:`check_filled`, or a folder.
+    """
+    value = check_filled(argument, value)
     if value.endswith("/"):
         raise InvalidArgumentError(argument, value, "the name of the file is missing after the last slash")
     return value
@@ -47,7 +56,15 @@ def check_key(argument: str, value: object) -> str:
 
     :raises InvalidArgumentError: as :func:`check_name`, or it starts with a slash or is a whole URL.
     """
-    name = check_name(argument, value)
+    return check_keys(argument, check_name(argument, value))
+
+
+def check_keys(argument: str, value: object) -> str:
+    """What names one or more objects within a bucket: a name, a pattern or a prefix.
+
+    :raises InvalidArgumentError: as :func:`check_filled`, or it starts with a slash or is a whole URL.
+    """
+    name = check_filled(argument, value)
     if "://" in name or name.startswith("/"):
         raise InvalidArgumentError(argument, value, "give the name within the bucket, without scheme, bucket and first slash")
     return name

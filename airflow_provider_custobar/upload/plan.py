@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.resources import Resource, find_resource
-from airflow_provider_custobar.upload.validation import Rules
-
-OnInvalid = Literal["fail", "skip"]
-ON_INVALID: tuple[OnInvalid, ...] = ("fail", "skip")
+from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, Verify, check_choices
+from airflow_provider_custobar.upload.validation import Checker, Rules
 
 #: What a batch adds around its rows: ``{"customers":[`` and ``]}``, rounded up.
 ENVELOPE_BYTES = 32
@@ -23,12 +22,29 @@ class UploadPlan:
     """A checked upload. Make it with :func:`build_plan`, which describes the fields."""
 
     resource: Resource
-    rules: Rules
+    checker: Checker
     field_mapping: Mapping[str, str]
     batch_size: int
     max_batch_bytes: int
     on_invalid: OnInvalid
+    clear_empty: bool
+    events_delivery: EventsDelivery
+    verify: Verify
+    verify_delay: float
     dry_run: bool
+    timezone: str
+
+    def may_be_sent_again(self, rows: Sequence[bytes]) -> bool:
+        """Whether a batch of these rows may go out again after it may have arrived."""
+        return self.events_delivery == "at_least_once" or self.resource.may_be_sent_again(rows)
+
+    @cached_property
+    def identity_names(self) -> tuple[str, ...]:
+        """The fields of which the first one that is filled in tells rows apart."""
+        resource = self.resource
+        if resource.never_repeatable:
+            return ()
+        return (resource.repeatable_with,) if resource.repeatable_with else resource.identifiers or resource.required
 
 
 def build_plan(
@@ -41,7 +57,13 @@ def build_plan(
     require_external_id: bool = True,
     allow_irreversible: bool = False,
     allow_unknown_names: bool = False,
+    company: str | None = None,
+    clear_empty: bool = False,
+    events_delivery: EventsDelivery = "at_most_once",
+    verify: Verify = None,
+    verify_delay: float | str = 60,
     dry_run: bool = False,
+    timezone: str = "UTC",
 ) -> UploadPlan:
     """Check the arguments of an upload.
 
@@ -53,15 +75,27 @@ def build_plan(
     :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
     :param allow_irreversible: Let rows through that forget or delete a customer for good.
     :param allow_unknown_names: Let fields through that the documentation does not list.
+    :param company: The prefix of the tenant's own fields, ``COMPANY__name``; None for any.
+    :param clear_empty: Let empty CSV cells remove the field in Custobar, instead of leaving them out.
+    :param events_delivery: What to do with a batch of rows without identifiers that may have arrived: ``at_most_once``, never
+        send it again; ``at_least_once``, send it again, so that its rows may be there twice.
+    :param verify: Read rows back by ``external_id`` afterwards, a ``sample`` of 20 or ``all``, one request each.
+    :param verify_delay: Seconds until then: Custobar imports later than it answers.
     :param dry_run: Do everything but send.
+    :param timezone: That of datetimes without an offset.
     :raises InvalidArgumentError: names the argument, its value and what is accepted.
     """
-    if on_invalid not in ON_INVALID:
-        raise InvalidArgumentError("on_invalid", on_invalid, f"give one of {', '.join(ON_INVALID)}")
+    found = find_resource(resource, for_upload=True)
+    check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify)
+    if verify and (found.repeatable_with or found.key) != "external_id":
+        raise InvalidArgumentError("verify", verify, f"{found.name} cannot be read back by external_id; give None")
+    if company is not None and not re.fullmatch(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*", str(company)):
+        raise InvalidArgumentError("company", company, "give the tenant's short name, as its own fields begin with it: acme")
     permissions = {
         "require_external_id": require_external_id,
         "allow_irreversible": allow_irreversible,
         "allow_unknown_names": allow_unknown_names,
+        "clear_empty": clear_empty,
         "dry_run": dry_run,
     }
     for argument, given in permissions.items():
@@ -72,15 +106,35 @@ def build_plan(
     if not isinstance(mapping, Mapping) or not all(isinstance(part, str) and part for pair in mapping.items() for part in pair):
         raise InvalidArgumentError("field_mapping", field_mapping, 'give names by name, such as {"mail": "email"}')
     return UploadPlan(
-        resource=find_resource(resource, for_upload=True),
-        rules=Rules(
-            require_external_id=require_external_id,
-            allow_irreversible=allow_irreversible,
-            allow_unknown_names=allow_unknown_names,
+        resource=found,
+        checker=Checker(
+            found,
+            Rules(
+                require_external_id=require_external_id,
+                allow_irreversible=allow_irreversible,
+                allow_unknown_names=allow_unknown_names,
+                company=company,
+            ),
+            timezone=timezone,
         ),
         field_mapping=mapping,
         batch_size=whole_number("batch_size", batch_size, least=1),
         max_batch_bytes=whole_number("max_batch_bytes", max_batch_bytes, least=_SMALLEST_BATCH_BYTES),
         on_invalid=on_invalid,
+        clear_empty=clear_empty,
+        events_delivery=events_delivery,
+        verify=verify,
+        verify_delay=_seconds("verify_delay", verify_delay),
         dry_run=dry_run,
+        timezone=timezone,
     )
+
+
+def _seconds(argument: str, value: object) -> float:
+    try:
+        seconds = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise InvalidArgumentError(argument, value, "give a number of seconds, 0 at least")
+    return seconds

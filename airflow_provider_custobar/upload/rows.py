@@ -14,7 +14,18 @@ from typing import Any
 import msgspec
 
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
-from airflow_provider_custobar.upload.validation import reasons_against
+
+
+class TextRow(dict[str, str]):
+    """A row whose values are texts, as CSV has them: typed values are made of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands in the place of a row and is none; ``content`` is what it is, as far as that can be told."""
+
+    reason: str
+    content: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +38,8 @@ class Rejected:
 
     def as_json(self) -> bytes:
         """One line of a rejects file. Whatever the row holds, it can be written: what JSON has no form for becomes text."""
-        document = {"position": self.position, "reasons": self.reasons, "row": self.row}
+        row = self.row.content if isinstance(self.row, Unreadable) else self.row
+        document = {"position": self.position, "reasons": self.reasons, "row": row}
         try:
             return msgspec.json.encode(document, enc_hook=_readable)
         except ValueError:
@@ -35,29 +47,57 @@ class Rejected:
             return json.dumps(_with_text_keys(document), default=_readable).encode()
 
 
-def encode_row(row: object, plan: UploadPlan) -> tuple[bytes, list[str]]:
-    """The row's JSON under Custobar's names, and the reasons against sending it; one of the two is empty."""
+@dataclass(frozen=True, slots=True)
+class GoodRow:
+    """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would."""
+
+    position: int
+    data: bytes
+    identity: str | None
+
+
+def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejected:
+    """The row as Custobar takes it, or the reasons why it does not."""
+    if isinstance(row, Unreadable):
+        return Rejected(position, [row.reason], row)
     if not isinstance(row, Mapping):
-        return b"", reasons_against(row, plan.resource, plan.rules)
+        return Rejected(position, [f"a row is a mapping of names to values, not {type(row).__name__}"], row)
     # Custobar documents no meaning of null (an empty text is what removes a field), so nulls are left out.
-    pairs = [(plan.field_mapping.get(name, name), value) for name, value in row.items() if value is not None]
-    renamed = dict(pairs)
-    reasons = reasons_against(renamed, plan.resource, plan.rules)
-    if len(renamed) < len(pairs):
+    given = {name: value for name, value in row.items() if value is not None}
+    from_text = isinstance(row, TextRow)
+    if from_text and not plan.clear_empty:
+        # CSV cannot tell "nothing" from "remove what is there".
+        given = {name: value for name, value in given.items() if value}
+    renamed = {plan.field_mapping.get(name, name): value for name, value in given.items()} if plan.field_mapping else given
+    checked, reasons = plan.checker.check(renamed, from_text=from_text)
+    if len(renamed) < len(given):
         reasons.append("field_mapping gives two of its fields the same name")
     if reasons:
-        return b"", reasons
+        return Rejected(position, reasons, row)
     try:
-        encoded = _encoder.encode(renamed)
+        data = _encoded(checked, plan)
+    except _UnfitError as error:
+        return Rejected(position, [str(error)], row)
+    identity = next((f"{name}={value}" for name in plan.identity_names if (value := checked.get(name))), None)
+    return GoodRow(position, data, identity)
+
+
+class _UnfitError(Exception):
+    """A reason against a row that shows only when it is written as JSON."""
+
+
+def _encoded(row: Mapping[str, Any], plan: UploadPlan) -> bytes:
+    try:
+        encoded = _encoder.encode(row)
     except (TypeError, ValueError, OverflowError) as error:
-        return b"", [f"it cannot be written as JSON ({error})"]
+        raise _UnfitError(f"it cannot be written as JSON ({error})") from error
     # Only rows that hold one of these words, be it in a text, need the slow look.
     suspect = any(word in encoded for word in (b"null", b"NaN", b"Infinity"))
-    if suspect and (names := [name for name, value in renamed.items() if _holds_no_number(value)]):
-        return b"", [f"{names[0]} holds NaN or infinity, which JSON does not know"]
+    if suspect and (names := [name for name, value in row.items() if _holds_no_number(value)]):
+        raise _UnfitError(f"{names[0]} holds NaN or infinity, which JSON does not know")
     if len(encoded) + ENVELOPE_BYTES > plan.max_batch_bytes:
-        return b"", [f"it has {len(encoded):,} bytes, too many for max_batch_bytes={plan.max_batch_bytes:,}"]
-    return encoded, []
+        raise _UnfitError(f"it has {len(encoded):,} bytes, too many for max_batch_bytes={plan.max_batch_bytes:,}")
+    return encoded
 
 
 def _plain(value: object) -> object:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
+import zoneinfo
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from airflow_provider_custobar.api.errors import (
     CustobarError,
@@ -14,13 +17,17 @@ from airflow_provider_custobar.api.errors import (
     ServerError,
     TransportError,
 )
+from airflow_provider_custobar.upload.changes import Changes
+from airflow_provider_custobar.upload.duplicates import Duplicates
+from airflow_provider_custobar.upload.journal import Journal, Sent
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
-from airflow_provider_custobar.upload.rows import Rejected, encode_row
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
+from airflow_provider_custobar.upload.verification import ReadBack, SentRows, Verification, verify
 
 log = logging.getLogger(__name__)
 
-#: Sends one batch of encoded rows and returns the import's run id, if there is one.
-Send = Callable[[Sequence[bytes]], str | None]
+#: Sends one batch of encoded rows, again if it may be; returns the import's run id, if there is one.
+Send = Callable[[Sequence[bytes], bool], str | None]
 
 _REASONS_SHOWN = 10
 _PROGRESS_SECONDS = 5.0
@@ -35,97 +42,284 @@ class InvalidRowsError(CustobarError):
 
 
 class PartlySentError(CustobarError):
-    """Rows that must not be sent twice were sent, or may have been, when something failed: to start again is not safe."""
+    """Rows that must not be sent twice were sent, or may have been, when something failed: a person has to look."""
 
 
 @dataclass(kw_only=True)
 class UploadResult:
-    """``rows`` came in, ``uploaded`` of them were sent (none in a dry run), ``rejected`` were set aside."""
+    """``rows`` came in: ``rejected`` were set aside, ``unchanged`` are as they were last time, ``uploaded`` were sent, by this
+    attempt or one that it continued (none in a dry run). ``duplicates`` have the identifier of an earlier row.
+    """
 
     rows: int = 0
     uploaded: int = 0
     rejected: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
     batches: int = 0
     run_ids: list[str] = field(default_factory=list)
+    resumed: bool = False
+    verified: Verification | None = None
 
 
-def run_upload(
-    open_rows: Callable[[], Iterable[object]],
-    *,
-    plan: UploadPlan,
-    send: Send,
-    reject: Callable[[Rejected], None],
-    after_check: Callable[[], None] = lambda: None,
-    logger: logging.Logger = log,
-) -> UploadResult:
-    """Check all rows, then send them.
+def _nowhere(_: Rejected) -> None:
+    """Rejects that nobody wants."""
 
-    ``open_rows`` gives the same rows each time that it is called. They are read once to check them and once to send them,
-    so that nothing is sent where ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time.
-    ``reject`` gets each bad row as it is found; ``after_check`` is called once when all were found, before any is sent.
 
-    :raises InvalidRowsError: some rows are bad, and ``on_invalid="fail"``; shows the first ten by position and reason.
-    :raises PartlySentError: rows without identifiers were sent or may have been, and then something failed.
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """Everything that one upload needs.
+
+    ``open_rows`` gives the same rows each time that it is called: they are read once to check them and once to send them, so
+    that nothing is sent where ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time. ``reject`` gets
+    each bad row as it is found; ``after_check`` is called once when all were found, before any is sent. With ``changes``,
+    only rows go that are not as they were. ``read_back`` is needed where the plan verifies; ``sleep`` waits for that.
     """
-    result = UploadResult()
-    first_rejected: list[Rejected] = []
-    for checked in _checked(open_rows(), plan):
-        result.rows += 1
-        if isinstance(checked, Rejected):
-            result.rejected += 1
-            reject(checked)
-            if len(first_rejected) < _REASONS_SHOWN:
-                first_rejected.append(checked)
-    after_check()
-    if result.rejected:
-        summary = _summary(first_rejected, result, plan.resource.name)
-        if plan.on_invalid == "fail":
-            raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
-        logger.warning("%s", summary)
-    _send_all(open_rows, plan, send, result, logger)
-    return result
+
+    open_rows: Callable[[], Iterable[object]]
+    plan: UploadPlan
+    send: Send
+    reject: Callable[[Rejected], None] = _nowhere
+    after_check: Callable[[], None] = lambda: None
+    journal: Journal = field(default_factory=lambda: Journal(None))
+    changes: Changes | None = None
+    read_back: ReadBack | None = None
+    sleep: Callable[[float], Any] = time.sleep
+    log: logging.Logger = log
+
+    def run(self) -> UploadResult:
+        """Check all rows, then send them.
+
+        :raises InvalidRowsError: some rows are bad, and ``on_invalid="fail"``; shows the first ten by position and reason.
+        :raises PartlySentError: rows without identifiers were sent or may have been, and then something failed.
+        """
+        run = _Run(self)
+        try:
+            return run.run()
+        finally:
+            run.close()
 
 
-def _send_all(
-    open_rows: Callable[[], Iterable[object]], plan: UploadPlan, send: Send, result: UploadResult, logger: logging.Logger
-) -> None:
-    name = plan.resource.name
-    good = result.rows - result.rejected
-    started = last = time.monotonic()
-    read_again = 0
-    is_repeatable = True
-    try:
-        for batch in _batches(_good(open_rows(), plan), plan):
-            read_again += len(batch)
-            is_repeatable = is_repeatable and plan.resource.may_be_sent_again(batch)
-            for rows, run_id in () if plan.dry_run else _send_halving(batch, send):
-                result.batches += 1
-                result.uploaded += rows
-                result.run_ids += [run_id] if run_id else []
+class _Run:
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._plan = upload.plan
+        self._name = upload.plan.resource.name
+        self._journal = upload.journal
+        self._log = upload.log
+        self._result = UploadResult()
+        self._duplicates = Duplicates()
+        self._to_verify = SentRows(all_rows=self._plan.verify == "all") if self._plan.verify else None
+        self._good = 0
+
+    def close(self) -> None:
+        if self._to_verify is not None:
+            self._to_verify.close()
+
+    def run(self) -> UploadResult:
+        fingerprint = self._check()
+        if not self._plan.dry_run:
+            self._take_up(fingerprint)
+        started = time.monotonic()
+        self._send_all(fingerprint)
+        result = self._result
+        if self._duplicates.count:
+            result.duplicates = self._duplicates.count
+            self._log.warning(
+                "%s: %s rows have the identifier of an earlier one; all were kept in their order, so the last one counts",
+                self._name, f"{result.duplicates:,}",
+            )  # fmt: skip
+        sent = self._journal.sent
+        result.uploaded, result.batches, result.run_ids = sent.uploaded, sent.batches, sent.run_ids
+        self._log.info(
+            "%s: %s rows, %s sent in %s batches, %s rejected, %s unchanged, %.1f s%s",
+            self._name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
+            f"{result.unchanged:,}", time.monotonic() - started, " (dry run: nothing was sent)" if self._plan.dry_run else "",
+        )  # fmt: skip
+        if not self._plan.dry_run:
+            self._verify()
+            if self._upload.changes is not None:
+                self._upload.changes.commit()
+            self._journal.clear()
+        return result
+
+    def _verify(self) -> None:
+        if self._to_verify is None or self._upload.read_back is None:
+            return
+        # An attempt that fails here is followed by one that only reads back.
+        self._journal.save()
+        self._upload.sleep(self._plan.verify_delay)
+        zone = zoneinfo.ZoneInfo(self._plan.timezone)
+        self._result.verified = verify(self._to_verify, self._upload.read_back, self._plan.resource, zone, self._log)
+
+    def _check(self) -> str:
+        """Read all rows once, sending none; return the fingerprint of the good ones."""
+        result, first = self._result, list[Rejected]()
+        digest = self._new_digest()
+        last = time.monotonic()
+        for row in self._checked():
+            result.rows += 1
+            if isinstance(row, Rejected):
+                result.rejected += 1
+                self._upload.reject(row)
+                if len(first) < _REASONS_SHOWN:
+                    first.append(row)
+            elif self._is_to_go(row):
+                self._good += 1
+                digest.update(row.data)
+                digest.update(b"\n")
+                if row.identity is not None:
+                    self._duplicates.note(row.identity)
+            else:
+                result.unchanged += 1
             if time.monotonic() - last >= _PROGRESS_SECONDS:
                 last = time.monotonic()
-                logger.info("%s: %s rows in %s batches sent", name, f"{result.uploaded:,}", f"{result.batches:,}")
-        if read_again != good:
-            raise CustobarError(
-                f"{name}: {good:,} rows were good when they were checked, and {read_again:,} when they were read again to be"
-                " sent: the source changed meanwhile."
-            )
-    except BaseException as error:
-        # Whatever it is: Airflow retries a task that was told to stop or ran out of time, too.
-        progress = f"{result.uploaded:,} of {good:,} rows were sent before."
-        if not is_repeatable and (result.uploaded or _may_have_arrived(error)):
-            raise PartlySentError(
-                f"{str(error) or type(error).__name__} {progress} These {name} have no identifier of their own, so what is sent"
-                " again is there twice: look up in Custobar what has arrived, and send the rest."
-            ) from error
+                self._log.info("%s: %s rows checked, %s rejected", self._name, f"{result.rows:,}", f"{result.rejected:,}")
+        self._upload.after_check()
+        if result.rejected:
+            summary = _summary(first, result, self._name)
+            if self._plan.on_invalid == "fail":
+                raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
+            self._log.warning("%s", summary)
+        return str(digest.hexdigest())
+
+    def _new_digest(self) -> Any:
+        if self._upload.changes is not None:
+            self._upload.changes.begin()
+        return hashlib.blake2b(self._name.encode(), digest_size=16)
+
+    def _checked(self) -> Iterator[GoodRow | Rejected]:
+        return (check_row(position, row, self._plan) for position, row in enumerate(self._upload.open_rows()))
+
+    def _is_to_go(self, row: GoodRow) -> bool:
+        changes = self._upload.changes
+        return changes is None or row.identity is None or changes.is_new(row.identity, row.data)
+
+    def _take_up(self, fingerprint: str) -> None:
+        """Go on where an earlier attempt stopped, if there was one."""
+        found = self._journal.load()
+        fresh = Sent(fingerprint=fingerprint)
+        at_most_once = self._plan.events_delivery == "at_most_once"
+        if found is None:
+            self._journal.start(fresh)
+        elif found.fingerprint != fingerprint:
+            if found.must_not_repeat and at_most_once and (found.rows or found.sending):
+                raise PartlySentError(
+                    f"An earlier attempt has sent {found.rows:,} rows of other {self._name}: what comes in has changed since."
+                    " These rows have no identifier of their own, so what is sent again is there twice. Start a new run with"
+                    " the rows that are missing, or give events_delivery='at_least_once'."
+                )
+            self._log.info("What comes in is not what an earlier attempt had begun to send: starting over")
+            self._journal.start(fresh)
+        else:
+            self._journal.start(found)
+            self._result.resumed = found.rows > 0
+            if found.sending and at_most_once:
+                self._journal.end("unknown", found.sending)
+                raise PartlySentError(
+                    f"An earlier attempt ended while it sent {_rows(found.rows, found.sending, self._name)}: nobody knows"
+                    f" whether they have arrived. {self._way_out()}"
+                )
+            if found.rows:
+                self._log.info("Going on after %s rows that an earlier attempt has sent", f"{found.rows:,}")
+
+    def _send_all(self, fingerprint: str) -> None:
+        digest = self._new_digest()
+        last = time.monotonic()
+        seen = 0
+        try:
+            for batch in _batches(self._to_send(digest), self._plan):
+                seen += len(batch)
+                if not self._plan.dry_run:
+                    self._send_halving(batch)
+                if time.monotonic() - last >= _PROGRESS_SECONDS:
+                    last = time.monotonic()
+                    sent = self._journal.sent
+                    self._log.info(
+                        "%s: %s of %s rows in %s batches sent",
+                        self._name, f"{sent.rows:,}", f"{self._good:,}", f"{sent.batches:,}",
+                    )  # fmt: skip
+            if digest.hexdigest() != fingerprint:
+                raise CustobarError(
+                    f"{self._name}: the rows that were checked are not those that were read again to be sent: the source"
+                    " changed meanwhile."
+                )
+        except BaseException as error:
+            # Whatever it is: Airflow retries a task that was told to stop or ran out of time, too.
+            self._fail(error)
+            raise
+
+    def _to_send(self, digest: Any) -> Iterator[GoodRow]:
+        """The good rows that are not sent yet."""
+        to_skip = self._journal.sent.rows
+        for row in self._checked():
+            if isinstance(row, Rejected) or not self._is_to_go(row):
+                continue
+            digest.update(row.data)
+            digest.update(b"\n")
+            if row.identity is not None:
+                self._duplicates.add(row.identity)
+            if self._to_verify is not None:
+                self._to_verify.add(row)
+            if to_skip:
+                to_skip -= 1
+            else:
+                yield row
+
+    def _send_halving(self, batch: list[GoodRow]) -> None:
+        """Send ``batch``, in halves where the server finds it too large."""
+        data = [row.data for row in batch]
+        may_repeat = self._plan.may_be_sent_again(data)
+        self._journal.begin(len(batch), must_not_repeat=not may_repeat)
+        try:
+            run_id = self._upload.send(data, may_repeat)
+        except PayloadTooLargeError:
+            self._journal.end("refused", len(batch))
+            if len(batch) == 1:
+                raise
+            middle = len(batch) // 2
+            self._send_halving(batch[:middle])
+            self._send_halving(batch[middle:])
+        else:
+            self._journal.end("sent", len(batch), run_id)
+
+    def _fail(self, error: BaseException) -> None:
+        """Record how far it came, and say so.
+
+        :raises PartlySentError: a next attempt must not simply start again.
+        """
+        journal = self._journal
+        sent = journal.sent
+        progress = f"{sent.rows:,} of {self._good:,} rows were sent before."
+        doubtful = sent.sending if _may_have_arrived(error) else 0
+        if sent.sending:
+            journal.end("unknown" if doubtful else "refused", sent.sending)
+        elif sent.rows:
+            journal.save()
+        said = str(error) or type(error).__name__
+        if sent.must_not_repeat:
+            if doubtful and journal.outlives_this_process:
+                raise PartlySentError(
+                    f"{said} {progress} The next {_rows(sent.rows, doubtful, self._name)} may have arrived. {self._way_out()}"
+                ) from error
+            if not journal.outlives_this_process and (sent.uploaded or doubtful):
+                raise PartlySentError(
+                    f"{said} {progress} These {self._name} have no identifier of their own, so what is sent again is there"
+                    " twice: look up in Custobar what has arrived, and send the rest."
+                ) from error
         if isinstance(error, CustobarError):
             error.add_advice(progress)
-        raise
-    logger.info(
-        "%s: %s rows, %s sent in %s batches, %s rejected, %.1f s%s",
-        name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
-        time.monotonic() - started, " (dry run: nothing was sent)" if plan.dry_run else "",
-    )  # fmt: skip
+
+    def _way_out(self) -> str:
+        return (
+            f"These {self._name} have no identifier of their own, so they are not sent again by themselves: look up in Custobar"
+            " what has arrived. Clear the task to go on after them, or give events_delivery='at_least_once' to send again what"
+            " may be there already."
+        )
+
+
+def _rows(begun: int, count: int, name: str) -> str:
+    return f"{count:,} rows of {name} (good rows {begun:,} to {begun + count - 1:,}, counted from 0)"
 
 
 def _may_have_arrived(error: BaseException) -> bool:
@@ -135,42 +329,17 @@ def _may_have_arrived(error: BaseException) -> bool:
     return isinstance(error, (ServerError, MalformedResponseError)) or not isinstance(error, CustobarError)
 
 
-def _checked(rows: Iterable[object], plan: UploadPlan) -> Iterator[bytes | Rejected]:
-    """Each row encoded as Custobar takes it, or rejected."""
-    for position, row in enumerate(rows):
-        encoded, reasons = encode_row(row, plan)
-        yield Rejected(position, reasons, row) if reasons else encoded
-
-
-def _good(rows: Iterable[object], plan: UploadPlan) -> Iterator[bytes]:
-    return (checked for checked in _checked(rows, plan) if not isinstance(checked, Rejected))
-
-
-def _batches(rows: Iterable[bytes], plan: UploadPlan) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
+def _batches(rows: Iterable[GoodRow], plan: UploadPlan) -> Iterator[list[GoodRow]]:
+    batch: list[GoodRow] = []
     size = ENVELOPE_BYTES
     for row in rows:
-        if batch and (len(batch) == plan.batch_size or size + len(row) + 1 > plan.max_batch_bytes):
+        if batch and (len(batch) == plan.batch_size or size + len(row.data) + 1 > plan.max_batch_bytes):
             yield batch
             batch, size = [], ENVELOPE_BYTES
         batch.append(row)
-        size += len(row) + 1
+        size += len(row.data) + 1
     if batch:
         yield batch
-
-
-def _send_halving(batch: list[bytes], send: Send) -> Iterator[tuple[int, str | None]]:
-    """Send ``batch``, in halves where the server finds it too large; yield rows and run id of each request."""
-    try:
-        run_id = send(batch)
-    except PayloadTooLargeError:
-        if len(batch) == 1:
-            raise
-        middle = len(batch) // 2
-        yield from _send_halving(batch[:middle], send)
-        yield from _send_halving(batch[middle:], send)
-    else:
-        yield len(batch), run_id
 
 
 def _summary(first: Sequence[Rejected], result: UploadResult, name: str) -> str:

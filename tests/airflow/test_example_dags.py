@@ -38,6 +38,9 @@ class Stage:
         body: bytes = self.s3.client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return body
 
+    def put(self, key: str, text: str) -> None:
+        self.s3.client().put_object(Bucket=BUCKET, Key=key, Body=gzip.compress(text.encode()))
+
     def gcs_object(self, name: str) -> bytes:
         body: bytes = self.gcs.client().bucket(BUCKET).blob(name).download_as_bytes()
         return body
@@ -90,6 +93,27 @@ def test_upload(stage: Stage) -> None:
     }
     assert cities == {"M-1001": "Turku", "M-1002": "Oulu"}
     assert outcome.results["upload"]["rejected"] == 1
+
+
+def test_upload_of_files(stage: Stage, tmp_path: Path) -> None:
+    """Rule: the files' good rows are customers of the tenant afterwards; the next night sends only what has changed."""
+    stage.put("incoming/customers/1.csv.gz", "Member;Mail;Newsletter\r\nF-1;a@example.com;yes\r\nF-2;not an address;no\r\n")
+    stage.put("incoming/customers/2.csv.gz", "Member,Mail,Newsletter\r\nF-3,c@example.com,no\r\n")
+    example = (PROJECT / "dags_examples" / "custobar_upload_files.py").read_text()
+    dag_file = tmp_path / "custobar_upload_files.py"
+    dag_file.write_text(example.replace("/tmp/custobar", str(tmp_path)))
+    results = [
+        outcome.results["customers"] for outcome in stage.home.run_dag(dag_file, "custobar_upload_files", [DAY, "2026-02-21"])
+    ]
+    first, second = results
+    assert (first["rows"], first["uploaded"], first["rejected"]) == (3, 2, 1)
+    assert first["verified"] == {"checked": 2, "missing": 0, "different": 0}
+    customers = {r.get("external_id", ""): r for r in stage.sandbox.records("customers")}
+    sent = {external_id: record["can_email"] for external_id, record in customers.items() if external_id.startswith("F-")}
+    assert sent == {"F-1": True, "F-3": False}
+    (rejected,) = map(json.loads, (tmp_path / "rejected-customers.jsonl").read_text().splitlines())
+    assert (rejected["position"], rejected["row"]["Mail"]) == (1, "not an address")
+    assert (second["uploaded"], second["unchanged"]) == (0, 2)
 
 
 def test_sensor_gates_an_export(stage: Stage) -> None:

@@ -47,6 +47,13 @@ def test_arguments_of_exports() -> None:
     exec(block_with('task_id="clicks"'), {"CustobarToGCSOperator": CustobarToGCSOperator})
 
 
+def test_arguments_of_uploads() -> None:
+    """Rule: every argument that the README shows is one."""
+    from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
+
+    exec(block_with("S3ToCustobarOperator"), {"S3ToCustobarOperator": S3ToCustobarOperator})
+
+
 def test_testing_ones_own_dags(tmp_path: Path) -> None:
     """Rule: the test that the README shows passes in an empty folder."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

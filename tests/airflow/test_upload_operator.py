@@ -38,9 +38,13 @@ def test_records_arrive_under_custobars_names(tenant: CustobarSandbox) -> None:
         "rows": 1,
         "uploaded": 1,
         "rejected": 0,
+        "unchanged": 0,
+        "duplicates": 0,
         "batches": 1,
         "run_ids": [tenant.uploads[0].run_id],
         "rejects_uri": None,
+        "resumed": False,
+        "verified": None,
     }
 
 

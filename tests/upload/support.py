@@ -10,8 +10,11 @@ from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import PayloadTooLargeError
 from airflow_provider_custobar.api.flow import FlowContext, Pacer, Request, upload
 from airflow_provider_custobar.api.resources import Resource
+from airflow_provider_custobar.upload.changes import Changes
+from airflow_provider_custobar.upload.journal import Journal
 from airflow_provider_custobar.upload.plan import build_plan
-from airflow_provider_custobar.upload.uploader import Rejected, UploadResult, run_upload
+from airflow_provider_custobar.upload.rows import Rejected
+from airflow_provider_custobar.upload.uploader import Upload, UploadResult
 
 #: The smallest good row of each resource.
 GOOD: dict[str, dict[str, Any]] = {
@@ -35,7 +38,7 @@ class Sent:
         self.refused: list[int] = []
         self.most_bytes = most_bytes
 
-    def __call__(self, rows: Sequence[bytes]) -> str | None:
+    def __call__(self, rows: Sequence[bytes], may_repeat: bool = True) -> str | None:
         assert rows, "an empty batch"
         if self.most_bytes is not None and sum(map(len, rows)) > self.most_bytes:
             self.refused.append(len(rows))
@@ -52,15 +55,44 @@ class Sent:
         return [len(batch) for batch in self.batches]
 
 
+class Store:
+    """Airflow's store as far as tasks see it: JSON values, copied."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.values[key]) if key in self.values else None
+
+    def set(self, key: str, value: Any) -> None:
+        assert len(json.dumps(value)) < 65_535
+        self.values[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
 def run(
-    rows: Iterable[object] | Callable[[], Iterable[object]], *, send: Any = None, **options: Any
+    rows: Iterable[object] | Callable[[], Iterable[object]],
+    *,
+    send: Any = None,
+    journal: Journal | None = None,
+    changes: Changes | None = None,
+    **options: Any,
 ) -> tuple[UploadResult, Sent, list[Rejected]]:
     """Upload ``rows`` with a plan of these options; return the result, what was sent and what was rejected."""
     send = Sent() if send is None else send
     rejected: list[Rejected] = []
     open_rows = rows if callable(rows) else lambda: rows
-    result = run_upload(open_rows, plan=build_plan(**options), send=send, reject=rejected.append)
-    return result, send, rejected
+    upload = Upload(
+        open_rows=open_rows,
+        plan=build_plan(**options),
+        send=send,
+        reject=rejected.append,
+        journal=journal or Journal(None),
+        changes=changes,
+    )
+    return upload.run(), send, rejected
 
 
 def body_of(resource: Resource, rows: Sequence[bytes]) -> bytes:

@@ -17,9 +17,7 @@ def test_the_documented_defaults() -> None:
     plan = build_plan()
     assert (plan.resource.name, plan.batch_size, plan.max_batch_bytes) == ("customers", 500, 1_000_000)
     assert (plan.on_invalid, plan.dry_run, dict(plan.field_mapping)) == ("fail", False, {})
-    assert plan.rules.require_external_id
-    assert not plan.rules.allow_irreversible
-    assert not plan.rules.allow_unknown_names
+    assert (plan.clear_empty, plan.events_delivery, plan.verify) == (False, "at_most_once", None)
 
 
 @pytest.mark.parametrize("resource", ["customers", "events", "sales", "products", "shops"])

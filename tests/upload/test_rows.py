@@ -16,7 +16,8 @@ from uuid import UUID
 import pendulum
 import pytest
 
-from airflow_provider_custobar.upload.uploader import InvalidRowsError, Rejected
+from airflow_provider_custobar.upload.rows import Rejected
+from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from tests.upload.support import customer, run
 
 HELSINKI = timezone(timedelta(hours=2))
@@ -69,10 +70,10 @@ def sent_price(value: Any) -> Any:
         ("birth_date", date(2026, 2, 1), "2026-02-01"),
         ("birth_date", pendulum.date(2026, 2, 1), "2026-02-01"),
         ("date_joined", date(2026, 2, 1), "2026-02-01"),
-        ("date_joined", datetime(2026, 2, 1, 10), "2026-02-01T10:00:00"),  # noqa: DTZ001 - the tenant's own zone applies
+        ("date_joined", datetime(2026, 2, 1, 10), "2026-02-01T10:00:00Z"),  # noqa: DTZ001 - the connection's zone applies
         ("date_joined", datetime(2026, 2, 1, 10, tzinfo=UTC), "2026-02-01T10:00:00Z"),
         ("date_joined", datetime(2026, 2, 1, 10, 0, 0, 5000, tzinfo=HELSINKI), "2026-02-01T10:00:00.005000+02:00"),
-        ("date_joined", "2026-02-01 10:00:00", "2026-02-01 10:00:00"),
+        ("date_joined", "2026-02-01 10:00:00", "2026-02-01T10:00:00Z"),
         ("date_joined", pendulum.datetime(2026, 2, 1, 10, tz="Europe/Helsinki"), "2026-02-01T10:00:00+02:00"),
         ("first_name", Text("Anna"), "Anna"),
         ("first_name", Colour.RED, "red"),

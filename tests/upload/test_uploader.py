@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from airflow_provider_custobar.api.errors import CustobarError, PayloadTooLargeError, ServerError
 from airflow_provider_custobar.api.resources import RESOURCES
 from airflow_provider_custobar.upload.plan import build_plan
-from airflow_provider_custobar.upload.uploader import InvalidRowsError, PartlySentError, run_upload
+from airflow_provider_custobar.upload.uploader import InvalidRowsError, PartlySentError, Upload
 from tests.upload.support import GOOD, Sent, body_of, customer, run
 
 BAD = {"external_id": "not good", "email": "anna@example.com"}
 
 
-def never(_: Sequence[bytes]) -> str | None:
+def never(_: Sequence[bytes], may_repeat: bool) -> str | None:
     raise AssertionError("something was sent")
 
 
@@ -109,7 +109,7 @@ def test_rejects_are_handed_over_where_nothing_is_sent() -> None:
     handed: list[int] = []
     rows = [BAD if number % 2 else customer(number) for number in range(30)]
     with pytest.raises(InvalidRowsError):
-        run_upload(lambda: rows, plan=build_plan(), send=never, reject=lambda found: handed.append(found.position))
+        Upload(open_rows=lambda: rows, plan=build_plan(), send=never, reject=lambda found: handed.append(found.position)).run()
     assert handed == list(range(1, 30, 2))
 
 
@@ -180,7 +180,7 @@ def test_other_errors_are_not_tried_in_halves() -> None:
     """Only 413 halves: any other error surfaces as it is, at once."""
     calls = []
 
-    def failing(rows: Sequence[bytes]) -> str | None:
+    def failing(rows: Sequence[bytes], may_repeat: bool) -> str | None:
         calls.append(len(rows))
         raise ServerError("down", status=503, reason="down")
 
@@ -191,7 +191,7 @@ def test_other_errors_are_not_tried_in_halves() -> None:
 
 def test_a_server_without_run_ids() -> None:
     """Imports without a name are counted and not listed."""
-    result, _, _ = run([customer(1), customer(2)], send=lambda _: None, batch_size=1)
+    result, _, _ = run([customer(1), customer(2)], send=lambda _rows, _may_repeat: None, batch_size=1)
     assert (result.batches, result.run_ids) == (2, [])
 
 
@@ -218,7 +218,7 @@ def test_everything_is_checked_before_anything_is_sent() -> None:
             order.append(f"row {number}")
             yield customer(number)
 
-    run(open_rows, send=lambda _: order.append("sent"), batch_size=2)  # type: ignore[func-returns-value]
+    run(open_rows, send=lambda _rows, _may_repeat: order.append("sent"), batch_size=2)  # type: ignore[func-returns-value]
     assert order.index("sent") > order.index("row 9")
 
 
@@ -245,12 +245,12 @@ def test_events_are_not_sent_again_whatever_ended_the_upload(error: BaseExceptio
     """Once events may have arrived, no kind of failure leads back to the first row; how far it came is told."""
     sent: list[Any] = []
 
-    def send(rows: Any) -> None:
+    def send(rows: Any, may_repeat: bool) -> None:
         sent.append(rows)
         if len(sent) == 2:
             raise error
 
     rows = [{"type": "BROWSE", "date": "2026-02-10", "customer_id": str(number)} for number in range(4)]
     with pytest.raises(PartlySentError, match="1 of 4 rows were sent before") as caught:
-        run_upload(lambda: rows, plan=build_plan("events", batch_size=1), send=send, reject=lambda _: None)
+        Upload(open_rows=lambda: rows, plan=build_plan("events", batch_size=1), send=send).run()
     assert caught.value.__cause__ is error

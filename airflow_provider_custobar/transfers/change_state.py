@@ -1,0 +1,44 @@
+"""The file that tells from run to run which rows were uploaded as they are."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_custobar.export.targets import ObjectInfo
+from airflow_provider_custobar.transfers.custobar_to_object_storage import object_storage_target
+from airflow_provider_custobar.upload.changes import Changes
+
+_PIECE_BYTES = 8 << 20
+
+
+@contextmanager
+def kept_changes(path: str, target: str, *, keep: bool) -> Iterator[Changes]:
+    """The digests in the object at ``path``, any ``ObjectStoragePath`` URL; none if there is no such object yet.
+
+    What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all.
+    """
+    store = object_storage_target("state_path", path, None, replace=True)
+    store.check()
+    with tempfile.TemporaryDirectory(prefix="custobar-changes-") as folder:
+        local = Path(folder) / "changes.sqlite"
+        stored = ObjectStoragePath(path)
+        if stored.fs.exists(stored.path):
+            with stored.fs.open(stored.path, "rb") as source, local.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _PIECE_BYTES)
+        with Changes(local, target) as changes:
+            yield changes
+        if keep:
+            sink = store.open(ObjectInfo(content_type="application/vnd.sqlite3"))
+            try:
+                with local.open("rb") as source:
+                    while piece := source.read(_PIECE_BYTES):
+                        sink.write(piece)
+                sink.publish()
+            finally:
+                sink.abort()

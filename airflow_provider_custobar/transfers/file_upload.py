@@ -1,0 +1,91 @@
+"""Uploads of files; operators differ in the store that the files are in."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_custobar.upload.files import File, UploadCompression, UploadFormat
+
+_WILDCARDS = frozenset("*?[")
+FILE_FORMATS = ("csv", "json", "jsonl", "parquet", "infer")
+COMPRESSIONS = ("gzip", "zstd", "infer", None)
+
+
+class FileUploadOperator(CustobarUploadBaseOperator):
+    """
+    Send the rows of one or more files to Custobar, in batches, after all of them were checked.
+
+    Files are read a piece at a time, twice: memory does not grow with them. Several files are read in the order of their names
+    and are one upload. Takes the arguments of
+    :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
+
+    :param file_format: ``csv`` (comma, semicolon or tab; names in the first line), ``json`` (one array, alone or the only
+        member of an object), ``jsonl``, ``parquet``, or ``infer``, from the name's ending. CSV cells become values of their
+        field's type.
+    :param compression: ``gzip``, ``zstd``, ``infer`` from the name's ending, or None.
+    :param encoding: Of CSV and JSON texts. (templated)
+    :param clear_empty: Let an empty CSV cell remove the field in Custobar. By default it is left out of the upload.
+    """
+
+    common_template_fields: ClassVar[tuple[str, ...]] = (*CustobarUploadBaseOperator.common_template_fields, "encoding")
+
+    def __init__(
+        self,
+        *,
+        file_format: UploadFormat = "infer",
+        compression: UploadCompression = "infer",
+        encoding: str = "utf-8",
+        clear_empty: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if file_format not in FILE_FORMATS:
+            raise InvalidArgumentError("file_format", file_format, f"give one of {', '.join(FILE_FORMATS)}")
+        if compression not in COMPRESSIONS:
+            raise InvalidArgumentError("compression", compression, f"give one of {', '.join(map(str, COMPRESSIONS))}")
+        self.file_format = file_format
+        self.compression = compression
+        self.encoding = encoding
+        self.clear_empty = clear_empty
+        self._files: list[File] = []
+
+    @abstractmethod
+    def find_files(self) -> list[File]:
+        """The files that the arguments name, in the order of their names."""
+
+    @property
+    def source_uris(self) -> Sequence[str]:
+        return [file.name for file in self._files]
+
+    @property
+    def extra_options(self) -> dict[str, Any]:
+        return {"clear_empty": self.clear_empty}
+
+    def make_rows(self) -> Iterable[object]:
+        # Only here, as in the hook's upload.
+        from airflow_provider_custobar.upload.files import FileRows  # noqa: PLC0415
+
+        self._files = self.find_files()
+        if len(self._files) > 1:
+            self.log.info("%s files, from %s to %s", len(self._files), self._files[0].name, self._files[-1].name)
+        return FileRows(self._files, file_format=self.file_format, compression=self.compression, encoding=self.encoding)
+
+
+def names_many(name: str) -> bool:
+    """Whether a name is a pattern (``*``, ``?``, ``[``) or a prefix (ends in a slash)."""
+    return name.endswith("/") or not _WILDCARDS.isdisjoint(name)
+
+
+def prefix_of(pattern: str) -> str:
+    """What all names that fit begin with."""
+    return pattern[: next((place for place, character in enumerate(pattern) if character in _WILDCARDS), len(pattern))]
+
+
+def nothing_found(argument: str, where: str) -> CustobarError:
+    return CustobarError(f"{argument}: there is no file at {where}. Nothing was sent.")

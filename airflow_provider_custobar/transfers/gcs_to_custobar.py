@@ -1,0 +1,83 @@
+"""Files on Google Cloud Storage to Custobar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+
+from airflow_provider_custobar.transfers.file_upload import FileUploadOperator, names_many, nothing_found, prefix_of
+from airflow_provider_custobar.transfers.names import check_bucket, check_keys
+
+if TYPE_CHECKING:
+    from airflow_provider_custobar.upload.files import File
+
+_PIECE_BYTES = 8 << 20
+
+
+class GCSToCustobarOperator(FileUploadOperator):
+    """
+    Send the rows of one or more objects on Google Cloud Storage to Custobar.
+
+    Takes the arguments of :class:`~airflow_provider_custobar.transfers.file_upload.FileUploadOperator`, and:
+
+    :param bucket_name: The bucket. (templated)
+    :param object_name: The object's name; a pattern (``customers/*.csv.gz``); or a prefix, which ends in a slash. (templated)
+    :param gcp_conn_id: The Airflow connection for Google Cloud. (templated)
+    :param impersonation_chain: Service account to impersonate, or a chain of them. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *FileUploadOperator.common_template_fields,
+        "bucket_name",
+        "object_name",
+        "gcp_conn_id",
+        "impersonation_chain",
+    )
+
+    def __init__(
+        self,
+        *,
+        bucket_name: str,
+        object_name: str,
+        gcp_conn_id: str = "google_cloud_default",
+        impersonation_chain: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bucket_name = bucket_name
+        self.object_name = object_name
+        self.gcp_conn_id = gcp_conn_id
+        self.impersonation_chain = impersonation_chain
+
+    def find_files(self) -> list[File]:
+        from airflow_provider_custobar.upload.files import File  # noqa: PLC0415 - as in the hook's upload
+
+        bucket_name, name = check_bucket("bucket_name", self.bucket_name), check_keys("object_name", self.object_name)
+        try:
+            # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
+            from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415
+        except ImportError as error:
+            raise AirflowOptionalProviderFeatureException(
+                "GCSToCustobarOperator needs the Google provider: pip install 'airflow-provider-custobar[google]'"
+            ) from error
+        hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
+        bucket = hook.get_conn().bucket(bucket_name)
+        if names_many(name):
+            listed = bucket.client.list_blobs(bucket, prefix=prefix_of(name))
+            found = sorted((blob for blob in listed if not blob.name.endswith("/")), key=lambda blob: blob.name)
+            blobs = [blob for blob in found if name.endswith("/") or fnmatchcase(blob.name, name)]
+        else:
+            blobs = [blob for blob in [bucket.get_blob(name)] if blob is not None]
+        if not blobs:
+            raise nothing_found("object_name", f"gs://{bucket_name}/{name}")
+        return [File(name=f"gs://{bucket_name}/{blob.name}", open=partial(_open, blob)) for blob in blobs]
+
+
+def _open(blob: Any) -> BinaryIO:
+    # The generation that was listed: one that replaces it meanwhile would be another file.
+    pinned = blob.bucket.blob(blob.name, generation=blob.generation)
+    return cast("BinaryIO", pinned.open("rb", chunk_size=_PIECE_BYTES))

@@ -1,0 +1,205 @@
+"""What every upload to Custobar has in common; operators differ in where their rows come from."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.stopping import Stoppable
+from airflow_provider_custobar.transfers.rejects import Rejects
+from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, Verify, check_choices
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class CustobarUploadBaseOperator(Stoppable, BaseOperator):
+    """
+    Send rows to Custobar, in batches, after all of them were checked.
+
+    Custobar only schedules an import: ``run_ids`` in the result name the imports. The result goes to XCom: ``resource``,
+    ``rows``, ``uploaded``, ``rejected``, ``unchanged``, ``duplicates``, ``batches``, ``run_ids``, ``rejects_uri``,
+    ``resumed``, ``verified``.
+
+    Where Airflow keeps a task's state (3.3), an attempt that follows a failed one goes on after the rows that it has sent, if
+    they are still the same.
+
+    :param resource: ``customers``, ``events``, ``sales``, ``products`` or ``shops``. (templated)
+    :param field_mapping: The source's names to Custobar's, such as ``{"mail": "email"}``; other names stay. (templated)
+    :param batch_size: Most rows in one request. (templated)
+    :param max_batch_bytes: Most bytes in one request. (templated)
+    :param on_invalid: ``fail``: nothing is sent if any row is bad. ``skip``: the good rows are sent.
+    :param rejects_path: Object or file, by any ``ObjectStoragePath`` URL, for rejected rows: a JSON object a line, with
+        ``position``, ``reasons`` and ``row``. Not written where every row is good. Without it, reasons go to the log.
+        (templated)
+    :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
+    :param allow_irreversible: Let rows through that forget or delete a customer for good.
+    :param allow_unknown_names: Let fields through that Custobar's documentation does not list.
+    :param company: The prefix of the tenant's own fields, ``COMPANY__name``. By default the connection's host tells it, where
+        it is ``COMPANY.custobar.com``; otherwise any will do. (templated)
+    :param events_delivery: What to do with a batch of rows without identifiers (all events, sales without ``external_id``) that
+        may have arrived: ``at_most_once`` fails the task, names the batch, and goes on after it when the task is cleared;
+        ``at_least_once`` sends it again, so that its rows may be there twice.
+    :param verify: Read rows back by ``external_id`` afterwards and report differences: ``sample``, 20 of them, or ``all``. One
+        request for each.
+    :param verify_delay: Seconds between the last batch and that: Custobar imports later than it answers. (templated)
+    :param only_changed: Send only the rows that are not as they were when they were last uploaded with this ``state_path``.
+    :param state_path: Object or file, by any ``ObjectStoragePath`` URL, that keeps a digest of each row (an SQLite database,
+        some 50 bytes a row). Remove it to send all rows again. (templated)
+    :param dry_run: Do everything but send.
+    :param custobar_conn_id: The Custobar connection id. (templated)
+    """
+
+    common_template_fields: ClassVar[tuple[str, ...]] = (
+        "resource",
+        "field_mapping",
+        "batch_size",
+        "max_batch_bytes",
+        "rejects_path",
+        "company",
+        "verify_delay",
+        "state_path",
+        "custobar_conn_id",
+    )
+    template_fields: Sequence[str] = common_template_fields
+    template_fields_renderers: ClassVar[dict[str, str]] = {"field_mapping": "json"}
+    ui_color = "#d5f5e3"
+
+    def __init__(
+        self,
+        *,
+        resource: str = "customers",
+        field_mapping: Mapping[str, str] | None = None,
+        batch_size: int | str = 500,
+        max_batch_bytes: int | str = 1_000_000,
+        on_invalid: OnInvalid = "fail",
+        rejects_path: str | None = None,
+        require_external_id: bool = True,
+        allow_irreversible: bool = False,
+        allow_unknown_names: bool = False,
+        company: str | None = None,
+        events_delivery: EventsDelivery = "at_most_once",
+        verify: Verify = None,
+        verify_delay: float | str = 60,
+        only_changed: bool = False,
+        state_path: str | None = None,
+        dry_run: bool = False,
+        custobar_conn_id: str = CustobarHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify)
+        self.resource = resource
+        self.field_mapping = field_mapping
+        self.batch_size = batch_size
+        self.max_batch_bytes = max_batch_bytes
+        self.on_invalid = on_invalid
+        self.rejects_path = rejects_path
+        self.require_external_id = require_external_id
+        self.allow_irreversible = allow_irreversible
+        self.allow_unknown_names = allow_unknown_names
+        self.company = company
+        self.events_delivery = events_delivery
+        self.verify = verify
+        self.verify_delay = verify_delay
+        self.only_changed = only_changed
+        self.state_path = state_path
+        self.dry_run = dry_run
+        self.custobar_conn_id = custobar_conn_id
+
+    @abstractmethod
+    def make_rows(self) -> Iterable[object]:
+        """The rows, which can be iterated as often as wanted; what can be refused of their source is refused here."""
+
+    @property
+    def source_uris(self) -> Sequence[str]:
+        """Where the rows come from, for lineage; known once :meth:`make_rows` was called."""
+        return ()
+
+    @property
+    def extra_options(self) -> dict[str, Any]:
+        """Options of the upload that only some sources have."""
+        return {}
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Everything that can be refused is refused before the first request to Custobar."""
+        # Only here, as in the hook's upload.
+        from airflow_provider_custobar.transfers.change_state import kept_changes  # noqa: PLC0415
+        from airflow_provider_custobar.upload.journal import Journal  # noqa: PLC0415
+        from airflow_provider_custobar.upload.uploader import PartlySentError  # noqa: PLC0415
+
+        self._check_only_changed()
+        hook = CustobarHook(self.custobar_conn_id)
+        rows = self.make_rows()
+        rejects = Rejects(self.rejects_path, self.log)
+        company = {"company": self.company} if self.company else {}
+        with ExitStack() as stack:
+            stack.enter_context(self.stoppable())
+            stack.enter_context(rejects)
+            changes = None
+            if self.only_changed and self.state_path:
+                target = f"{self.resource} of {hook.get_config().base_url}"
+                changes = stack.enter_context(kept_changes(self.state_path, target, keep=not self.dry_run))
+            try:
+                result = hook.upload(
+                    self.resource,
+                    rows,
+                    reject=rejects.add,
+                    # Before anything is sent, and where nothing will be: that is when the reasons are wanted most.
+                    after_check=rejects.publish,
+                    journal=Journal(None if self.dry_run else context.get("task_state_store"), logger=self.log),
+                    changes=changes,
+                    field_mapping=self.field_mapping,
+                    batch_size=self.batch_size,
+                    max_batch_bytes=self.max_batch_bytes,
+                    on_invalid=self.on_invalid,
+                    require_external_id=self.require_external_id,
+                    allow_irreversible=self.allow_irreversible,
+                    allow_unknown_names=self.allow_unknown_names,
+                    events_delivery=self.events_delivery,
+                    verify=self.verify,
+                    verify_delay=self.verify_delay,
+                    dry_run=self.dry_run,
+                    **company,
+                    **self.extra_options,
+                )
+            except PartlySentError as error:
+                # Airflow's own retry would send rows that may be there already.
+                raise AirflowFailException(str(error)) from error
+        self._tell_lineage(hook)
+        return {
+            "resource": self.resource,
+            "rows": result.rows,
+            "uploaded": result.uploaded,
+            "rejected": result.rejected,
+            "unchanged": result.unchanged,
+            "duplicates": result.duplicates,
+            "batches": result.batches,
+            "run_ids": result.run_ids,
+            "rejects_uri": rejects.uri,
+            "resumed": result.resumed,
+            "verified": asdict(result.verified) if result.verified else None,
+        }
+
+    def _check_only_changed(self) -> None:
+        if self.only_changed and not self.state_path:
+            accepted = "only_changed=True needs an object that it can keep digests in"
+            raise InvalidArgumentError("state_path", self.state_path, accepted)
+        if self.only_changed and self.resource == "events":
+            raise InvalidArgumentError("only_changed", True, "events have no identifier by which one could be known again")
+
+    def _tell_lineage(self, hook: CustobarHook) -> None:
+        collector = get_hook_lineage_collector()
+        for uri in self.source_uris:
+            collector.add_input_asset(hook, uri=uri)
+        if not self.dry_run:
+            config = hook.get_config()
+            collector.add_output_asset(hook, uri=f"custobar://{config.base_url.partition('://')[2]}/{self.resource}")

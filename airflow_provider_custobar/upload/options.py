@@ -1,0 +1,29 @@
+"""The words that options of an upload may be; needed where a DAG is parsed, so this imports nothing that costs time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+
+OnInvalid = Literal["fail", "skip"]
+ON_INVALID: tuple[OnInvalid, ...] = ("fail", "skip")
+EventsDelivery = Literal["at_most_once", "at_least_once"]
+EVENTS_DELIVERY: tuple[EventsDelivery, ...] = ("at_most_once", "at_least_once")
+Verify = Literal["sample", "all"] | None
+VERIFY: tuple[Verify, ...] = ("sample", "all", None)
+
+
+def check_choices(*, on_invalid: object, events_delivery: object, verify: object) -> None:
+    """Check the arguments that are one of a few words, which no template renders.
+
+    :raises InvalidArgumentError: another word.
+    """
+    choices: tuple[tuple[str, object, tuple[object, ...]], ...] = (
+        ("on_invalid", on_invalid, ON_INVALID),
+        ("events_delivery", events_delivery, EVENTS_DELIVERY),
+        ("verify", verify, VERIFY),
+    )
+    for argument, given, accepted in choices:
+        if given not in accepted:
+            raise InvalidArgumentError(argument, given, f"give one of {', '.join(map(str, accepted))}")

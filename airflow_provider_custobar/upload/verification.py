@@ -1,0 +1,138 @@
+"""Rows read back after an upload: Custobar only schedules an import, and says nothing about single rows."""
+
+from __future__ import annotations
+
+import logging
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
+from typing import Any
+
+import msgspec
+
+from airflow_provider_custobar.api.resources import FieldType, Resource
+from airflow_provider_custobar.api.windows import parse_timestamp
+from airflow_provider_custobar.upload.rows import GoodRow
+
+#: Reads the record with this ``external_id``, if there is one.
+ReadBack = Callable[[str], Mapping[str, Any] | None]
+
+SAMPLE_ROWS = 20
+_DIFFERENCES_LOGGED = 10
+_GONE = ("is_deleted", "is_forgotten")
+
+
+@dataclass(kw_only=True)
+class Verification:
+    """``checked`` rows were read back: ``missing`` of them are not there, ``different`` ones do not hold what was sent."""
+
+    checked: int = 0
+    missing: int = 0
+    different: int = 0
+
+
+class SentRows:
+    """The rows that are to be read back: a sample drawn evenly, or all of them, in a file that ends with the process."""
+
+    def __init__(self, *, all_rows: bool) -> None:
+        # Always the same ones of the same rows.
+        self._random = random.Random(0)  # noqa: S311 - nobody's secret
+        self._count = 0
+        self._sample: list[tuple[int, bytes]] = []
+        self._file = tempfile.TemporaryFile() if all_rows else None  # noqa: SIM115 - lives as long as this object
+
+    def add(self, row: GoodRow) -> None:
+        self._count += 1
+        if self._file is not None:
+            self._file.write(b"%d %s\n" % (row.position, row.data))
+        elif len(self._sample) < SAMPLE_ROWS:
+            self._sample.append((row.position, row.data))
+        elif (place := self._random.randrange(self._count)) < SAMPLE_ROWS:
+            self._sample[place] = (row.position, row.data)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        if self._file is None:
+            yield from sorted(self._sample)
+            return
+        self._file.seek(0)
+        for line in self._file:
+            position, _, data = line.partition(b" ")
+            yield int(position), data
+
+
+def verify(rows: SentRows, read_back: ReadBack, resource: Resource, zone: tzinfo, logger: logging.Logger) -> Verification:
+    """Compare what Custobar has now with what was sent; differences are logged by position and field, without values."""
+    result = Verification()
+    for position, data in rows:
+        sent = msgspec.json.decode(data)
+        external_id = sent.get("external_id")
+        if not external_id:
+            continue
+        result.checked += 1
+        found = read_back(external_id)
+        is_gone = any(sent.get(name) for name in _GONE)
+        if found is None and not is_gone:
+            result.missing += 1
+            _tell(logger, result, f"Row {position} is not in Custobar (yet)")
+        elif found is not None:
+            names = [name for name, value in sent.items() if not _agrees(name, value, found, resource, zone)]
+            if names:
+                result.different += 1
+                _tell(logger, result, f"Row {position} differs in Custobar: {', '.join(names)}")
+    logger.log(
+        logging.WARNING if result.missing or result.different else logging.INFO,
+        "%s: %s rows read back, %s missing, %s different",
+        resource.name, f"{result.checked:,}", f"{result.missing:,}", f"{result.different:,}",
+    )  # fmt: skip
+    return result
+
+
+def _tell(logger: logging.Logger, result: Verification, text: str) -> None:
+    if result.missing + result.different <= _DIFFERENCES_LOGGED:
+        logger.warning("%s", text)
+
+
+def _agrees(name: str, sent: Any, record: Mapping[str, Any], resource: Resource, zone: tzinfo) -> bool:
+    # One rule after the other is easier to follow than fewer returns.
+    field, _, change = name.rpartition(".")
+    found = record.get(field if change in ("add", "remove") else name)
+    field_type = resource.write_fields.get(name)
+    if change == "add":
+        return _items(sent) <= _items(found)
+    if change == "remove":
+        return not _items(sent) & _items(found)
+    if name in resource.write_fields and name not in resource.read_fields:
+        # Such as is_deleted: the API has no field of that name to look at.
+        return True
+    if sent == "" or found is None:
+        return sent in ("", [], None, False) and not found
+    if field_type is FieldType.DATETIME:
+        return _same_moment(sent, found, zone)
+    if field_type in (FieldType.STRINGS, FieldType.STRING_OR_STRINGS):
+        sent, found = _items(sent), _items(found)
+    elif field_type in (FieldType.EMAIL, FieldType.COUNTRY, FieldType.LANGUAGE):
+        sent, found = str(sent).casefold(), str(found).casefold()
+    return bool(sent == found)
+
+
+def _items(value: Any) -> set[str]:
+    if isinstance(value, str):
+        value = value.split(",")
+    return {str(item).strip() for item in value or ()}
+
+
+def _same_moment(sent: str, found: Any, zone: tzinfo) -> bool:
+    try:
+        there = parse_timestamp(found, zone)
+        if len(sent) == len("2026-02-01"):
+            return there.astimezone(zone).date() == date.fromisoformat(sent)
+        wanted = datetime.fromisoformat(sent)
+        return there.replace(microsecond=0) == (wanted if wanted.tzinfo else wanted.replace(tzinfo=zone)).replace(microsecond=0)
+    except (AttributeError, OverflowError, ValueError):
+        return False

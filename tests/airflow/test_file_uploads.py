@@ -1,0 +1,355 @@
+"""Files on S3, GCS and local disks to a running sandbox, through the operators."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import BaseOperator
+
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
+from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from airflow_provider_custobar.transfers.gcs_to_custobar import GCSToCustobarOperator
+from airflow_provider_custobar.transfers.object_storage_to_custobar import ObjectStorageToCustobarOperator
+from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
+from airflow_provider_custobar.upload.files import FileError
+from tests.airflow.attempts import FileStore
+from tools.servers import GcsServer, S3Server
+
+CSV = "external_id,email,can_email\r\n{0}-1,a@example.com,yes\r\n{0}-2,b@example.com,no\r\n"
+
+
+class Place:
+    """Somewhere to put files, and the operator that reads them there."""
+
+    def put(self, name: str, data: bytes) -> None:
+        raise NotImplementedError
+
+    def operator(self, name: str, **arguments: Any) -> BaseOperator:
+        raise NotImplementedError
+
+    def uri(self, name: str) -> str:
+        raise NotImplementedError
+
+
+class OnS3(Place):
+    def __init__(self, server: S3Server, bucket: str) -> None:
+        self.client: Any = server.client()
+        self.bucket = bucket
+
+    def put(self, name: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=name, Body=data)
+
+    def operator(self, name: str, **arguments: Any) -> BaseOperator:
+        return S3ToCustobarOperator(task_id="upload", s3_bucket=self.bucket, s3_key=name, **arguments)
+
+    def uri(self, name: str) -> str:
+        return f"s3://{self.bucket}/{name}"
+
+
+class OnGcs(Place):
+    def __init__(self, server: GcsServer, bucket: str) -> None:
+        self.bucket = server.client().bucket(bucket)
+
+    def put(self, name: str, data: bytes) -> None:
+        self.bucket.blob(name).upload_from_string(data)
+
+    def operator(self, name: str, **arguments: Any) -> BaseOperator:
+        return GCSToCustobarOperator(task_id="upload", bucket_name=self.bucket.name, object_name=name, **arguments)
+
+    def uri(self, name: str) -> str:
+        return f"gs://{self.bucket.name}/{name}"
+
+
+class OnDisk(Place):
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, name: str, data: bytes) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def operator(self, name: str, **arguments: Any) -> BaseOperator:
+        return ObjectStorageToCustobarOperator(task_id="upload", path=self.uri(name), **arguments)
+
+    def uri(self, name: str) -> str:
+        return f"file://{self.folder}/{name}"
+
+
+@pytest.fixture(params=["s3", "gcs", "disk"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "s3":
+        return OnS3(request.getfixturevalue("aws"), request.getfixturevalue("s3_bucket"))
+    if request.param == "gcs":
+        return OnGcs(request.getfixturevalue("google"), request.getfixturevalue("gcs_bucket"))
+    return OnDisk(tmp_path / "files")
+
+
+def received(tenant: CustobarSandbox) -> list[Any]:
+    return [row for entry in tenant.uploads for row in entry.rows]
+
+
+def ids(tenant: CustobarSandbox) -> list[str]:
+    return [row["external_id"] for row in received(tenant)]
+
+
+def test_a_file_arrives(place: Place, tenant: CustobarSandbox) -> None:
+    """Rule: every row of a file is there, its cells as values of their types."""
+    place.put("in/customers.csv.gz", gzip.compress(CSV.format("a").encode()))
+    result = place.operator("in/customers.csv.gz").execute({})
+    assert received(tenant) == [
+        {"external_id": "a-1", "email": "a@example.com", "can_email": True},
+        {"external_id": "a-2", "email": "b@example.com", "can_email": False},
+    ]
+    assert (result["rows"], result["uploaded"], result["rejected"]) == (2, 2, 0)
+
+
+@pytest.mark.parametrize("name", ["in/*.csv", "in/", "in/?.csv", "in/[ab].csv"])
+def test_many_files_are_one_upload(place: Place, tenant: CustobarSandbox, name: str) -> None:
+    """Rule: a pattern or a prefix names several files, which are read in the order of their names."""
+    place.put("in/b.csv", CSV.format("b").encode())
+    place.put("in/a.csv", CSV.format("a").encode())
+    place.put("other/c.csv", CSV.format("c").encode())
+    result = place.operator(name).execute({})
+    assert ids(tenant) == ["a-1", "a-2", "b-1", "b-2"]
+    assert (result["rows"], result["batches"]) == (4, 1)
+
+
+@pytest.mark.parametrize("name", ["in/none.csv", "in/*.csv", "nothing/"])
+def test_no_file_is_an_error(place: Place, tenant: CustobarSandbox, name: str) -> None:
+    """Rule: nothing to read is no success, and says where it looked."""
+    place.put("in/customers.json", b"[]")
+    with pytest.raises(CustobarError, match=r"there is no file at .*Nothing was sent"):
+        place.operator(name).execute({})
+    assert tenant.requests == []
+
+
+def test_large_files_are_read_in_pieces(place: Place, tenant: CustobarSandbox) -> None:
+    """Rule: a file of several pieces arrives whole."""
+    rows = [{"external_id": f"C-{number}", "first_name": "x" * 400} for number in range(25_000)]
+    place.put("customers.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    result = place.operator("customers.jsonl", batch_size=5_000, max_batch_bytes=5_000_000).execute({})
+    assert result["uploaded"] == 25_000
+    assert received(tenant) == rows
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(
+    place: Place, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: what was checked is what is sent: another file under the name is not sent in its place."""
+    place.put("customers.csv", CSV.format("a").encode())
+    operator = place.operator("customers.csv", rejects_path=None)
+    from airflow_provider_custobar.transfers.rejects import Rejects
+
+    monkeypatch.setattr(Rejects, "publish", lambda _: place.put("customers.csv", CSV.format("b").encode()))
+    with pytest.raises(Exception, match=r"replaced or removed|source changed|404"):
+        operator.execute({})
+    # A file system has no versions: there it shows only at the end.
+    assert isinstance(place, OnDisk) or received(tenant) == []
+
+
+def test_lineage_names_both_ends(place: Place, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: lineage tells the files that were read and the resource that they went to, and no secret."""
+    from airflow_provider_custobar.transfers import upload_base
+
+    told: list[tuple[str, str]] = []
+
+    class Collector:
+        def add_input_asset(self, _hook: Any, *, uri: str) -> None:
+            told.append(("in", uri))
+
+        def add_output_asset(self, _hook: Any, *, uri: str) -> None:
+            told.append(("out", uri))
+
+    monkeypatch.setattr(upload_base, "get_hook_lineage_collector", Collector)
+    place.put("customers.csv", CSV.format("a").encode())
+    place.operator("customers.csv").execute({})
+    host = tenant.url.partition("://")[2]
+    assert told == [("in", place.uri("customers.csv")), ("out", f"custobar://{host}/customers")]
+
+
+def test_only_changed_rows_go_the_second_night(place: Place, tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: of an unchanged file nothing is sent again; the digests are an object that appears whole."""
+    state = f"file://{tmp_path}/state/customers.sqlite"
+    place.put("customers.csv", CSV.format("a").encode())
+    assert place.operator("customers.csv", only_changed=True, state_path=state).execute({})["uploaded"] == 2
+    place.put("customers.csv", (CSV.format("a") + "a-3,c@example.com,no\r\n").encode())
+    result = place.operator("customers.csv", only_changed=True, state_path=state).execute({})
+    assert (result["uploaded"], result["unchanged"]) == (1, 2)
+    assert ids(tenant) == ["a-1", "a-2", "a-3"]
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["customers.sqlite"]
+
+
+def test_a_failed_night_changes_no_digest(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: rows of a run that failed are sent by the next one."""
+    state = f"file://{tmp_path}/state"
+    tenant.faults.add(Fault("status", status=400, method="POST"))
+    arguments: dict[str, Any] = {"records": [{"external_id": "1"}], "only_changed": True, "state_path": state}
+    with pytest.raises(CustobarError, match="400"):
+        CustobarUploadOperator(task_id="upload", **arguments).execute({})
+    assert list(tmp_path.iterdir()) == []
+    assert CustobarUploadOperator(task_id="upload", **arguments).execute({})["uploaded"] == 1
+
+
+def test_rows_are_read_back(tenant: CustobarSandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule: what Custobar has is compared with what was sent, field by field."""
+    records = [
+        {"external_id": f"v-{number}", "email": f"V{number}@example.com", "tags": ["b", "a"], "date_joined": "2026-02-01 10:00"}
+        for number in range(5)
+    ]
+    operator = CustobarUploadOperator(task_id="upload", records=records, verify="all", verify_delay=0)
+    assert operator.execute({})["verified"] == {"checked": 5, "missing": 0, "different": 0}
+    tenant.settings.import_delay_s = 60
+    operator = CustobarUploadOperator(
+        task_id="upload", records=[{"external_id": "v-9"}, {"external_id": "v-1", "city": "Oulu"}], verify="all", verify_delay=0
+    )
+    assert operator.execute({})["verified"] == {"checked": 2, "missing": 1, "different": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"only_changed": True}, "state_path=None"),
+        ({"only_changed": True, "state_path": "file:///tmp/x", "resource": "events"}, "events have no identifier"),
+        ({"company": "my-shop"}, "company='my-shop'"),
+        ({"verify": "all", "resource": "events"}, "cannot be read back"),
+        ({"encoding": "utf-99"}, "encoding='utf-99'"),
+    ],
+)
+def test_bad_arguments_are_refused_before_the_first_request(
+    tenant: CustobarSandbox, tmp_path: Path, arguments: dict[str, Any], said: str
+) -> None:
+    """Rule: wrong input is told with its name, its value and what is accepted."""
+    OnDisk(tmp_path).put("a.csv", CSV.format("a").encode())
+    with pytest.raises(InvalidArgumentError, match=said):
+        OnDisk(tmp_path).operator("a.csv", **arguments).execute({})
+    assert tenant.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"file_format": "xml"}, "file_format='xml'"),
+        ({"compression": "rar"}, "compression='rar'"),
+        ({"events_delivery": "exactly_once"}, "events_delivery='exactly_once'.*at_most_once, at_least_once"),
+        ({"verify": "everything"}, "verify='everything'"),
+    ],
+)
+def test_wrong_words_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], said: str) -> None:
+    """Rule: what no template can mend is found before a task runs."""
+    with pytest.raises(InvalidArgumentError, match=said):
+        ObjectStorageToCustobarOperator(task_id="upload", path="a.csv", **arguments)
+
+
+def test_a_damaged_file_sends_nothing(place: Place, tenant: CustobarSandbox) -> None:
+    """Rule: a file cut short is found while it is checked."""
+    place.put("customers.csv.gz", gzip.compress(CSV.format("a").encode() * 100)[:-9])
+    with pytest.raises(FileError, match=r"customers\.csv\.gz cannot be read to its end"):
+        place.operator("customers.csv.gz").execute({})
+    assert tenant.requests == []
+
+
+def test_every_attempts_failure_leaves_every_customer_and_no_event_twice(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: whatever meets the batches (drops, 500, 429, 413), retries bring all customers, and each event at most once."""
+    faults = [
+        Fault("drop", method="POST"),
+        Fault("drop_after", method="POST", after=1),
+        Fault("status", status=500, method="POST", after=2),
+        Fault("status", status=429, retry_after=0, method="POST", after=3),
+        Fault("status", status=413, method="POST", after=4),
+    ]  # fmt: skip
+    rows = [{"external_id": f"f-{number}"} for number in range(12)]
+    events = [{"type": "BROWSE", "date": "2026-02-10", "customer_id": "f-1", "label": f"l-{number}"} for number in range(12)]
+    for resource, records in (("customers", rows), ("events", events)):
+        for fault in faults:
+            tenant.faults.add(Fault(fault.kind, method="POST", after=fault.after, **fault.details))
+        store = FileStore(tmp_path / f"{resource}.json")
+        for _ in range(20):
+            operator = CustobarUploadOperator(task_id="upload", records=records, resource=resource, batch_size=2)
+            try:
+                operator.execute({"task_state_store": store})
+            except (AirflowFailException, CustobarError):
+                continue
+            break
+        else:
+            pytest.fail("never done")
+        tenant.faults.clear()
+    stored = Counter(record.get("external_id") for record in tenant.records("customers"))
+    assert all(stored[row["external_id"]] == 1 for row in rows)
+    labels = Counter(event.get("label") for event in tenant.records("events"))
+    assert all(labels[event["label"]] <= 1 for event in events)
+    assert sum(labels[event["label"]] for event in events) >= 12 - 2 * 2
+
+
+WORKER = """
+import json, sys
+from pathlib import Path
+from airflow_provider_custobar.transfers.object_storage_to_custobar import ObjectStorageToCustobarOperator
+from tests.airflow.attempts import FileStore
+path, store, resource = sys.argv[1:]
+operator = ObjectStorageToCustobarOperator(task_id="upload", path=path, resource=resource, batch_size=5)
+try:
+    result = operator.execute({"task_state_store": FileStore(Path(store))})
+except Exception as error:
+    result = {"error": f"{type(error).__name__}: {error}"}
+Path(store + ".result").write_text(json.dumps(result))
+"""
+
+
+@pytest.mark.parametrize("resource", ["customers", "events"])
+def test_killed_workers_are_followed_by_attempts_that_go_on(tenant: CustobarSandbox, tmp_path: Path, resource: str) -> None:
+    """Rule: SIGKILL in the middle loses no customer and doubles no event; what may be missing is named."""
+    count = 400
+    rows = [
+        {"external_id": f"k-{number}"}
+        if resource == "customers"
+        else {"type": "BROWSE", "date": "2026-02-10", "customer_id": "k", "label": f"k-{number}"}
+        for number in range(count)
+    ]
+    OnDisk(tmp_path).put("rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    store = tmp_path / "store.json"
+    named = 0
+    kills = 0
+    for attempt in range(30):
+        result = Path(f"{store}.result")
+        result.unlink(missing_ok=True)
+        seen = len(tenant.uploads)
+        worker = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", WORKER, f"file://{tmp_path}/rows.jsonl", str(store), resource],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        # After some more batches; the third kill is the last.
+        while worker.poll() is None and (kills >= 3 or len(tenant.uploads) < seen + 7 + attempt):
+            time.sleep(0.002)
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGKILL)
+            kills += 1
+        worker.wait()
+        if result.exists():
+            said = json.loads(result.read_text())
+            if "error" not in said:
+                break
+            assert "good rows" in said["error"]
+            named += 1
+    else:
+        pytest.fail("never done")
+    assert kills == 3
+    found = Counter(row.get("external_id") or row.get("label") for row in received(tenant))
+    wanted = {f"k-{number}" for number in range(count)}
+    if resource == "customers":
+        assert set(found) == wanted
+    else:
+        assert max(found.values()) == 1
+        assert len(wanted - set(found)) <= 5 * named

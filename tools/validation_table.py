@@ -1,0 +1,56 @@
+"""The table of what an upload checks, written to docs/validation.md: ``python -m tools.validation_table``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow_provider_custobar.api.resources import RESOURCES, Resource
+from airflow_provider_custobar.upload.schema import FROM_TEXT, accepted_by
+from tools.airflow_home import PROJECT
+
+PATH = Path(PROJECT) / "docs" / "validation.md"
+
+_INTRODUCTION = """\
+# What an upload checks
+
+Made by `python -m tools.validation_table` from the catalogue of resources and the schemas that check rows, so it is what the
+code does. Every row is checked before the first one is sent; a reason names the field and never shows its value.
+
+- A null is left out. An empty text removes the field in Custobar; an empty CSV cell is left out unless `clear_empty=True`.
+- Phone numbers are judged by [phonenumbers](https://pypi.org/project/phonenumbers/): in E.164 form, and of a length that the
+  country has. E-mail addresses are judged by [email-validator](https://pypi.org/project/email-validator/), by their form alone:
+  nothing is looked up.
+- A datetime without an offset gets that of the connection's `timezone`; a date stays a date.
+- Your own fields, `COMPANY__name`, may hold whatever JSON can. Where the connection's host or `company` tells the prefix,
+  another company's fields are refused. Any other name is refused, with a suggestion, unless `allow_unknown_names=True`.
+- A row larger than `max_batch_bytes` is refused.
+"""
+
+
+def text() -> str:
+    return "\n".join([_INTRODUCTION, *(part for resource in RESOURCES.values() for part in _section(resource))])
+
+
+def _section(resource: Resource) -> list[str]:
+    rules = []
+    if resource.required:
+        rules.append(f"Needs {' and '.join(f'`{name}`' for name in resource.required)}.")
+    if resource.identifiers:
+        rules.append(f"Needs at least one of {', '.join(f'`{name}`' for name in resource.identifiers)}.")
+    if resource.name == "customers":
+        rules.append("Without `external_id` it needs `require_external_id=False`: it changes every customer with that address.")
+        rules.append("With `is_forgotten` or `is_deleted` it needs `allow_irreversible=True`.")
+    if resource.never_repeatable:
+        rules.append("Has no identifier: sent twice, it is there twice (`events_delivery`).")
+    elif resource.repeatable_with:
+        rules.append(f"Without `{resource.repeatable_with}` it is there twice if it is sent twice (`events_delivery`).")
+    by_kind: dict[tuple[str, str], list[str]] = {}
+    for name, field_type in resource.write_fields.items():
+        kind = (accepted_by(resource.name, name), FROM_TEXT.get(field_type, "the text itself"))
+        by_kind.setdefault(kind, []).append(f"`{name}`")
+    rows = [f"| {', '.join(names)} | {must_be} | {cell} |" for (must_be, cell), names in by_kind.items()]
+    return [f"## {resource.name}", "", " ".join(rules), "", "| field | must be | CSV cell |", "|---|---|---|", *rows, ""]
+
+
+if __name__ == "__main__":
+    PATH.write_text(text())
