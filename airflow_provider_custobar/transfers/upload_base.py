@@ -53,7 +53,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
     :param verify_delay: Seconds between the last batch and that: Custobar imports later than it answers. (templated)
     :param only_changed: Send only the rows that are not as they were when they were last uploaded with this ``state_path``.
     :param state_path: Object or file, by any ``ObjectStoragePath`` URL, that keeps a digest of each row (an SQLite database,
-        some 50 bytes a row). Remove it to send all rows again. (templated)
+        some 35 bytes a row). Remove it to send all rows again. (templated)
     :param dry_run: Do everything but send.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
