@@ -6,15 +6,14 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
+from airflow_provider_custobar.upload.options import UploadCompression, UploadFormat, check_file_arguments
 
 if TYPE_CHECKING:
-    from airflow_provider_custobar.upload.files import File, UploadCompression, UploadFormat
+    from airflow_provider_custobar.upload.files import File
 
 _WILDCARDS = frozenset("*?[")
-FILE_FORMATS = ("csv", "json", "jsonl", "parquet", "infer")
-COMPRESSIONS = ("gzip", "zstd", "infer", None)
 
 
 class FileUploadOperator(CustobarUploadBaseOperator):
@@ -45,10 +44,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if file_format not in FILE_FORMATS:
-            raise InvalidArgumentError("file_format", file_format, f"give one of {', '.join(FILE_FORMATS)}")
-        if compression not in COMPRESSIONS:
-            raise InvalidArgumentError("compression", compression, f"give one of {', '.join(map(str, COMPRESSIONS))}")
+        check_file_arguments(file_format, compression)
         self.file_format = file_format
         self.compression = compression
         self.encoding = encoding

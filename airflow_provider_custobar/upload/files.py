@@ -12,18 +12,14 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.upload.json_array import read_array
+from airflow_provider_custobar.upload.options import UploadCompression, UploadFormat, check_file_arguments
 from airflow_provider_custobar.upload.rows import TextRow, Unreadable
-
-UploadFormat = Literal["csv", "json", "jsonl", "parquet", "infer"]
-UPLOAD_FORMATS: tuple[UploadFormat, ...] = ("csv", "json", "jsonl", "parquet", "infer")
-UploadCompression = Literal["gzip", "zstd", "infer"] | None
-UPLOAD_COMPRESSIONS: tuple[UploadCompression, ...] = ("gzip", "zstd", "infer", None)
 
 _FORMAT_ENDINGS: dict[str, UploadFormat] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
@@ -83,14 +79,6 @@ class FileRows:
 
 class _UnreadableFileError(Exception):
     """What is wrong with a file as a whole, without its name."""
-
-
-def check_file_arguments(file_format: object, compression: object) -> None:
-    """:raises InvalidArgumentError: none of the words that there are."""
-    if file_format not in UPLOAD_FORMATS:
-        raise InvalidArgumentError("file_format", file_format, f"give one of {', '.join(UPLOAD_FORMATS)}")
-    if compression not in UPLOAD_COMPRESSIONS:
-        raise InvalidArgumentError("compression", compression, f"give one of {', '.join(map(str, UPLOAD_COMPRESSIONS))}")
 
 
 def _format_of(name: str, file_format: UploadFormat) -> UploadFormat:

@@ -12,6 +12,10 @@ EventsDelivery = Literal["at_most_once", "at_least_once"]
 EVENTS_DELIVERY: tuple[EventsDelivery, ...] = ("at_most_once", "at_least_once")
 Verify = Literal["sample", "all"] | None
 VERIFY: tuple[Verify, ...] = ("sample", "all", None)
+UploadFormat = Literal["csv", "json", "jsonl", "parquet", "infer"]
+UPLOAD_FORMATS: tuple[UploadFormat, ...] = ("csv", "json", "jsonl", "parquet", "infer")
+UploadCompression = Literal["gzip", "zstd", "infer"] | None
+UPLOAD_COMPRESSIONS: tuple[UploadCompression, ...] = ("gzip", "zstd", "infer", None)
 
 
 def check_choices(*, on_invalid: object, events_delivery: object, verify: object) -> None:
@@ -27,3 +31,11 @@ def check_choices(*, on_invalid: object, events_delivery: object, verify: object
     for argument, given, accepted in choices:
         if given not in accepted:
             raise InvalidArgumentError(argument, given, f"give one of {', '.join(map(str, accepted))}")
+
+
+def check_file_arguments(file_format: object, compression: object) -> None:
+    """:raises InvalidArgumentError: none of the words that there are."""
+    if file_format not in UPLOAD_FORMATS:
+        raise InvalidArgumentError("file_format", file_format, f"give one of {', '.join(UPLOAD_FORMATS)}")
+    if compression not in UPLOAD_COMPRESSIONS:
+        raise InvalidArgumentError("compression", compression, f"give one of {', '.join(map(str, UPLOAD_COMPRESSIONS))}")
