@@ -6,48 +6,70 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import httpx
 
-from airflow_provider_custobar.api import event_check, flow
+from airflow_provider_custobar.api import event_check, flow, newest
 from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext
+from airflow_provider_custobar.api.newest import Moment
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
+T = TypeVar("T")
+YieldT = TypeVar("YieldT")
+
 log = logging.getLogger(__name__)
+
+#: Hundreds of triggers share a client, and the API one rate limit: more at once would only wait at its door.
+_MOST_CONNECTIONS = 20
+# Reading a page takes some 10 ms a megabyte, during which no other trigger would run.
+_LARGE_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True)
+class _Done(Generic[T]):
+    """A flow has ended, and returned ``value``."""
+
+    value: T
 
 
 class AsyncCustobarClient:
     """One tenant's API over one connection pool; an asynchronous context manager.
 
-    ``sleep`` and ``clock`` are for tests.
+    ``tls`` is what :func:`tls_context` makes, for who must not wait for it here. ``sleep`` and ``clock`` are for tests.
     """
 
     def __init__(
         self,
         config: ClientConfig,
         *,
+        pacer: Pacer | None = None,
+        tls: ssl.SSLContext | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self._sleep = sleep
-        self._context = FlowContext(config, Pacer(config.requests_per_minute), clock)
+        self._context = FlowContext(config, pacer or Pacer(config.requests_per_minute), clock)
         self._http = httpx.AsyncClient(
             # Given explicitly, so that no ~/.netrc entry takes its place.
             auth=self._sign,
-            timeout=config.timeout,
-            verify=_tls(config.verify),
+            # A connection comes free when its request ends, and each of these has a timeout.
+            timeout=httpx.Timeout(config.timeout, pool=None),
+            limits=httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS),
+            verify=tls or tls_context(config),
             follow_redirects=False,
         )
 
@@ -64,30 +86,39 @@ class AsyncCustobarClient:
 
     async def pages(self, query: Query, *, after: Position | None = None) -> AsyncIterator[Page]:
         """As :meth:`airflow_provider_custobar.api.client.CustobarClient.pages`; each page is asked for in its turn."""
-        steps = flow.pages(self._context, query, after)
-        outcome: Outcome = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration:
-                return
-            if isinstance(step, (Request, Wait)):
-                outcome = await self._perform(step)
-            else:
-                outcome = None
-                yield step
+        pages: AsyncIterator[Page] = self._run(flow.pages(self._context, query, after))
+        async for page in pages:
+            yield page
+
+    async def moments(self, query: Query, *, down_to: datetime) -> AsyncIterator[list[Moment]]:
+        """The moments of events, page by page; see :func:`airflow_provider_custobar.api.newest.moments`.
+
+        Events without a readable timestamp are among them.
+        """
+        async for page in self._run(newest.moments(self._context, query, down_to=down_to, keep_unplaceable=True)):
+            yield page
 
     async def check_events(self, check: EventCheck) -> EventsFound:
         """As :meth:`airflow_provider_custobar.api.client.CustobarClient.check_events`."""
-        steps = event_check.check_events(self._context, check)
+        steps = event_check.check_events(self._context, check, datetime.now(UTC))
         outcome: Outcome = None
         while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as done:
-                found: EventsFound = done.value
-                return found
+            step = await _advance(steps, outcome)
+            if isinstance(step, _Done):
+                return step.value
             outcome = await self._perform(step)
+
+    async def _run(self, steps: Generator[Request | Wait | YieldT, Outcome, None]) -> AsyncIterator[YieldT]:
+        outcome: Outcome = None
+        while True:
+            step = await _advance(steps, outcome)
+            if isinstance(step, _Done):
+                return
+            outcome = None
+            if isinstance(step, (Request, Wait)):
+                outcome = await self._perform(step)
+            else:
+                yield step
 
     async def _perform(self, step: Request | Wait) -> Outcome:
         if isinstance(step, Request):
@@ -117,8 +148,25 @@ class AsyncCustobarClient:
         return request
 
 
-def _tls(verify: bool | str) -> ssl.SSLContext | bool:
+def tls_context(config: ClientConfig) -> ssl.SSLContext:
+    """What checks the server's certificate. Reading the authorities' certificates takes tens of milliseconds."""
+    verify = config.verify
     if isinstance(verify, bool):
-        return verify
+        return httpx.create_ssl_context(verify=verify)
     is_folder = Path(verify).is_dir()
     return ssl.create_default_context(capath=verify if is_folder else None, cafile=None if is_folder else verify)
+
+
+async def _advance(steps: Generator[YieldT, Outcome, T], outcome: Outcome) -> YieldT | _Done[T]:
+    """The flow's next step. A large answer is read beside the event loop."""
+    if isinstance(outcome, Reply) and len(outcome.body) > _LARGE_BYTES:
+        return await asyncio.to_thread(_next_step, steps, outcome)
+    return _next_step(steps, outcome)
+
+
+def _next_step(steps: Generator[YieldT, Outcome, T], outcome: Outcome) -> YieldT | _Done[T]:
+    # A thread cannot pass StopIteration on.
+    try:
+        return steps.send(outcome)
+    except StopIteration as done:
+        return _Done(done.value)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -64,13 +65,15 @@ class _Cookies(requests.cookies.RequestsCookieJar):
 class CustobarClient:
     """One tenant's API over one keep-alive session. A context manager; not to be used after it is closed.
 
-    Requests of all threads that share a client are paced together. ``sleep`` and ``clock`` are for tests.
+    Requests of all threads that share a client are paced together, and with those of other clients that have the same
+    ``pacer``. ``sleep`` and ``clock`` are for tests.
     """
 
     def __init__(
         self,
         config: ClientConfig,
         *,
+        pacer: Pacer | None = None,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,7 +82,7 @@ class CustobarClient:
         self._closed = threading.Event()
         self._given_sleep = sleep
         self._sleep = sleep or self._closed.wait
-        self._context = FlowContext(config, Pacer(config.requests_per_minute), clock)
+        self._context = FlowContext(config, pacer or Pacer(config.requests_per_minute), clock)
         self._session = requests.Session()
         self._session.auth = _Authorization(config.authorization)
         self._session.cookies = _Cookies()
@@ -138,11 +141,11 @@ class CustobarClient:
                 ahead.turn()
 
     def check_events(self, check: EventCheck) -> EventsFound:
-        """Whether the events that ``check`` asks for are there.
+        """Whether the events that ``check`` asks for are there, or its window is complete.
 
         :raises CustobarError: the last failure.
         """
-        return self._finish(event_check.check_events(self._context, check))
+        return self._finish(event_check.check_events(self._context, check, datetime.now(UTC)))
 
     def upload(self, resource: Resource, rows: Sequence[bytes], *, repeatable: bool | None = None) -> str | None:
         """Send one batch of encoded rows; return the ``run_id`` of the import that it scheduled, if the server names one.

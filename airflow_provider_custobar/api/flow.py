@@ -208,8 +208,11 @@ def hold_after_refusal(context: FlowContext, status: int, retry_after: str | Non
 def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) -> Exchange[Reply]:
     for hop in range(_MOST_REDIRECTS + 1):
         delay = 0.0 if begun and not hop else context.pacer.reserve(context.clock())
-        if delay > 0:
+        while delay > 0:
+            pauses = context.pacer.pauses
             yield Wait(delay)
+            # Others share the pace: what the server told one of them while this one waited holds for all.
+            delay = context.pacer.reserve(context.clock()) if context.pacer.pauses > pauses else 0.0
         outcome = yield request
         if isinstance(outcome, errors.TransportError):
             raise outcome

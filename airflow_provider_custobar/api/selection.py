@@ -105,12 +105,7 @@ class Selection:
             self._unplaced += 1
             if self._query.on_bad_timestamp != "fail":
                 return self._query.on_bad_timestamp == "keep"
-            # The value is not shown: in a CSV row with a comma too many it is another field's.
-            kind = f"{type(value).__name__} of {len(value)} characters" if isinstance(value, str) else type(value).__name__
-            raise ProtocolError(
-                f"Record {self._position:,} of {self._name} {self._chain} has no timestamp in {self._column} (but a {kind}):"
-                " it can be placed neither inside nor outside the window. on_bad_timestamp='keep' or 'drop' decides."
-            ) from None
+            raise unplaceable(self._position, self._name, self._chain, self._column, value) from None
 
     def _is_new(self, identity: Identity) -> bool:
         if (
@@ -159,6 +154,16 @@ class Selection:
             header = header[:dropped] + header[dropped + 1 :]
             header_line = write_row(header).encode()
         return replace(page, header=header, header_line=header_line, data=out.getvalue(), skip=0, rows=rows)
+
+
+def unplaceable(position: int, resource: str, chain: str, column: str | None, value: object) -> ProtocolError:
+    """The error for the record at ``position`` (from 1) of a chain, whose ``column`` holds no timestamp but ``value``."""
+    # The value is not shown: in a CSV row with a comma too many it is another field's.
+    kind = f"{type(value).__name__} of {len(value)} characters" if isinstance(value, str) else type(value).__name__
+    return ProtocolError(
+        f"Record {position:,} of {resource} {chain} has no timestamp in {column} (but a {kind}):"
+        " it can be placed neither inside nor outside the window. on_bad_timestamp='keep' or 'drop' decides."
+    )
 
 
 def _digest(identity: Identity) -> str:

@@ -38,11 +38,13 @@ Outcome = Reply | TransportError | None
 
 
 class Pacer:
-    """Keeps the starts of requests at least ``60 / requests_per_minute`` seconds apart, in all threads of one client."""
+    """Keeps the starts of requests at least ``60 / requests_per_minute`` seconds apart, for all who share it."""
 
     def __init__(self, requests_per_minute: float) -> None:
         self._interval = 60.0 / requests_per_minute
         self._next_start = float("-inf")
+        #: How often a pause was asked for; who waits for a start looks whether it grew meanwhile.
+        self.pauses = 0
         self._lock = threading.Lock()
 
     def reserve(self, now: float) -> float:
@@ -53,6 +55,7 @@ class Pacer:
             return start - now
 
     def hold(self, until: float) -> None:
-        """Let nobody start before ``until``: the server asked for a pause."""
+        """Let nobody start before ``until``: the server asked for a pause. Starts taken already count no more."""
         with self._lock:
+            self.pauses += 1
             self._next_start = max(self._next_start, until)

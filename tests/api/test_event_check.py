@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +13,7 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.event_check import EventsFound, build_event_check, check_events
 
 TYPES = ["BROWSE", "MAIL_OPEN", "MAIL_CLICK"]
+NOW = datetime(2026, 2, 2, 6, tzinfo=UTC)
 
 
 def found(runner: Any, answers: Any, events: dict[str, list[list[str]]], **check: Any) -> EventsFound:
@@ -26,7 +28,7 @@ def found(runner: Any, answers: Any, events: dict[str, list[list[str]]], **check
         return answers.page("events", rows, more)
 
     arguments = {"event_types": TYPES, "date": "2026-02-01", **check}
-    result: EventsFound = runner.run(check_events(runner.context, build_event_check(**arguments)), answer)
+    result: EventsFound = runner.run(check_events(runner.context, build_event_check(**arguments), NOW), answer)
     return result
 
 
