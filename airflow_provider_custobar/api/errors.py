@@ -25,16 +25,21 @@ Texts name the resource and the way out; they never hold a record or a token.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 _LONGEST_VALUE = 120
 
 
 class CustobarError(Exception):
-    """Any failure of this provider. ``retriable`` tells whether the same request may succeed later."""
+    """Any failure of this provider.
+
+    ``retriable`` tells whether the same request may succeed later, ``final`` whether even another attempt of the whole task
+    would only find the same.
+    """
 
     retriable: ClassVar[bool] = False
+    final: ClassVar[bool] = False
 
     def add_advice(self, sentence: str) -> None:
         """Append a sentence to the message."""
@@ -46,6 +51,8 @@ class InvalidArgumentError(CustobarError, ValueError):
 
     ``argument`` is its name, ``value`` what was given (``None`` where it must not be shown).
     """
+
+    final = True
 
     def __init__(self, argument: str, value: object, accepted: str, *, secret: bool = False) -> None:
         self.argument = argument
@@ -68,6 +75,7 @@ class CertificateError(TransportError):
     """The server's certificate is not trusted. The next attempt would find the same."""
 
     retriable = False
+    final = True
 
 
 class MalformedResponseError(CustobarError):
@@ -79,6 +87,8 @@ class MalformedResponseError(CustobarError):
 class ProtocolError(CustobarError):
     """Answers that cannot belong to one another: a repeated or foreign next page, a changed CSV header."""
 
+    final = True
+
 
 class ExpiredCursorError(CustobarError):
     """The place where the earlier attempt stopped is not there any more; only the first page is."""
@@ -87,12 +97,16 @@ class ExpiredCursorError(CustobarError):
 class UploadRefusedError(CustobarError):
     """A 2xx answer to an upload whose body holds an ``error``: Custobar took nothing of the batch."""
 
+    final = True
+
 
 class ResponseError(CustobarError):
     """An answer with an error status.
 
     ``status`` is the HTTP status, ``reason`` what the server said, ``retry_after`` its Retry-After in seconds.
     """
+
+    final = True
 
     def __init__(self, message: str, *, status: int, reason: str, retry_after: float | None = None) -> None:
         self.status = status
@@ -105,12 +119,14 @@ class RateLimitedError(ResponseError):
     """429: too many requests."""
 
     retriable = True
+    final = False
 
 
 class ServerError(ResponseError):
     """5xx: the server failed."""
 
     retriable = True
+    final = False
 
 
 class AuthenticationError(ResponseError):
@@ -131,6 +147,32 @@ class PayloadTooLargeError(ResponseError):
 
 class BadRequestError(ResponseError):
     """Any other 4xx: the server refuses the request as it stands."""
+
+
+def as_document(error: CustobarError) -> dict[str, str | int | float | None]:
+    """``error`` as JSON, for a process that an exception cannot be passed to; :func:`from_document` reads it."""
+    document: dict[str, str | int | float | None] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, ResponseError):
+        document |= {"status": error.status, "reason": error.reason, "retry_after": error.retry_after}
+    return document
+
+
+def from_document(document: Mapping[str, Any]) -> CustobarError:
+    """The error that ``document`` was made of, without the argument and value of a refused one."""
+    known = {kind.__name__: kind for kind in _kinds(CustobarError)}
+    kind = known.get(document["type"], CustobarError)
+    message = str(document["message"])
+    if issubclass(kind, ResponseError):
+        return kind(message, status=document["status"], reason=document["reason"], retry_after=document["retry_after"])
+    error = kind.__new__(kind)
+    error.args = (message,)
+    return error
+
+
+def _kinds(kind: type[CustobarError]) -> Iterator[type[CustobarError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
 
 
 def whole_number(argument: str, value: object, *, least: int, most: int | None = None, reason: str = "") -> int:

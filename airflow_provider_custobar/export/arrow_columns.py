@@ -50,6 +50,8 @@ _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 class ColumnTypeError(CustobarError):
     """A value that its column's type cannot hold. The text never shows the value, which may be personal data."""
 
+    final = True
+
 
 class UnfitError(Exception):
     """A value at ``index`` of a page that does not fit; ``kind`` describes it without showing it."""

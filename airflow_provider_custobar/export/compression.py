@@ -28,6 +28,8 @@ _UNKNOWN_ENDINGS = frozenset({".bz2", ".xz", ".lz4", ".br", ".snappy", ".zip"})
 class MissingExtraError(CustobarError):
     """A package that only some exports need is not installed. The text has the pip line."""
 
+    final = True
+
 
 def resolve_compression(compression: Compression, name: str) -> Codec:
     """What ``infer`` means for an object of this name.

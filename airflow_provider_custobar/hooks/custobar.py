@@ -62,10 +62,14 @@ class CustobarHook(BaseHook):
         """A client; use it in a ``with`` block. Requests through one client are paced together."""
         return CustobarClient(self.get_config())
 
-    async def get_async_conn(self) -> AsyncCustobarClient:
-        """A client for triggers; use it in an ``async with`` block."""
+    async def get_async_config(self) -> ClientConfig:
+        """As :meth:`get_config`, without holding up the event loop."""
         connection = await get_async_connection(self.custobar_conn_id, hook=self)
-        return AsyncCustobarClient(_config(connection, await get_async_extra_dejson(connection)))
+        return _config(connection, await get_async_extra_dejson(connection))
+
+    async def get_async_conn(self) -> AsyncCustobarClient:
+        """A client of one's own for coroutines; use it in an ``async with`` block. The triggers share theirs."""
+        return AsyncCustobarClient(await self.get_async_config())
 
     def get_pages(
         self,

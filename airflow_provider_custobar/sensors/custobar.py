@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseSensorOperator, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+from airflow.triggers.base import StartTriggerArgs
 
+from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
-from airflow_provider_custobar.api.event_check import MATCHES, EventCheck, Match, build_event_check
+from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.event_check import EventCheck, Match, WaitFor, build_event_check, check_words
+from airflow_provider_custobar.api.steps import Pacer
 from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.features import TRIGGERS_RENDER_TEMPLATES
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.triggers.custobar import DEFAULT_MAX_CONSECUTIVE_FAILURES, CustobarEventTrigger
 
@@ -22,9 +32,10 @@ if TYPE_CHECKING:
 
 class CustobarEventSensor(BaseSensorOperator):
     """
-    Wait until a window of time holds enough events.
+    Wait until a window of time holds enough events, or until it is complete.
 
-    What was found goes to XCom, by type: ``count`` (it stops at ``min_events``), ``first`` and ``last`` timestamp.
+    What was found goes to XCom, by type: ``count`` (it stops at ``min_events``), ``first`` and ``last`` timestamp of those
+    counted. A poke is one small request for each type, newest events first, and ends with the type that decides.
 
     :param event_types: Types of events, such as ``["MAIL_CLICK"]``. (templated)
     :param date: One day of the tenant's time zone, such as ``{{ ds }}``. (templated)
@@ -34,10 +45,18 @@ class CustobarEventSensor(BaseSensorOperator):
         :func:`~airflow_provider_custobar.dag_run.run_period`.
     :param min_events: How many events are enough. (templated)
     :param match: ``any``: at least one of the types has enough. ``all``: each of them has.
+    :param filters: Further filters of the API, by name; Custobar documents none for events beside type and date. (templated)
+    :param wait_for: ``events``, or ``complete``: until the window is over and an event later than its end has been seen
+        (of any or of all types), or ``settle`` has passed since. ``mode="complete"`` is short for it.
+    :param settle: How long after its end a window counts as complete without a later event; a timedelta or seconds.
     :param max_consecutive_failures: Failed pokes in a row to give up after, each of them after all of its attempts. A final
-        answer, such as 401 or 403, ends the wait at once. (In ``mode="reschedule"`` every poke begins a new count.)
-    :param deferrable: Wait in the triggerer and give the worker slot back.
-    :param allow_unknown_names: Let event types through that Custobar's documentation does not list.
+        answer, such as 401, 403 or 404, ends the wait at once. (In ``mode="reschedule"`` every poke begins a new count.)
+    :param deferrable: Wait in the triggerer and give the worker slot back, without poking first.
+    :param start_from_trigger: Begin in the triggerer, without any worker; implies ``deferrable``. Templates are rendered there,
+        without the DAG's own macros. Needs Airflow 3.3, without which the task defers from a worker. Mapped tasks do so, too.
+    :param end_from_trigger: Let the triggerer end the task when the wait succeeds, without a worker. Outlets and callbacks that
+        need one are not served then.
+    :param allow_unknown_names: Let event types and filters through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
 
@@ -47,10 +66,15 @@ class CustobarEventSensor(BaseSensorOperator):
         "window_start",
         "window_end",
         "min_events",
+        "filters",
         "custobar_conn_id",
     )
     ui_color = "#fdebd0"
+    # Airflow reads both of the class for mapped tasks, which it cannot start in the triggerer.
+    start_trigger_args: StartTriggerArgs | None = None
+    start_from_trigger = False
     _failures = 0
+    _pacer: Pacer | None = None
 
     def __init__(
         self,
@@ -62,15 +86,21 @@ class CustobarEventSensor(BaseSensorOperator):
         window: Literal["auto"] | None = None,
         min_events: int | str = 1,
         match: Match = "any",
+        filters: Mapping[str, Any] | None = None,
+        wait_for: WaitFor = "events",
+        settle: timedelta | float = timedelta(hours=1),
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
+        mode: Literal["poke", "reschedule", "complete"] = "poke",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if match not in MATCHES:
-            raise InvalidArgumentError("match", match, f"give one of {', '.join(MATCHES)}")
+        if mode == "complete":
+            mode, wait_for = "poke", "complete"
+        super().__init__(mode=mode, **kwargs)
         self.event_types = event_types
         self.date = date
         self.window_start = window_start
@@ -80,37 +110,48 @@ class CustobarEventSensor(BaseSensorOperator):
         self.given = names_given(date=date, window_start=window_start, window_end=window_end)
         self.min_events = min_events
         self.match = match
+        self.filters = filters
+        self.wait_for = wait_for
+        self.settle = settle.total_seconds() if isinstance(settle, timedelta) else float(settle)
+        check_words(match, wait_for, self.settle)
         self.max_consecutive_failures = max_consecutive_failures
-        self.deferrable = deferrable
+        self.deferrable = deferrable or start_from_trigger
+        self.end_from_trigger = end_from_trigger
         self.allow_unknown_names = allow_unknown_names
         self.custobar_conn_id = custobar_conn_id
+        if start_from_trigger and TRIGGERS_RENDER_TEMPLATES:
+            self.start_from_trigger = True
+            self.start_trigger_args = StartTriggerArgs(
+                trigger_cls=f"{CustobarEventTrigger.__module__}.{CustobarEventTrigger.__qualname__}",
+                trigger_kwargs=self._trigger_arguments(
+                    date=date, window_start=window_start, window_end=window_end, window=window
+                ),
+                next_method="execute_complete",
+                next_kwargs=None,
+                timeout=timedelta(seconds=self.timeout),
+            )
 
     def execute(self, context: Context) -> Any:
         if not self.deferrable:
             return super().execute(context)
-        config = CustobarHook(self.custobar_conn_id).get_config()
-        check = self._check(config, context)
+        check = self._check(CustobarHook(self.custobar_conn_id).get_config(), context)
         self.defer(
             trigger=CustobarEventTrigger(
-                event_types=list(check.queries),
-                window_start=check.window.start.isoformat(),
-                window_end=check.window.end.isoformat(),
-                min_events=check.min_events,
-                match=check.match,
-                poke_interval=self.poke_interval,
-                max_consecutive_failures=self.max_consecutive_failures,
-                allow_unknown_names=self.allow_unknown_names,
-                custobar_conn_id=self.custobar_conn_id,
+                **self._trigger_arguments(window_start=check.window.start.isoformat(), window_end=check.window.end.isoformat())
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
         )
         raise AssertionError("unreachable: defer() raises")
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any] | None:
         """Take over from the trigger."""
+        if not isinstance(event, Mapping):
+            # dag.test() resumes a task that its trigger has ended; what was found went to XCom, or nowhere.
+            return None
         if event["status"] != "success":
-            raise AirflowException(event["message"])
+            error = errors.from_document(event["error"])
+            raise AirflowException(str(error)) from error
         found: dict[str, Any] = event["found"]
         self.log.info("Found %s", found)
         return found
@@ -118,19 +159,22 @@ class CustobarEventSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         config = CustobarHook(self.custobar_conn_id).get_config()
         check = self._check(config, context)
+        # One pace over all pokes, however short the interval between them.
+        self._pacer = self._pacer or Pacer(config.requests_per_minute)
         try:
-            with CustobarClient(config) as client:
+            with CustobarClient(config, pacer=self._pacer) as client:
                 found = client.check_events(check)
         except CustobarError as error:
             self._failures += 1
             if not error.retriable or self._failures >= self.max_consecutive_failures:
+                if self.soft_fail:
+                    raise AirflowSkipException(f"Skipped, because soft_fail is set: {error}") from error
                 raise
             self.log.warning("Poke failed (%s in a row): %s", self._failures, error)
             return PokeReturnValue(is_done=False)
         self._failures = 0
-        document = found.as_document()
-        self.log.info("Found %s: %s", document, "enough" if found.satisfied else "not enough yet")
-        return PokeReturnValue(is_done=found.satisfied, xcom_value=document)
+        self.log.info("Poked: %s", found)
+        return PokeReturnValue(is_done=found.satisfied, xcom_value=found.as_document())
 
     def _check(self, config: ClientConfig, context: Context) -> EventCheck:
         refuse_lost_arguments(self)
@@ -139,7 +183,28 @@ class CustobarEventSensor(BaseSensorOperator):
             **period_arguments(self, context, config.timezone),
             min_events=self.min_events,
             match=self.match,
+            filters=self.filters,
+            wait_for=self.wait_for,
+            settle=self.settle,
             allow_unknown_names=self.allow_unknown_names,
             timezone=config.timezone,
             trust_day_filter=config.trust_day_filter,
         )
+
+    def _trigger_arguments(self, **period: Any) -> dict[str, Any]:
+        return {
+            **period,
+            "event_types": self.event_types,
+            "min_events": self.min_events,
+            "match": self.match,
+            "filters": self.filters,
+            "wait_for": self.wait_for,
+            "settle": self.settle,
+            "poke_interval": self.poke_interval,
+            "exponential_backoff": bool(self.exponential_backoff),
+            "max_wait": self.max_wait.total_seconds() if self.max_wait is not None else None,
+            "max_consecutive_failures": self.max_consecutive_failures,
+            "end_from_trigger": self.end_from_trigger,
+            "allow_unknown_names": self.allow_unknown_names,
+            "custobar_conn_id": self.custobar_conn_id,
+        }

@@ -36,6 +36,8 @@ _PROGRESS_SECONDS = 5.0
 class InvalidRowsError(CustobarError):
     """Rows that must not be sent. ``rejected`` is how many; nothing was sent."""
 
+    final = True
+
     def __init__(self, message: str, *, rejected: int) -> None:
         self.rejected = rejected
         super().__init__(message)

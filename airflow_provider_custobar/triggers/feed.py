@@ -1,0 +1,194 @@
+"""The one poll loop behind all watchers of a connection.
+
+::
+
+    EventFeed ── polls each event type once for everybody ──> Round ──> watcher A ── TriggerEvent ──> Airflow stores it
+        ^                                                       └─────> watcher B                          │
+        └───────────────────────── advance(): now the watermarks may be saved ─────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_custobar.api.async_client import AsyncCustobarClient
+from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.newest import newest_first
+from airflow_provider_custobar.api.query import build_query
+from airflow_provider_custobar.api.resources import MAX_PAGE_SIZE
+from airflow_provider_custobar.api.shared_clients import shared_client
+from airflow_provider_custobar.api.watermarks import News, Tally, Watermark
+from airflow_provider_custobar.api.windows import Window
+from airflow_provider_custobar.features import SharedStreamProducer
+from airflow_provider_custobar.hooks.custobar import CustobarHook
+
+log = logging.getLogger(__name__)
+
+_PAGE_SIZE = 1000
+#: A feed never ends: its watchers would be made anew every second. It asks less and less often instead.
+_LONGEST_PAUSE_SECONDS = 3600.0
+
+
+@dataclass(eq=False)
+class Wish:
+    """What one watcher wants: events of the types in ``marks`` that its watermarks do not know. The feed moves these on."""
+
+    marks: dict[str, Watermark]
+    lookback: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a round found for one watcher: ``news`` by event type, and all its watermarks with them."""
+
+    news: Mapping[str, News]
+    marks: Mapping[str, Watermark]
+
+
+class Round:
+    """One look at the API, for everybody who has joined by then."""
+
+    def __init__(self, feed: EventFeed, looks: Mapping[Wish, Look]) -> None:
+        self.feed = feed
+        self._looks = looks
+        self._saves: list[Callable[[], Awaitable[None]]] = []
+
+    def look_for(self, wish: Wish) -> Look | None:
+        """What there is for ``wish``; None if it was not among those who were looked for."""
+        return self._looks.get(wish)
+
+    def once_stored(self, save: Callable[[], Awaitable[None]]) -> None:
+        """Call ``save`` when Airflow has stored every event that this round led to."""
+        self._saves.append(save)
+
+    @property
+    def leads_to_saves(self) -> bool:
+        return bool(self._saves)
+
+    async def stored(self) -> None:
+        for save in self._saves:
+            await save()
+
+
+class EventFeed(SharedStreamProducer):
+    """Polls for all watchers who have joined; never ends and never raises.
+
+    A watcher joins with the first round that it gets, and has news from the next one on.
+    """
+
+    def __init__(self, custobar_conn_id: str, poke_interval: float) -> None:
+        self._conn_id = custobar_conn_id
+        self._poke_interval = poke_interval
+        self._wishes: list[Wish] = []
+        self._joined = asyncio.Event()
+        # Types of which the last look brought more than a page.
+        self._busy: set[str] = set()
+        self._config: ClientConfig | None = None
+        self._holding = AsyncExitStack()
+        self._client: AsyncCustobarClient | None = None
+
+    def join(self, wish: Wish) -> None:
+        self._wishes.append(wish)
+        self._joined.set()
+
+    def leave(self, wish: Wish) -> None:
+        self._wishes.remove(wish)
+
+    async def open_stream(self) -> AsyncIterator[tuple[Round, Round]]:
+        """Rounds for Airflow to pass on, each twice: for the watchers, and for :meth:`advance`."""
+        failures = 0
+        while True:
+            first = Round(self, {})
+            yield first, first
+            await self._joined.wait()
+            while self._wishes:
+                news: dict[Wish, dict[str, News]] = {}
+                failures = 0 if await self._poll(news) else failures + 1
+                # Also without news: who has not joined yet finds the feed by it.
+                this = Round(self, {wish: Look(news=news.get(wish, {}), marks=dict(wish.marks)) for wish in self._wishes})
+                yield this, this
+                await asyncio.sleep(self._pause(failures))
+            self._joined.clear()
+
+    async def advance(self, batch: Sequence[Any]) -> None:
+        """Airflow has stored what came of these rounds, or failed to."""
+        for item in batch:
+            # Where one of several watchers failed, it is not told which. What is not saved now is saved with the next round.
+            if item.outcome.is_clean:
+                await item.broker_payload.stored()
+
+    async def aclose(self) -> None:
+        await self._holding.aclose()
+
+    async def _poll(self, news: dict[Wish, dict[str, News]]) -> bool:
+        """Look at each type that somebody wants; False if something failed. What was found before stays found."""
+        try:
+            client = await self._connect()
+        except Exception:
+            # Whatever is wrong with the connection, somebody may mend it.
+            log.exception("The Custobar connection %s cannot be used", self._conn_id)
+            return False
+        went_well = True
+        for event_type in sorted({name for wish in self._wishes for name in wish.marks}):
+            try:
+                await self._look(client, event_type, news)
+            except CustobarError as error:
+                went_well = False
+                log.error("Watching %s: %s", event_type, error)
+                if not error.retriable:
+                    break
+            except Exception:
+                went_well = False
+                log.exception("Watching %s failed", event_type)
+        return went_well
+
+    async def _look(self, client: AsyncCustobarClient, event_type: str, news: dict[Wish, dict[str, News]]) -> None:
+        now = datetime.now(UTC)
+        wishes = [wish for wish in self._wishes if event_type in wish.marks and wish.marks[event_type].floor < now]
+        if not wishes:
+            return
+        floor = min(wish.marks[event_type].floor for wish in wishes)
+        query = build_query(
+            "events",
+            event_types=[event_type],
+            fields=("type", "date"),
+            page_size=MAX_PAGE_SIZE["json"] if event_type in self._busy else _PAGE_SIZE,
+            allow_unknown_names=True,
+            timezone=client.config.timezone,
+        )
+        tallies = [Tally(wish.marks[event_type], lookback=wish.lookback, until=now) for wish in wishes]
+        pages = 0
+        async for page in client.moments(newest_first(query, Window(floor, now, client.config.timezone)), down_to=floor):
+            pages += 1
+            for tally in tallies:
+                tally.take(page)
+                # With many watchers, a page takes a while.
+                await asyncio.sleep(0)
+        if pages > 1:
+            self._busy.add(event_type)
+        else:
+            self._busy.discard(event_type)
+        # Only now: a reading that broke off in the middle counts for nothing.
+        for wish, tally in zip(wishes, tallies, strict=True):
+            found, wish.marks[event_type] = tally.finish()
+            if found is not None:
+                news.setdefault(wish, {})[event_type] = found
+
+    async def _connect(self) -> AsyncCustobarClient:
+        """The client of the connection as it is now: a watcher lives longer than many a token."""
+        config = await CustobarHook(self._conn_id).get_async_config()
+        if self._client is None or config != self._config:
+            await self._holding.aclose()
+            self._client = await self._holding.enter_async_context(shared_client(config))
+            self._config = config
+        return self._client
+
+    def _pause(self, failures: int) -> float:
+        return max(self._poke_interval, min(_LONGEST_PAUSE_SECONDS, self._poke_interval * 2.0 ** min(failures, 30)))
