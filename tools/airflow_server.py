@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
 import requests
 
 from tools.airflow_home import PROJECT, AirflowError, AirflowHome
@@ -53,7 +54,7 @@ class AirflowServer:
             stack.enter_context(self.home)
             for conn_id, document in self._connections.items():
                 self.home.call([sys.executable, "-m", "airflow", "connections", "add", conn_id, "--conn-json", document])
-            self._process = self._start(stack)
+            self._process = self._start(stack, "standalone")
             self._wait()
             self._stack = stack.pop_all()
         return self
@@ -63,7 +64,32 @@ class AirflowServer:
 
     @property
     def log_path(self) -> Path:
-        return self.home.directory / "standalone.log"
+        return self._log_of("standalone")
+
+    def _log_of(self, command: str) -> Path:
+        return self.home.directory / f"{command}.log"
+
+    @property
+    def triggerer(self) -> psutil.Process:
+        """The triggerer's process; its children run the triggers."""
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "triggerer" in " ".join(process.cmdline()):
+                    return process
+        raise AirflowError(f"No triggerer is running:\n{self._tail()}")
+
+    def kill_triggerer(self) -> None:
+        """Kill the triggerer and its children, as a machine that fails does."""
+        triggerer = self.triggerer
+        family = [triggerer, *triggerer.children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=10)
+
+    def start_triggerer(self) -> None:
+        """Start another one after :meth:`kill_triggerer`."""
+        self._start(self._stack, "triggerer")
 
     def wait(self) -> None:
         """Wait until it ends, which it does not do by itself.
@@ -73,10 +99,10 @@ class AirflowServer:
         self._process.wait()
         raise AirflowError(f"Airflow ended by itself:\n{self._tail()}")
 
-    def _start(self, stack: ExitStack) -> subprocess.Popen[bytes]:
-        output = stack.enter_context(self.log_path.open("wb"))
+    def _start(self, stack: ExitStack, command: str) -> subprocess.Popen[bytes]:
+        output = stack.enter_context(self._log_of(command).open("ab"))
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "airflow", "standalone"],
+            [sys.executable, "-W", "ignore", "-m", "airflow", command],
             env=self.home.environment,
             cwd=PROJECT,
             # A group of its own, so that every part of Airflow can be stopped together.
