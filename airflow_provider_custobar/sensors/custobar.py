@@ -54,8 +54,8 @@ class CustobarEventSensor(BaseSensorOperator):
     :param deferrable: Wait in the triggerer and give the worker slot back, without poking first.
     :param start_from_trigger: Begin in the triggerer, without any worker; implies ``deferrable``. Templates are rendered there,
         without the DAG's own macros. Needs Airflow 3.3, without which the task defers from a worker. Mapped tasks do so, too.
-    :param end_from_trigger: Let the triggerer end the task when the wait succeeds, without a worker. Outlets and callbacks that
-        need one are not served then.
+    :param end_from_trigger: Let the triggerer end the task when the wait succeeds, without a worker. Airflow then serves no
+        outlets, and writes what was found to XCom as a JSON text.
     :param allow_unknown_names: Let event types and filters through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.query import Query
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-# Basic ISO 8601, because a colon in a file name is trouble on some systems.
-_INSTANT = "%Y%m%dT%H%M%SZ"
 
 
 def fill_in(name: str, argument: str, query: Query) -> str:
     """``name`` with ``{event_types}``, ``{date}``, ``{window_start}`` and ``{window_end}`` filled in.
+
+    Moments are basic ISO 8601, because a colon in a file name is trouble on some systems.
 
     :raises InvalidArgumentError: there is no window to take them from.
     """
@@ -25,9 +26,15 @@ def fill_in(name: str, argument: str, query: Query) -> str:
         return filled
     return (
         filled.replace("{date}", window.days[0].isoformat())
-        .replace("{window_start}", f"{window.start:{_INSTANT}}")
-        .replace("{window_end}", f"{window.end:{_INSTANT}}")
+        .replace("{window_start}", _instant(window.start))
+        .replace("{window_end}", _instant(window.end))
     )
+
+
+def _instant(moment: datetime) -> str:
+    # Two windows of one second are not to share a name.
+    fraction = f".{moment:%f}" if moment.microsecond else ""
+    return f"{moment:%Y%m%dT%H%M%S}{fraction}Z"
 
 
 def check_filled(argument: str, value: object) -> str:

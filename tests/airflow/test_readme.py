@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from tools.airflow_home import PROJECT
@@ -52,6 +53,18 @@ def test_arguments_of_uploads() -> None:
     from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
 
     exec(block_with("S3ToCustobarOperator"), {"S3ToCustobarOperator": S3ToCustobarOperator})
+
+
+def test_arguments_of_waits() -> None:
+    """Rule: every argument that the README shows is one, and the DAG that starts by itself is one."""
+    from airflow.sdk import DAG, Asset, AssetWatcher
+
+    from airflow_provider_custobar.sensors.custobar import CustobarEventSensor
+    from airflow_provider_custobar.triggers.custobar import CustobarNewEventsTrigger
+
+    exec(block_with("CustobarEventSensor"), {"CustobarEventSensor": CustobarEventSensor, "timedelta": timedelta})
+    names = {"DAG": DAG, "Asset": Asset, "AssetWatcher": AssetWatcher, "CustobarNewEventsTrigger": CustobarNewEventsTrigger}
+    exec(block_with("AssetWatcher"), names)
 
 
 def test_testing_ones_own_dags(tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
+from tools.airflow_home import PROJECT
 from tools.airflow_server import AirflowServer
+from tools.servers import S3Server
+
+BUCKET = "custobar-exports"
 
 DAGS = """
 from datetime import timedelta
@@ -76,9 +81,10 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120) -> A
 class Run:
     """Airflow and a tenant without events, for the tests of this module."""
 
-    def __init__(self, airflow: AirflowServer, sandbox: CustobarSandbox) -> None:
+    def __init__(self, airflow: AirflowServer, sandbox: CustobarSandbox, s3: S3Server) -> None:
         self.airflow = airflow
         self.sandbox = sandbox
+        self.s3 = s3
 
     def get(self, path: str) -> Any:
         answer = requests.get(f"{self.airflow.url}/api/v2/{path}", timeout=10)
@@ -110,6 +116,13 @@ class Run:
             for request in self.sandbox.requests
         )
 
+    def exported(self) -> list[dict[str, str]]:
+        """The records in all objects of the bucket, as often as they are there."""
+        client = self.s3.client()
+        found = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        texts = [client.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read() for each in found]
+        return [json.loads(line) for text in texts for line in text.splitlines()]
+
     def logs(self) -> str:
         return self.airflow.log_path.read_text()[-6000:]
 
@@ -118,8 +131,19 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("dags")
     (folder / "waiting.py").write_text(textwrap.dedent(DAGS))
-    with CustobarSandbox(SandboxSettings(rate_limit=None), generate=False) as sandbox:
-        connections = {"custobar_default": sandbox.airflow_connection(requests_per_minute=1200)}
+    example = (PROJECT / "dags_examples" / "custobar_new_unsubscribes.py").read_text()
+    assert "poke_interval=60" in example
+    (folder / "example.py").write_text(
+        example.replace("poke_interval=60", "poke_interval=1").replace(
+            "    catchup=False,", "    catchup=False,\n    is_paused_upon_creation=False,"
+        )
+    )
+    with CustobarSandbox(SandboxSettings(rate_limit=None), generate=False) as sandbox, S3Server() as s3:
+        s3.create_bucket(BUCKET)
+        connections = {
+            "custobar_default": sandbox.airflow_connection(requests_per_minute=1200),
+            "aws_default": s3.airflow_connection(),
+        }
         environment = {
             "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
             # So that another triggerer soon takes over what a dead one ran.
@@ -127,7 +151,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
         }
         with AirflowServer(connections, environment) as airflow:
-            yield Run(airflow, sandbox)
+            yield Run(airflow, sandbox, s3)
 
 
 def event(event_type: str, at: datetime) -> dict[str, str]:
@@ -150,8 +174,57 @@ def test_a_wait_survives_the_death_of_its_triggerer(run: Run) -> None:
     run.airflow.start_triggerer()
     for dag_id in ("deferred", "never_in_a_worker"):
         wait_for(lambda dag_id=dag_id: run.task(dag_id)["state"] == "success", f"{dag_id} did not end: {run.logs()}")  # type: ignore[misc]
-        assert run.result(dag_id)["BROWSE"]["count"] == 1
+    assert run.result("deferred")["BROWSE"]["count"] == 1
+    # Airflow 3.3 writes what a trigger puts into XCom as JSON twice.
+    assert json.loads(run.result("never_in_a_worker"))["BROWSE"]["count"] == 1
     assert run.task("deferred")["hostname"]
     # No worker ever had it.
     assert not run.task("never_in_a_worker")["hostname"]
     assert not run.task("never_in_a_worker")["pid"]
+
+
+def test_a_task_that_starts_in_the_triggerer_knows_its_period_and_its_end(run: Run) -> None:
+    """Rule: window="auto" and soft_fail mean there what they mean in a worker."""
+    run.start("own_period")
+    run.start("skips", day="2026-03-03")
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    wait_for(lambda: run.asked_for("BROWSE", yesterday), f"nobody asks for {yesterday}: {run.logs()}")
+    wait_for(lambda: run.task("skips")["state"] == "skipped", f"the wait did not time out: {run.task('skips')}")
+
+
+def test_dags_start_once_for_each_batch(run: Run) -> None:
+    """Rule: new events start the DAGs that watch their type, once a batch, also when a triggerer dies."""
+    for dag_id in ("unsubscribes", "unsubscribes_too", "mail", "custobar_new_unsubscribes"):
+        wait_for(lambda dag_id=dag_id: run.get(f"dags/{dag_id}"), f"{dag_id} was not read: {run.logs()}")  # type: ignore[misc]
+    asked = run.asked_for("MAIL_UNSUBSCRIBE")
+    wait_for(lambda: run.asked_for("MAIL_UNSUBSCRIBE") > asked + 5, "nobody watches")
+
+    def load(*types: str) -> None:
+        run.sandbox.load("events", [event(name, datetime.now(UTC)) for name in types])
+
+    def counted(dag_id: str, event_type: str) -> int:
+        return sum(batch["types"].get(event_type, 0) for batch in run.batches(dag_id))
+
+    load("MAIL_UNSUBSCRIBE", "MAIL_UNSUBSCRIBE", "MAIL_OPEN")
+    for dag_id in ("unsubscribes", "unsubscribes_too", "mail"):
+        wait_for(lambda dag_id=dag_id: counted(dag_id, "MAIL_UNSUBSCRIBE") == 2, f"{dag_id} did not run: {run.logs()}")  # type: ignore[misc]
+    assert [batch["count"] for batch in run.batches("unsubscribes")] == [2]
+    run.airflow.kill_triggerer()
+    load("MAIL_UNSUBSCRIBE")
+    load("MAIL_UNSUBSCRIBE")
+    run.airflow.start_triggerer()
+    for dag_id in ("unsubscribes", "unsubscribes_too", "mail"):
+        wait_for(lambda dag_id=dag_id: counted(dag_id, "MAIL_UNSUBSCRIBE") == 4, f"{dag_id} did not run: {run.logs()}")  # type: ignore[misc]
+    load("MAIL_OPEN")
+    wait_for(lambda: counted("mail", "MAIL_OPEN") == 2, f"mail did not run: {run.logs()}")
+    assert [batch["count"] for batch in run.batches("unsubscribes")] == [2, 2]
+    assert [batch["count"] for batch in run.batches("unsubscribes_too")] == [2, 2]
+    assert sum(batch["count"] for batch in run.batches("mail")) == 6
+    # The example exports what has come, and a late event would be in two of its objects, but none was late.
+    wait_for(lambda: len(run.exported()) >= 4, f"nothing was exported: {run.logs()}")
+    loaded = [(r["type"], r["date"]) for r in run.sandbox.records("events") if r["type"] == "MAIL_UNSUBSCRIBE"]
+    assert sorted((r["type"], r["date"]) for r in run.exported()) == sorted(loaded)
+    # Four watchers of a type ask for it as often as one would.
+    before, began = run.asked_for("MAIL_UNSUBSCRIBE"), time.monotonic()
+    time.sleep(6)
+    assert run.asked_for("MAIL_UNSUBSCRIBE") - before <= time.monotonic() - began + 1

@@ -73,7 +73,7 @@ def test_hourly_runs_over_a_turn_of_the_clock(empty_tenant: CustobarSandbox, tmp
 
 def test_placeholders_name_the_window(empty_tenant: CustobarSandbox, tmp_path: Path) -> None:
     """Rule: {date} is the window's first tenant-local day; {window_start} and {window_end} are its ends in UTC, as basic
-    ISO 8601.
+    ISO 8601, exactly.
     """
     template = f"file://{tmp_path}/{{date}}/{{window_start}}-{{window_end}}.jsonl"
     result = execute(task_of(None, template, date="2026-03-29"))
@@ -81,6 +81,9 @@ def test_placeholders_name_the_window(empty_tenant: CustobarSandbox, tmp_path: P
     ends = {"window_start": "2026-02-10T01:00+02:00", "window_end": datetime(2026, 2, 10, 1, tzinfo=UTC)}
     result = execute(task_of(None, template, **ends))
     assert result["uris"] == [f"file://{tmp_path}/2026-02-10/20260209T230000Z-20260210T010000Z.jsonl"]
+    ends = {"window_start": "2026-02-10T01:00:00.250Z", "window_end": "2026-02-10T01:00:00.250001Z"}
+    result = execute(task_of(None, template, **ends))
+    assert result["uris"] == [f"file://{tmp_path}/2026-02-10/20260210T010000.250000Z-20260210T010000.250001Z.jsonl"]
 
 
 @pytest.mark.parametrize("placeholder", ["{date}", "{window_start}", "{window_end}"])
