@@ -1,4 +1,4 @@
-"""The columns of a Parquet file: their types from the catalogue, and texts and JSON values turned into those types."""
+"""Columns of typed files and tables: their types from the catalogue, and texts and JSON values turned into those types."""
 
 from __future__ import annotations
 

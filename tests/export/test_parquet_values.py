@@ -225,7 +225,7 @@ def test_both_ways_of_reading_agree(pages: list[list[dict[str, Any]]], odd: Any,
         encoder = make_encoder("parquet", "json", (), resource=RESOURCES["customers"], timezone=zone)
         assert isinstance(encoder, ParquetFile)
         if not plain:
-            encoder._records._plain = None
+            encoder._pages._records._plain = None
         try:
             content = b"".join([*map(encoder.encode, given_pages), encoder.finish()])
             outcomes.append(pq.read_table(pa.BufferReader(content)).to_pylist())
