@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.client import CustobarClient
@@ -17,9 +15,9 @@ from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
-from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
-from airflow_provider_custobar.api.windows import Window
-from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.api.resources import ApiFormat
+from airflow_provider_custobar.dag_run import names_given
 from airflow_provider_custobar.export.checkpoints import fingerprint_of
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
@@ -39,23 +37,20 @@ from airflow_provider_custobar.export.encoders import (
 )
 from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import PART, Container, FileSet
-from airflow_provider_custobar.export.job import ON_EMPTY, Export, OnEmpty
+from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.manifest import manifest_of
 from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.export.results import ExportResult, Progress
 from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.stopping import Stoppable
 from airflow_provider_custobar.transfers.attempt import TaskAttempt
 from airflow_provider_custobar.transfers.names import fill_in
+from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, one_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-API_FORMATS = ("auto", "json", "csv")
-_MOST_LOOKBACK_DAYS = 3_660
 
-
-class CustobarExportOperator(Stoppable, BaseOperator):
+class CustobarExportOperator(CustobarQueryOperator):
     """
     Export one Custobar resource as one object, or a numbered set of them, which appears whole at the end or not at all.
 
@@ -67,7 +62,8 @@ class CustobarExportOperator(Stoppable, BaseOperator):
     With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of two pages at
     most; a Parquet file begins again.
 
-    :param resource: ``customers``, ``events``, ``sales`` or ``products``. (templated)
+    Takes the arguments of :class:`~airflow_provider_custobar.transfers.query_base.CustobarQueryOperator`, and:
+
     :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array), ``jsonl`` (a record a line)
         or ``parquet`` (columns of the types that Custobar documents, the same every day; fields that it does not document go
         to the column ``_extra`` as JSON, unless ``fields`` names them, which makes them texts).
@@ -76,124 +72,49 @@ class CustobarExportOperator(Stoppable, BaseOperator):
         pages for the rest.
     :param compression: ``gzip``, ``zstd``, None, or ``infer`` from the name's ending. For ``parquet`` it is that of the columns
         within the file, and ``infer`` means ``zstd``.
-    :param event_types: Types of events; needed for events, and for them only. (templated)
-    :param date: One day of the tenant's time zone, such as ``{{ ds }}``; events and sales only. (templated)
-    :param window_start: Start of the period, included, in place of ``date``. (templated)
-    :param window_end: End of the period, not included. (templated)
-    :param window: ``auto`` in place of all of these: the period that the DAG run stands for, whatever its schedule; see
-        :func:`~airflow_provider_custobar.dag_run.run_period`. The log tells what was picked, and why.
-    :param lookback: Export that many days before ``date`` again, each to its own object, for records that Custobar got late.
-        Needs ``{date}`` in the object's name. (templated)
-    :param on_bad_timestamp: What to do with a record that cannot be placed in the window, since it has no readable timestamp:
-        ``fail``, ``keep`` it or ``drop`` it. ``bad_timestamps`` in the result counts them.
-    :param filters: Custobar's filters by name, such as ``{"country": "FI"}``. (templated)
-    :param fields: Names of the fields to export; all by default. Name them for CSV, which otherwise has a column for every
-        field that Custobar knows. (templated)
-    :param order: Names of the fields to sort by, with ``-`` for descending. (templated)
-    :param page_size: Records a request; the API's maximum by default (10,000 JSON, 100,000 CSV). (templated)
+    :param lookback: Each day goes to its own object, so the name needs ``{date}``. (templated)
+    :param fields: Name them for CSV, which otherwise has a column for every field that Custobar knows. (templated)
     :param replace: Replace an object of the same name. If False, such an object fails the task before the first request.
-    :param on_empty: What to do where there are no rows: ``write`` an object without any, ``skip`` writing, or ``fail``.
     :param max_rows_per_file: Rows after which another object is begun; needs ``{part}`` in the name. (templated)
     :param max_bytes_per_file: Begin another object before its rows, as the API sent them and before any compression, would be
         more bytes than this; needs ``{part}`` in the name. (templated)
     :param manifest: Name of an object to write after all others, in the same store: JSON that tells of the files, their rows
         and bytes, the window and the schema. (templated)
-    :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
-    :param custobar_conn_id: The Custobar connection id. (templated)
     """
 
     common_template_fields: ClassVar[tuple[str, ...]] = (
-        "resource",
-        "event_types",
-        "date",
-        "window_start",
-        "window_end",
-        "lookback",
-        "filters",
-        "fields",
-        "order",
-        "page_size",
+        *CustobarQueryOperator.query_template_fields,
         "max_rows_per_file",
         "max_bytes_per_file",
         "manifest",
-        "custobar_conn_id",
     )
     #: The argument that names the object.
     name_argument: ClassVar[str]
     template_fields: Sequence[str] = common_template_fields
-    template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
-    ui_color = "#d6eaf8"
 
     def __init__(
         self,
         *,
-        resource: str,
         file_format: FileFormat = "csv",
         api_format: Literal["auto", "json", "csv"] = "auto",
         compression: Compression = "infer",
-        event_types: str | Sequence[str] | None = None,
-        date: Any = None,
-        window_start: Any = None,
-        window_end: Any = None,
-        window: Literal["auto"] | None = None,
-        lookback: int | str = 0,
-        on_bad_timestamp: OnBadTimestamp = "fail",
-        filters: Mapping[str, Any] | None = None,
-        fields: str | Sequence[str] | None = None,
-        order: str | Sequence[str] | None = None,
-        page_size: int | str | None = None,
         replace: bool = True,
-        on_empty: OnEmpty = "write",
         max_rows_per_file: int | str | None = None,
         max_bytes_per_file: int | str | None = None,
         manifest: str | None = None,
-        allow_unknown_names: bool = False,
-        custobar_conn_id: str = CustobarHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        _one_of("file_format", file_format, tuple(CONTENT_TYPES))
-        _one_of("api_format", api_format, API_FORMATS)
-        _one_of("compression", compression, COMPRESSIONS)
-        _one_of("on_empty", on_empty, ON_EMPTY)
-        _one_of("on_bad_timestamp", on_bad_timestamp, ON_BAD_TIMESTAMP)
+        super().__init__(api_format=api_format, **kwargs)
+        one_of("file_format", file_format, tuple(CONTENT_TYPES))
+        one_of("compression", compression, COMPRESSIONS)
         page_format_for(file_format, api_format)
-        self.resource = resource
         self.file_format = file_format
-        self.api_format = api_format
         self.compression = compression
-        self.event_types = event_types
-        self.date = date
-        self.window_start = window_start
-        self.window_end = window_end
-        self.window = window
-        check_period(date, window_start, window_end, window)
-        self.given = names_given(
-            date=date,
-            window_start=window_start,
-            window_end=window_end,
-            event_types=event_types,
-            filters=filters,
-            fields=fields,
-            order=order,
-            page_size=page_size,
-            max_rows_per_file=max_rows_per_file,
-            max_bytes_per_file=max_bytes_per_file,
-            manifest=manifest,
-        )
-        self.lookback = lookback
-        self.on_bad_timestamp = on_bad_timestamp
-        self.filters = filters
-        self.fields = fields
-        self.order = order
-        self.page_size = page_size
+        self.given += names_given(max_rows_per_file=max_rows_per_file, max_bytes_per_file=max_bytes_per_file, manifest=manifest)
         self.replace = replace
-        self.on_empty = on_empty
         self.max_rows_per_file = max_rows_per_file
         self.max_bytes_per_file = max_bytes_per_file
         self.manifest = manifest
-        self.allow_unknown_names = allow_unknown_names
-        self.custobar_conn_id = custobar_conn_id
 
     @abstractmethod
     def check_name(self, argument: str, value: object) -> str:
@@ -218,9 +139,9 @@ class CustobarExportOperator(Stoppable, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Everything that can be refused is refused before the first request to Custobar."""
         config = CustobarHook(self.custobar_conn_id).get_config()
-        query = self._query(config, context)
+        query = self.make_query(config, context)
         container = self.make_container()
-        queries = [replace(query, window=window) for window in self._windows(query)]
+        queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         attempt = TaskAttempt(context)
         with self.stoppable(), CustobarClient(config) as client:
             exports = [self._export(number, each, container, client, attempt) for number, each in enumerate(queries)]
@@ -234,7 +155,7 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             results = []
             try:
                 for each, export, run in zip(queries, exports, runs, strict=True):
-                    self.log.info("Exporting %s to %s", _described(each), export.files.uri)
+                    self.log.info("Exporting %s to %s", described(each), export.files.uri)
                     results.append((each, run.run()))
             except BaseException:
                 if not attempt.will_follow:
@@ -243,37 +164,8 @@ class CustobarExportOperator(Stoppable, BaseOperator):
             attempt.forget()
         return self._document(results)
 
-    def _query(self, config: ClientConfig, context: Context) -> Query:
-        refuse_lost_arguments(self)
-        period = period_arguments(self, context, config.timezone)
-        build = partial(
-            build_query,
-            self.resource,
-            filters=self.filters,
-            fields=self.fields,
-            order=self.order,
-            event_types=self.event_types,
-            **period,
-            on_bad_timestamp=self.on_bad_timestamp,
-            allow_unknown_names=self.allow_unknown_names,
-            timezone=config.timezone,
-            trust_day_filter=config.trust_day_filter,
-        )
-        # Which pages to ask for may depend on the fields, which are known once they are checked.
-        draft = build()
-        api_format = page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)
-        return build(page_size=self.page_size, api_format=api_format)
-
-    def _windows(self, query: Query) -> list[Window | None]:
-        days = whole_number("lookback", self.lookback, least=0, most=_MOST_LOOKBACK_DAYS)
-        window = query.window
-        if not days:
-            return [window]
-        if window is None or not window.is_whole_days or len(window.days) != 1:
-            raise InvalidArgumentError(
-                "lookback", self.lookback, f"it goes with a window of one day of the tenant's, not with {window or 'none'}"
-            )
-        return [*window.days_before(days), window]
+    def page_format(self, draft: Query) -> ApiFormat:
+        return page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)
 
     def _limits(self) -> Limits:
         limits: dict[str, int] = {}
@@ -390,14 +282,3 @@ def _refuse_same_place(exports: Sequence[Export]) -> None:
             raise InvalidArgumentError(
                 "lookback", len(targets) - 1, f"every day would go to {targets[0]}: put {{date}} into its name"
             )
-
-
-def _one_of(argument: str, value: object, accepted: Sequence[object]) -> None:
-    if value not in accepted:
-        raise InvalidArgumentError(argument, value, f"give one of {', '.join(map(str, accepted))}")
-
-
-def _described(query: Query) -> str:
-    types = f" of type {', '.join(query.event_types)}" if query.event_types else ""
-    period = f" in {query.window}" if query.window else ""
-    return f"{query.resource.name}{types}{period}"

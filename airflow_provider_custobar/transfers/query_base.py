@@ -1,0 +1,182 @@
+"""What all operators that read from Custobar have in common: what is asked for, of which period."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
+from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
+from airflow_provider_custobar.api.resources import ApiFormat
+from airflow_provider_custobar.api.windows import Window
+from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.export.job import ON_EMPTY, OnEmpty
+from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.stopping import Stoppable
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+API_FORMATS = ("auto", "json", "csv")
+_MOST_LOOKBACK_DAYS = 3_660
+
+
+class CustobarQueryOperator(Stoppable, BaseOperator):
+    """
+    Asks Custobar for the records of one resource.
+
+    :param resource: ``customers``, ``events``, ``sales`` or ``products``. (templated)
+    :param event_types: Types of events; needed for events, and for them only. (templated)
+    :param date: One day of the tenant's time zone, such as ``{{ ds }}``; events and sales only. (templated)
+    :param window_start: Start of the period, included, in place of ``date``. (templated)
+    :param window_end: End of the period, not included. (templated)
+    :param window: ``auto`` in place of all of these: the period that the DAG run stands for, whatever its schedule; see
+        :func:`~airflow_provider_custobar.dag_run.run_period`.
+    :param lookback: That many days before ``date`` once more, for records that Custobar got late. (templated)
+    :param on_bad_timestamp: What to do with a record that cannot be placed in the window, since it has no readable timestamp:
+        ``fail``, ``keep`` it or ``drop`` it. ``bad_timestamps`` in the result counts them.
+    :param filters: Custobar's filters by name, such as ``{"country": "FI"}``. (templated)
+    :param fields: Names of the fields to export; all by default. (templated)
+    :param order: Names of the fields to sort by, with ``-`` for descending. (templated)
+    :param page_size: Records a request; the API's maximum by default (10,000 JSON, 100,000 CSV). (templated)
+    :param api_format: Which pages to ask the API for: ``json``, ``csv`` (ten times as many records a request) or ``auto``.
+    :param on_empty: What to do where there are no rows: ``write`` that there are none, ``skip`` writing, or ``fail``.
+    :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
+    :param custobar_conn_id: The Custobar connection id. (templated)
+    """
+
+    query_template_fields: ClassVar[tuple[str, ...]] = (
+        "resource",
+        "event_types",
+        "date",
+        "window_start",
+        "window_end",
+        "lookback",
+        "filters",
+        "fields",
+        "order",
+        "page_size",
+        "custobar_conn_id",
+    )
+    template_fields: Sequence[str] = query_template_fields
+    template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
+    ui_color = "#d6eaf8"
+
+    def __init__(
+        self,
+        *,
+        resource: str,
+        event_types: str | Sequence[str] | None = None,
+        date: Any = None,
+        window_start: Any = None,
+        window_end: Any = None,
+        window: Literal["auto"] | None = None,
+        lookback: int | str = 0,
+        on_bad_timestamp: OnBadTimestamp = "fail",
+        filters: Mapping[str, Any] | None = None,
+        fields: str | Sequence[str] | None = None,
+        order: str | Sequence[str] | None = None,
+        page_size: int | str | None = None,
+        api_format: Literal["auto", "json", "csv"] = "auto",
+        on_empty: OnEmpty = "write",
+        allow_unknown_names: bool = False,
+        custobar_conn_id: str = CustobarHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        one_of("api_format", api_format, API_FORMATS)
+        one_of("on_empty", on_empty, ON_EMPTY)
+        one_of("on_bad_timestamp", on_bad_timestamp, ON_BAD_TIMESTAMP)
+        check_period(date, window_start, window_end, window)
+        self.resource = resource
+        self.event_types = event_types
+        self.date = date
+        self.window_start = window_start
+        self.window_end = window_end
+        self.window = window
+        self.given = names_given(
+            date=date,
+            window_start=window_start,
+            window_end=window_end,
+            event_types=event_types,
+            filters=filters,
+            fields=fields,
+            order=order,
+            page_size=page_size,
+        )
+        self.lookback = lookback
+        self.on_bad_timestamp = on_bad_timestamp
+        self.filters = filters
+        self.fields = fields
+        self.order = order
+        self.page_size = page_size
+        self.api_format = api_format
+        self.on_empty = on_empty
+        self.allow_unknown_names = allow_unknown_names
+        self.custobar_conn_id = custobar_conn_id
+
+    @abstractmethod
+    def page_format(self, draft: Query) -> ApiFormat:
+        """Which pages to ask for, once it is known which fields.
+
+        :raises InvalidArgumentError: they cannot be had in the format that the user wants.
+        """
+
+    def make_query(self, config: ClientConfig, context: Context) -> Query:
+        """The rendered arguments, checked.
+
+        :raises InvalidArgumentError: names the argument, its value and what is accepted.
+        """
+        refuse_lost_arguments(self)
+        period = period_arguments(self, context, config.timezone)
+        build = partial(
+            build_query,
+            self.resource,
+            filters=self.filters,
+            fields=self.fields,
+            order=self.order,
+            event_types=self.event_types,
+            **period,
+            on_bad_timestamp=self.on_bad_timestamp,
+            allow_unknown_names=self.allow_unknown_names,
+            timezone=config.timezone,
+            trust_day_filter=config.trust_day_filter,
+        )
+        # Which pages to ask for may depend on the fields, which are known once they are checked.
+        return build(page_size=self.page_size, api_format=self.page_format(build()))
+
+    def days_before(self, query: Query) -> list[Window]:
+        """The days that ``lookback`` asks for beside the window, oldest first.
+
+        :raises InvalidArgumentError: the window is not one day.
+        """
+        days = whole_number("lookback", self.lookback, least=0, most=_MOST_LOOKBACK_DAYS)
+        window = query.window
+        if not days:
+            return []
+        if window is None or not window.is_whole_days or len(window.days) != 1:
+            raise InvalidArgumentError(
+                "lookback", self.lookback, f"it goes with a window of one day of the tenant's, not with {window or 'none'}"
+            )
+        return window.days_before(days)
+
+
+def one_of(argument: str, value: object, accepted: Sequence[object]) -> None:
+    """Check a choice.
+
+    :raises InvalidArgumentError: it is none.
+    """
+    if value not in accepted:
+        raise InvalidArgumentError(argument, value, f"give one of {', '.join(map(str, accepted))}")
+
+
+def described(query: Query) -> str:
+    """What a query asks for, in a few words."""
+    types = f" of type {', '.join(query.event_types)}" if query.event_types else ""
+    period = f" in {query.window}" if query.window else ""
+    return f"{query.resource.name}{types}{period}"
