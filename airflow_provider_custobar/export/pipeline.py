@@ -102,6 +102,15 @@ class Pipeline(Generic[T]):
 
     def store(self, work: Callable[[], None]) -> None:
         """Run ``work``, which stores an item, after what was handed over before; then give the item's turn back."""
+
+        def store_and_give_back() -> None:
+            work()
+            self._turns.give_back()
+
+        self._work.put(store_and_give_back)
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Run ``work``, which stores a part of an item, after what was handed over before."""
         self._work.put(work)
 
     def finish(self) -> None:
@@ -135,7 +144,6 @@ class Pipeline(Generic[T]):
             while (work := self._work.get()) is not None and not self._stopped.is_set():
                 work()
                 del work
-                self._turns.give_back()
         except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
             self._failure = error
             end = _End(error)

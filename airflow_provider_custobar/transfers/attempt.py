@@ -25,6 +25,17 @@ class TaskAttempt:
         return self._ti is None or self._ti.try_number > 1
 
     @property
+    def store(self) -> StateStore | None:
+        """What Airflow keeps for the next attempt, where it keeps anything."""
+        return self._store
+
+    @property
+    def owner(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """What tells this task from others, and this run of it from its other runs."""
+        ti = self._ti
+        return ((ti.dag_id, ti.task_id), (ti.run_id, ti.map_index)) if ti is not None else ((), ())
+
+    @property
     def will_follow(self) -> bool:
         """Whether another attempt comes when this one fails."""
         return self._ti is None or self._ti.try_number <= self._ti.max_tries

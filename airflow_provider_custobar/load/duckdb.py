@@ -1,0 +1,29 @@
+"""What DuckDB does its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from airflow_provider_custobar.load.staging import Staging
+
+_BATCH = "_custobar_batch"
+
+
+class DuckDbStaging(Staging):
+    """DuckDB reads Arrow's columns where they are; one row after the other would take it a thousand times as long."""
+
+    def encoded(self, columns: Mapping[str, Any]) -> Any:
+        return pa.table(dict(columns))
+
+    def insert(self, rows: Any) -> None:
+        driver: Any = self.connection.connection.driver_connection
+        driver.register(_BATCH, rows)
+        try:
+            names = ", ".join(map(self.quoted_name, rows.column_names))
+            statement = f"INSERT INTO {self.quoted(self.table)} ({names}) SELECT {names} FROM {_BATCH}"  # noqa: S608 - quoted
+            self.run(statement)
+        finally:
+            driver.unregister(_BATCH)

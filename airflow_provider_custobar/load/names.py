@@ -1,0 +1,52 @@
+"""Names of tables and columns: any text that the database can hold, quoted by its dialect."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import Dialect
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+
+
+def check_identifier(argument: str, name: object, dialect: Dialect) -> str:
+    """A name that the database takes as it is.
+
+    :raises InvalidArgumentError: empty, not a text, or longer than the database keeps names.
+    """
+    if not isinstance(name, str) or not name.strip() or name.strip() == "None" or "\x00" in name:
+        raise InvalidArgumentError(argument, name, "give a name; a template must not render to nothing")
+    longest = dialect.max_identifier_length
+    # PostgreSQL would cut it without a word, and so might take it for another table's.
+    if len(name.encode("utf-8", "surrogatepass")) > longest:
+        raise InvalidArgumentError(argument, name, f"{dialect.name} keeps {longest} bytes of a name")
+    return name
+
+
+def split_table(table: object, schema: object, dialect: Dialect) -> tuple[str | None, str]:
+    """Schema and name of a table; without ``schema``, the part before the last dot is one.
+
+    :raises InvalidArgumentError: one of them is no name.
+    """
+    if schema is not None:
+        return check_identifier("schema", schema, dialect), check_identifier("table", table, dialect)
+    before, _, name = check_identifier_text(table).rpartition(".")
+    if not before:
+        return None, check_identifier("table", name, dialect)
+    return check_identifier("table", before, dialect), check_identifier("table", name, dialect)
+
+
+def check_identifier_text(table: object) -> str:
+    if not isinstance(table, str):
+        raise InvalidArgumentError("table", table, "give the table's name, such as analytics.events")
+    return table
+
+
+def staging_names(task: object, run: object) -> tuple[str, str]:
+    """The name of a run's staging table, and what those of all runs of its task begin with."""
+    siblings = f"_custobar_{_digest(task)}_"
+    return siblings + _digest(run), siblings
+
+
+def _digest(value: object) -> str:
+    return hashlib.blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()

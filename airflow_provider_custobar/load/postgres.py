@@ -1,0 +1,171 @@
+"""What PostgreSQL does its own way: COPY, and a staging table that another attempt can go on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy as sa
+
+from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.load.job import Load
+from airflow_provider_custobar.load.staging import Progress, Staging, as_texts
+
+_LONGEST_AGE = timedelta(hours=24)
+# An attempt whose worker is gone may linger on the server for a moment.
+_PATIENCE = "60s"
+# The server begins with the first of them; smaller and larger ones took a tenth more time.
+_CHUNK_BYTES = 64 << 10
+_CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+
+
+class BusyError(CustobarError):
+    """Another attempt at the same load is at work."""
+
+    retriable = True
+
+
+class PostgresStaging(Staging):
+    """An unlogged table. Its comment says how far the load has come, in the same transaction as the rows.
+
+    Whoever works with it holds an advisory lock, which goes with the connection: a staging table that nobody holds was left.
+    """
+
+    def __init__(self, connection: sa.Connection, load: Load) -> None:
+        super().__init__(connection, load)
+        self.table = sa.table(load.staging, schema=load.staging_schema or load.schema)
+        self._exists = False
+
+    @property
+    def kind(self) -> str:
+        return "UNLOGGED"
+
+    def connect(self) -> None:
+        # Where a column has no offset, moments are kept as UTC, whatever the server's zone.
+        self.run("SET TIME ZONE 'UTC'")
+        self.run(f"SET lock_timeout = '{_PATIENCE}'")
+        try:
+            self.connection.execute(sa.select(sa.func.pg_advisory_lock(_lock(self.load.staging))))
+        except sa.exc.DBAPIError as error:
+            raise BusyError(f"Another attempt at loading {self.load.table} is still at work.") from error
+        self.run("SET lock_timeout = 0")
+        self.connection.commit()
+        self._remove_leftovers()
+
+    def saved(self) -> Progress | None:
+        comment = self._comments(self.load.staging).get(self.load.staging)
+        self._exists = comment is not None
+        try:
+            document = json.loads(comment or "null")
+            if document and document["fingerprint"] == self.load.fingerprint and _age(document) < _LONGEST_AGE:
+                return msgspec.convert(document["progress"], Progress)
+        except (KeyError, TypeError, ValueError) as error:
+            self.load.log.info("What an earlier attempt left cannot be read (%s)", error)
+        return None
+
+    def create(self, columns: Mapping[str, Any], *, like_target: bool) -> None:
+        if self._exists:
+            self.drop()
+        super().create(columns, like_target=like_target)
+        self._exists = True
+        self.save(Progress())
+
+    def encoded(self, columns: Mapping[str, Any]) -> Any:
+        out = pa.BufferOutputStream()
+        # Nulls are empty cells, and texts are quoted, empty ones too: COPY tells them apart by that.
+        arrays = {name: as_texts(array) if pa.types.is_timestamp(array.type) else array for name, array in columns.items()}
+        pyarrow.csv.write_csv(pa.table(arrays), out, _CSV)
+        return tuple(columns), out.getvalue()
+
+    def insert(self, rows: Any) -> None:
+        columns, text = rows
+        names = ", ".join(map(self.quoted_name, columns))
+        statement = f"COPY {self.quoted(self.table)} ({names}) FROM STDIN WITH (FORMAT csv)"
+        driver: Any = self.connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            if hasattr(cursor, "copy_expert"):
+                cursor.copy_expert(statement, pa.BufferReader(text))
+            else:
+                view = memoryview(text)
+                with cursor.copy(statement) as copy:
+                    for start in range(0, len(view), _CHUNK_BYTES):
+                        copy.write(view[start : start + _CHUNK_BYTES])
+
+    def save(self, progress: Progress) -> None:
+        document = {
+            "fingerprint": self.load.fingerprint,
+            "saved_at": datetime.now(UTC).isoformat(),
+            "will_follow": self.load.will_follow,
+            "progress": msgspec.to_builtins(progress),
+        }
+        # A comment takes no parameter. As JSON, a quote and a percent sign can be written without themselves.
+        text = json.dumps(document).replace("'", "\\u0027").replace("%", "\\u0025")
+        self.run(f"COMMENT ON TABLE {self.quoted(self.table)} IS '{text}'")
+        self.connection.commit()
+
+    def begin_swap(self, *, is_there: bool) -> None:
+        if self.load.mode != "append" and is_there:
+            # Readers go on; two loads that delete and insert would not see each other's rows.
+            self.run(f"LOCK TABLE {self.quoted(self.target)} IN SHARE ROW EXCLUSIVE MODE")
+
+    def end_swap(self, result: object) -> None:
+        self.drop()
+        transaction = self.connection.execute(sa.text("SELECT txid_current()")).scalar_one()
+        self.load.commits.about_to_commit(str(transaction), result)
+        self.connection.commit()
+
+    def discard(self) -> None:
+        super().discard()
+        self.run(f"DROP TABLE IF EXISTS {self.quoted(self.table)}")
+        self.connection.commit()
+
+    def has_committed(self, transaction: str) -> bool:
+        """Whether a transaction of an earlier attempt was committed."""
+        status = self.connection.execute(sa.text("SELECT txid_status(:id)"), {"id": int(transaction)}).scalar_one_or_none()
+        self.connection.rollback()
+        return bool(status == "committed")
+
+    def _remove_leftovers(self) -> None:
+        """Drop what runs of this task have left whose process is gone, unless another attempt of theirs is to come."""
+        for name, comment in self._comments(f"{self.load.siblings}%").items():
+            if name != self.load.staging and not _is_wanted(comment):
+                lock = _lock(name)
+                if self.connection.execute(sa.select(sa.func.pg_try_advisory_lock(lock))).scalar_one():
+                    self.load.log.info("Dropping %s, which an earlier run has left", name)
+                    self.run(f"DROP TABLE IF EXISTS {self.quoted(sa.table(name, schema=self.table.schema))}")
+                    self.connection.execute(sa.select(sa.func.pg_advisory_unlock(lock)))
+        self.connection.commit()
+
+    def _comments(self, pattern: str) -> dict[str, str]:
+        """The comments of staging tables by their names."""
+        found = self.connection.execute(
+            sa.text(
+                "SELECT c.relname, coalesce(obj_description(c.oid, 'pg_class'), '') FROM pg_class c"
+                " JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE c.relkind = 'r' AND n.nspname = coalesce(:schema, current_schema()) AND c.relname LIKE :pattern"
+            ),
+            {"schema": self.table.schema, "pattern": pattern.replace("_", "\\_")},
+        )
+        return {row[0]: row[1] for row in found}
+
+
+def _lock(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
+
+
+def _age(document: Mapping[str, Any]) -> timedelta:
+    return datetime.now(UTC) - datetime.fromisoformat(document["saved_at"])
+
+
+def _is_wanted(comment: str) -> bool:
+    try:
+        document = json.loads(comment)
+        return bool(document["will_follow"]) and _age(document) < _LONGEST_AGE
+    except (KeyError, TypeError, ValueError):
+        return False

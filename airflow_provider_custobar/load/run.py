@@ -1,0 +1,227 @@
+"""The load: it exists once, whatever the database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import msgspec
+import sqlalchemy as sa
+
+from airflow_provider_custobar.api.errors import CustobarError, ExpiredCursorError, InvalidArgumentError, ProtocolError
+from airflow_provider_custobar.api.pages import Page
+from airflow_provider_custobar.export.arrow_pages import ArrowPages
+from airflow_provider_custobar.export.engine import EmptyExportError, can_pass
+from airflow_provider_custobar.export.pipeline import Pipeline
+from airflow_provider_custobar.export.results import ExportResult, FileResult
+from airflow_provider_custobar.export.results import Progress as Report
+from airflow_provider_custobar.load.duckdb import DuckDbStaging
+from airflow_provider_custobar.load.job import Load, LoadError, LoadResult
+from airflow_provider_custobar.load.layout import Layout, may_hold_nul
+from airflow_provider_custobar.load.mysql import MySqlStaging
+from airflow_provider_custobar.load.postgres import PostgresStaging
+from airflow_provider_custobar.load.sqlite import SqliteStaging
+from airflow_provider_custobar.load.staging import Progress, Staging
+from airflow_provider_custobar.load.swap import Counts, swap
+
+_KINDS: dict[str, type[Staging]] = {
+    "duckdb": DuckDbStaging,
+    "mariadb": MySqlStaging,
+    "mysql": MySqlStaging,
+    "postgresql": PostgresStaging,
+    "sqlite": SqliteStaging,
+}
+# There a reader would see half of a change.
+_WITHOUT_TRANSACTIONS = frozenset(
+    "awsathena bigquery clickhouse clickhousedb databricks drill druid hive impala pinot presto trino".split()
+)
+_PAGES_AT_ONCE = 2
+
+
+class LoadRun:
+    """One attempt at a load: first :meth:`prepare`, then :meth:`run`."""
+
+    def __init__(self, load: Load, connection: sa.Connection) -> None:
+        name = connection.dialect.name
+        if name in _WITHOUT_TRANSACTIONS:
+            raise LoadError(f"{name} has no transactions over several statements, without which a table cannot change at once.")
+        self._load = load
+        self._staging = _KINDS.get(name, Staging)(connection, load)
+        self._saved: Progress | None = None
+        self._done: LoadResult | None = None
+
+    def prepare(self) -> None:
+        """Find out without a request to Custobar whether the table can take the rows.
+
+        :raises InvalidArgumentError: an argument does not go with the table.
+        :raises LoadError: the table lacks a column.
+        """
+        self._staging.connect()
+        self._done = self._ended_before()
+        if self._done is None:
+            self._lay_out()
+            self._saved = self._staging.saved()
+
+    def run(self, report: Report, uri: str) -> LoadResult:
+        """Load the rows; everybody sees the table as it was, until all of them are in.
+
+        :raises EmptyExportError: no rows, and ``on_empty="fail"``.
+        :raises CustobarError: the last failure of the API, or rows that do not fit the table.
+        """
+        if self._done is not None:
+            self._load.log.info("The attempt before this one has loaded everything, and could only not tell")
+            return self._done
+        try:
+            result = self._attempt(self._saved, report)
+        except (ExpiredCursorError, ProtocolError) as error:
+            if self._saved is None:
+                raise
+            self._load.log.warning("What an earlier attempt left cannot be continued, so this one starts over: %s", error)
+            self._saved = None
+            result = self._attempt(None, report)
+        files = (FileResult(uri=uri, rows=result.rows, bytes=result.bytes),)
+        report.done(ExportResult(files=files, rows=result.rows, bytes=result.bytes, pages=result.pages))
+        return result
+
+    def _ended_before(self) -> LoadResult | None:
+        last = self._load.commits.last()
+        if last is None or not isinstance(self._staging, PostgresStaging) or not self._staging.has_committed(last[0]):
+            return None
+        return replace(msgspec.convert(last[1], LoadResult), resumed=True)
+
+    def _lay_out(self) -> Layout:
+        load = self._load
+        self._there = self._staging.target_columns()
+        layout = Layout(
+            load.query,
+            table_columns=self._there,
+            column_mapping=load.column_mapping,
+            schema_change=load.schema_change,
+            keys=load.keys if load.mode == "upsert" else (),
+            with_position=load.mode == "upsert",
+            logger=load.log,
+        )
+        filled = {layout.name_of(column.name) for column in layout.columns}
+        needed = {"upsert": load.keys, "replace_window": self._window_columns(layout)}.get(load.mode, ())
+        for name in needed:
+            if name not in filled:
+                argument, value = ("key_columns", load.keys) if load.mode == "upsert" else ("mode", load.mode)
+                raise InvalidArgumentError(
+                    argument, value, f"it needs the column {name}, which is not among those loaded: {', '.join(sorted(filled))}"
+                )
+        return layout
+
+    def _window_columns(self, layout: Layout) -> tuple[str, ...]:
+        timestamp = self._load.query.resource.timestamp
+        fields = [timestamp] if timestamp else []
+        fields += ["type"] if self._load.query.event_types else []
+        return tuple(map(layout.name_of, fields))
+
+    def _attempt(self, saved: Progress | None, report: Report) -> LoadResult:
+        load, staging = self._load, self._staging
+        try:
+            layout = self._lay_out()
+            if saved is not None:
+                layout.discovered[:] = saved.discovered
+                load.log.info(
+                    "Going on where an earlier attempt stopped: %s pages with %s rows are in the staging table",
+                    f"{saved.pages:,}", f"{saved.rows:,}",
+                )  # fmt: skip
+            else:
+                staging.create(layout.created_columns(), like_target=self._there is not None)
+                for name in layout.discovered:
+                    staging.add_column(staging.table, name, layout.type_of(name))
+            report.start(saved.rows if saved else 0)
+            progress = saved or Progress()
+            if not progress.is_whole:
+                progress = self._collect(layout, progress, report)
+            return self._swap(layout, progress, is_resumed=saved is not None)
+        except BaseException as error:
+            self._clean_up(error)
+            raise
+
+    def _collect(self, layout: Layout, progress: Progress, report: Report) -> Progress:
+        load, staging = self._load, self._staging
+        pages = ArrowPages(
+            load.query.resource,
+            layout.columns,
+            has_extra=layout.has_extra,
+            timezone=load.timezone,
+            rows_before=progress.rows,
+            advice="land it as a file",
+        )
+        in_staging = {*(self._there or layout.created_columns()), *layout.discovered}
+        pipeline: Pipeline[Page] = Pipeline(partial(load.pages, progress.position), depth=_PAGES_AT_ONCE)
+        with pipeline:
+            for page in pipeline:
+                rows = progress.rows
+                for batch in pages.batches(page):
+                    columns = layout.apply(batch, rows, has_nul=may_hold_nul(page))
+                    for name in layout.discovered:
+                        if name not in in_staging:
+                            in_staging.add(name)
+                            pipeline.add(partial(staging.add_column, staging.table, name, layout.type_of(name)))
+                    pipeline.add(partial(staging.insert, staging.encoded(columns)))
+                    rows += batch.num_rows
+                    del batch, columns
+                progress = Progress(
+                    rows=rows,
+                    bytes=progress.bytes + page.size,
+                    pages=progress.pages + 1,
+                    unplaced=progress.unplaced + page.unplaced,
+                    position=page.after,
+                    is_whole=page.after is None,
+                    discovered=tuple(layout.discovered),
+                )
+                # The next page is waited for, and this one may be large.
+                del page
+                pipeline.store(partial(staging.save, progress))
+                report.step(pages=progress.pages, rows=progress.rows, stored=progress.bytes)
+            pipeline.finish()
+        return progress
+
+    def _swap(self, layout: Layout, progress: Progress, *, is_resumed: bool) -> LoadResult:
+        load, staging = self._load, self._staging
+        if not progress.rows and load.on_empty == "fail":
+            raise EmptyExportError(
+                f"There was nothing to load into {load.table}, and on_empty='fail'. Check the window and the filters."
+            )
+        columns = {layout.name_of(column.name): column.field_type for column in layout.columns}
+        columns |= {name: layout.type_of(name) for name in layout.discovered}
+        there = self._there
+        new = [] if there is None else [name for name in columns if name not in there]
+        counts = Counts()
+        is_created = False
+        staging.begin_swap(is_there=there is not None)
+        if progress.rows or load.on_empty == "write":
+            if there is None:
+                staging.create_target(columns)
+                is_created = True
+            for name in new:
+                staging.add_column(staging.target, name, columns[name])
+            counts = swap(staging, load, layout, list(columns))
+        result = LoadResult(
+            rows=progress.rows,
+            bytes=progress.bytes,
+            pages=progress.pages,
+            unplaced=progress.unplaced,
+            inserted=counts.inserted,
+            updated=counts.updated,
+            deleted=counts.deleted,
+            columns=tuple(columns),
+            new_columns=tuple(new),
+            created=is_created,
+            resumed=is_resumed,
+        )
+        staging.end_swap(result)
+        return result
+
+    def _clean_up(self, error: BaseException) -> None:
+        if isinstance(self._staging, PostgresStaging) and self._load.will_follow and can_pass(error):
+            self._load.log.info("What is collected so far stays in %s, for the next attempt", self._load.staging)
+            return
+        try:
+            self._staging.discard()
+        except (sa.exc.SQLAlchemyError, CustobarError) as failure:
+            # The next run of this task will find it.
+            self._load.log.warning("Could not drop the staging table %s: %s", self._load.staging, type(failure).__name__)

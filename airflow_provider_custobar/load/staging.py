@@ -1,0 +1,187 @@
+"""The table that rows are collected in until all of them are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.schema import CreateColumn, CreateTable
+
+from airflow_provider_custobar.api.position import Position
+from airflow_provider_custobar.api.resources import FieldType
+from airflow_provider_custobar.load.job import Load
+from airflow_provider_custobar.load.layout import POSITION
+
+_T = FieldType
+_MOMENT = (
+    sa.DateTime(timezone=True)
+    # MySQL keeps no offset, and no fraction of a second unless it is told to; SQLite has no type for either.
+    .with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+    .with_variant(sa.Text(), "sqlite")
+)
+_DOCUMENT = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+_SQL_TYPES: Mapping[FieldType, Any] = {
+    _T.MONEY: sa.BigInteger(),
+    _T.INTEGER: sa.BigInteger(),
+    _T.NUMBER: sa.Double(),
+    _T.BOOLEAN: sa.Boolean(),
+    _T.DATE: sa.Date(),
+    _T.DATETIME: _MOMENT,
+    _T.STRINGS: _DOCUMENT,
+    _T.STRING_OR_STRINGS: _DOCUMENT,
+    _T.OBJECTS: _DOCUMENT,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a load has come: what is in the staging table, and where the API's pages go on."""
+
+    rows: int = 0
+    bytes: int = 0
+    pages: int = 0
+    unplaced: int = 0
+    position: Position | None = None
+    is_whole: bool = False
+    discovered: tuple[str, ...] = ()
+
+
+class Staging:
+    """A temporary table, which goes with the connection that made it: whatever happens, it leaves nothing behind.
+
+    ``moments`` tells how the database takes them: with their offset, as UTC without one, or as ISO 8601 texts of equal length,
+    which sort as the moments do.
+    """
+
+    moments: Literal["aware", "naive", "text"] = "aware"
+
+    def __init__(self, connection: sa.Connection, load: Load) -> None:
+        self.connection = connection
+        self.load = load
+        self.target = sa.table(load.table, schema=load.schema)
+        self.table = sa.table(load.staging)
+
+    # What a load does, in this order.
+
+    def connect(self) -> None:
+        """Make ready for anything else."""
+
+    def target_columns(self) -> tuple[str, ...] | None:
+        """The columns of the table that is to be loaded; None where there is none."""
+        if not sa.inspect(self.connection).has_table(self.load.table, self.load.schema):
+            return None
+        nothing = sa.select(sa.text("*")).select_from(self.target).where(sa.false())
+        columns = tuple(self.connection.execute(nothing).keys())
+        self.connection.rollback()
+        return columns
+
+    def saved(self) -> Progress | None:
+        """What an earlier attempt has left to go on from."""
+        return None
+
+    def create(self, columns: Mapping[str, FieldType | None], *, like_target: bool) -> None:
+        """Make the table, empty: with the target's columns, or with those of a target that is still to be made."""
+        if like_target:
+            # What comes in has to fit the target's own types, here and not at the very end.
+            own, other = self.quoted(self.table), self.quoted(self.target)
+            self.run(f"CREATE {self.kind} TABLE {own} AS SELECT * FROM {other} WHERE 1 = 0")  # noqa: S608 - quoted
+        else:
+            self.connection.execute(CreateTable(self._described(self.table, columns, prefixes=[self.kind])))
+        if self.load.mode == "upsert":
+            self.add_column(self.table, POSITION, FieldType.INTEGER)
+
+    def add_column(self, table: sa.TableClause, name: str, field_type: FieldType | None) -> None:
+        """Add a column to the staging table or to the target."""
+        self.run(f"ALTER TABLE {self.quoted(table)} ADD COLUMN {self.column_definition(name, field_type)}")
+
+    def encoded(self, columns: Mapping[str, Any]) -> Any:
+        """Arrow arrays by name of column, in the form that :meth:`insert` takes. Needs no connection."""
+        values = [self.values(array) for array in columns.values()]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+    def insert(self, rows: Any) -> None:
+        """Insert what :meth:`encoded` made."""
+        self.connection.execute(self.with_columns(self.table, rows[0]).insert(), rows)
+
+    def save(self, progress: Progress) -> None:
+        """The rows so far are in."""
+        self.connection.commit()
+
+    def begin_swap(self, *, is_there: bool) -> None:
+        """Begin the one transaction in which the rows get into the table, which may have to be made."""
+
+    def create_target(self, columns: Mapping[str, FieldType | None]) -> None:
+        self.connection.execute(CreateTable(self._described(self.target, columns)))
+
+    def end_swap(self, result: object) -> None:
+        """End it; from now on everybody sees the rows."""
+        self.drop()
+        self.connection.commit()
+
+    def drop(self) -> None:
+        self.run(f"DROP TABLE {self.quoted(self.table)}")
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self.connection.rollback()
+
+    # How it does that.
+
+    @property
+    def kind(self) -> str:
+        return "TEMPORARY"
+
+    def moment(self, moment: datetime) -> Any:
+        """A moment as a parameter."""
+        if self.moments == "aware":
+            return moment
+        in_utc = moment.astimezone(UTC)
+        return in_utc.replace(tzinfo=None) if self.moments == "naive" else in_utc.isoformat(" ", "microseconds")
+
+    def values(self, array: Any) -> list[Any]:
+        """An Arrow array as parameters."""
+        if pa.types.is_timestamp(array.type) and self.moments != "aware":
+            array = array.cast(pa.timestamp("us")) if self.moments == "naive" else as_texts(array)
+        elif pa.types.is_date(array.type) and self.moments == "text":
+            array = pc.strftime(array, format="%Y-%m-%d")
+        return list(array.to_pylist())
+
+    def run(self, statement: str) -> Any:
+        return self.connection.exec_driver_sql(statement)
+
+    def quoted(self, table: sa.TableClause) -> str:
+        return self.connection.dialect.identifier_preparer.format_table(table)
+
+    def quoted_name(self, name: str) -> str:
+        return self.connection.dialect.identifier_preparer.quote(name)
+
+    def column_definition(self, name: str, field_type: FieldType | None) -> str:
+        column = _column(name, field_type)
+        sa.Table("any", sa.MetaData(), column)
+        return str(CreateColumn(column).compile(dialect=self.connection.dialect))
+
+    @staticmethod
+    def with_columns(table: sa.TableClause, names: Sequence[str] | Mapping[str, Any]) -> sa.TableClause:
+        """The table with columns of no type: values are to reach the driver as they are."""
+        return sa.table(table.name, *map(sa.column, names), schema=table.schema)
+
+    @staticmethod
+    def _described(table: sa.TableClause, columns: Mapping[str, FieldType | None], prefixes: Sequence[str] = ()) -> sa.Table:
+        described = (_column(name, field_type) for name, field_type in columns.items())
+        return sa.Table(table.name, sa.MetaData(), *described, schema=table.schema, prefixes=list(prefixes))
+
+
+def as_texts(moments: Any) -> Any:
+    """An Arrow array of moments as one of ISO 8601 texts of equal length, in UTC."""
+    # Arrow takes thirty times as long to write a moment that has a zone.
+    return pc.binary_join_element_wise(moments.cast(pa.timestamp("us")).cast(pa.string()), "+00:00", "")
+
+
+def _column(name: str, field_type: FieldType | None) -> sa.Column[Any]:
+    return sa.Column(name, sa.Text() if field_type is None else _SQL_TYPES.get(field_type, sa.Text()), quote=None)

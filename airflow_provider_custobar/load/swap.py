@@ -1,0 +1,105 @@
+"""The statements that get the rows from the staging table into the table, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from airflow_provider_custobar.load.job import Load, LoadError
+from airflow_provider_custobar.load.layout import POSITION, Layout
+from airflow_provider_custobar.load.staging import Staging
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Rows of the table."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -> Counts:
+    """Change the table as the load's mode says. ``columns`` are those that were filled.
+
+    :raises LoadError: rows that share a key, where that cannot be right.
+    """
+    rows = staging.with_columns(staging.table, [*columns, POSITION])
+    target = staging.with_columns(staging.target, columns)
+    if load.mode == "upsert":
+        return _upsert(staging.connection, load, target, rows, layout.json_columns())
+    deleted = 0
+    if load.mode == "replace":
+        deleted = _count(staging.connection, target.delete())
+    elif load.mode == "replace_window":
+        deleted = _count(staging.connection, target.delete().where(*_in_window(staging, load, layout, target)))
+    everything = sa.select(*(rows.c[name] for name in columns))
+    inserted = _count(staging.connection, target.insert().from_select(list(columns), everything))
+    return Counts(inserted=inserted, deleted=deleted)
+
+
+def _in_window(staging: Staging, load: Load, layout: Layout, target: sa.TableClause) -> list[sa.ColumnElement[bool]]:
+    window, query = load.query.window, load.query
+    if window is None or query.resource.timestamp is None:
+        raise ValueError("replace_window needs a window")
+    moment = target.c[layout.name_of(query.resource.timestamp)]
+    inside = [moment >= staging.moment(window.start), moment < staging.moment(window.end)]
+    if query.event_types:
+        # Other types of the same days are somebody else's.
+        inside.append(target.c[layout.name_of("type")].in_(query.event_types))
+    return inside
+
+
+def _upsert(
+    connection: sa.Connection,
+    load: Load,
+    target: sa.TableClause,
+    rows: sa.TableClause,
+    documents: Collection[str],
+) -> Counts:
+    _remove_earlier(connection, load, rows)
+    columns = target.c.keys()
+    same_key = sa.and_(*(target.c[key] == rows.c[key] for key in load.keys))
+    others = [name for name in columns if name not in load.keys]
+    updated = 0
+    if others:
+        differs = sa.or_(*(_differ(target.c[name], rows.c[name], is_document=name in documents) for name in others))
+        change = sa.update(target).values({name: rows.c[name] for name in others}).where(same_key, differs)
+        updated = _count(connection, change)
+    new = sa.select(*(rows.c[name] for name in columns)).where(~sa.exists().where(same_key).correlate(rows))
+    inserted = _count(connection, target.insert().from_select(list(columns), new))
+    return Counts(inserted=inserted, updated=updated)
+
+
+def _differ(there: sa.ColumnElement[object], new: sa.ColumnElement[object], *, is_document: bool) -> sa.ColumnElement[bool]:
+    # PostgreSQL's json has no equality.
+    return (sa.cast(there, sa.Text) if is_document else there).is_distinct_from(sa.cast(new, sa.Text) if is_document else new)
+
+
+def _remove_earlier(connection: sa.Connection, load: Load, rows: sa.TableClause) -> None:
+    """Of rows that share a key, keep the one that came last: it was read last."""
+    number = (
+        sa.func.row_number()
+        .over(partition_by=[rows.c[key] for key in load.keys], order_by=rows.c[POSITION].desc())
+        .label("number")
+    )
+    ranked = sa.select(rows.c[POSITION], number).subquery("ranked")
+    # MySQL reads a table that it deletes from only through another subquery.
+    earlier = sa.select(ranked.c[POSITION]).where(ranked.c.number > 1)
+    removed = _count(connection, rows.delete().where(rows.c[POSITION].in_(earlier)))
+    if removed > 0:
+        keys = ", ".join(load.keys)
+        if not load.query.resource.key_is_unique and not load.keys_are_given:
+            raise LoadError(
+                f"{removed:,} rows of {load.query.resource.name} share their {keys} with another, as versions by language or"
+                " shop do: name key_columns that tell them apart, such as ['external_id', 'language']."
+            )
+        load.log.info("%s rows came twice, by %s: the later ones count", f"{removed:,}", keys)
+
+
+def _count(connection: sa.Connection, statement: sa.Executable) -> int:
+    """Execute ``statement``; return how many rows it changed."""
+    # SQLAlchemy would not ask the driver for it after an INSERT.
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount

@@ -1,0 +1,63 @@
+"""The databases that Airflow's SQL hooks reach."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+
+
+def find_hook(conn_id: object, hook_params: dict[str, Any] | None) -> DbApiHook:
+    """The hook of a connection, made as common-sql's own operators make it.
+
+    :raises InvalidArgumentError: the connection is none of an SQL database.
+    """
+    if not isinstance(conn_id, str) or not conn_id:
+        raise InvalidArgumentError("conn_id", conn_id, "give the id of a connection to an SQL database")
+    hook = BaseHook.get_connection(conn_id).get_hook(hook_params=hook_params)
+    if not isinstance(hook, DbApiHook):
+        raise InvalidArgumentError("conn_id", conn_id, f"{type(hook).__name__} is no hook of an SQL database")
+    return hook
+
+
+def engine_of(hook: DbApiHook) -> Any:
+    """An SQLAlchemy engine that keeps no connection open that nobody uses."""
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415 - it takes a while
+
+    arguments: dict[str, Any] = {"poolclass": NullPool}
+    if hook.conn_type == "postgres":
+        # The hook knows more ways to sign in than a URL can tell.
+        arguments["creator"] = hook.get_conn
+    return hook.get_sqlalchemy_engine(engine_kwargs=arguments)
+
+
+def uri_of(hook: DbApiHook, schema: str | None, table: str) -> str:
+    """A table's URI, as those of Airflow's assets are written, without anything secret."""
+    connection = hook.get_connection(hook.get_conn_id())
+    port = f":{connection.port}" if connection.port else ""
+    parts = [(connection.schema or "").strip("/"), schema, table]
+    path = "/".join(quote(part, safe="") for part in parts if part)
+    # The host is a path where a database is a file, or behind a socket.
+    return f"{hook.conn_type}://{quote(connection.host or '')}{port}/{path}"
+
+
+def dataset_of(hook: DbApiHook, schema: str | None, table: str) -> tuple[str, str]:
+    """A table's namespace and name as OpenLineage has them. May ask the database."""
+    connection = hook.get_connection(hook.get_conn_id())
+    try:
+        info = hook.get_openlineage_database_info(connection)
+        default = hook.get_openlineage_default_schema()
+    except Exception:  # noqa: BLE001 - not every hook knows, and lineage is a courtesy
+        info = default = None
+    if info is not None:
+        namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
+        parts = (info.database, schema or default, table)
+    else:
+        host = f"{connection.host or ''}:{connection.port}" if connection.port else connection.host or ""
+        namespace = f"{hook.conn_type}://{host}".rstrip("/")
+        parts = (connection.schema, schema, table)
+    return namespace, ".".join(part for part in parts if part)
