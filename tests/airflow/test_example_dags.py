@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome
-from tools.servers import GcsServer, S3Server
+from tools.servers import GcsServer, PostgresServer, S3Server
 
 DAY = "2026-02-20"
 BUCKET = "custobar-exports"
@@ -27,6 +28,7 @@ class Stage:
     sandbox: CustobarSandbox
     s3: S3Server
     gcs: GcsServer
+    postgres: PostgresServer
     home: AirflowHome
 
     def run(self, dag_id: str, date: str = DAY, conf: dict[str, Any] | None = None) -> DagRunOutcome:
@@ -51,16 +53,17 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
-    with CustobarSandbox() as sandbox, S3Server() as s3, GcsServer() as gcs:
+    with CustobarSandbox() as sandbox, S3Server() as s3, GcsServer() as gcs, PostgresServer() as postgres:
         s3.create_bucket(BUCKET)
         gcs.create_bucket(BUCKET)
         connections = {
             "custobar_default": sandbox.airflow_connection(requests_per_minute=600),
             "aws_default": s3.airflow_connection(),
             "google_cloud_default": gcs.airflow_connection(),
+            "postgres_default": postgres.airflow_connection(),
         }
         with AirflowHome(connections, gcs.environment()) as home:
-            yield Stage(sandbox, s3, gcs, home)
+            yield Stage(sandbox, s3, gcs, postgres, home)
 
 
 def test_daily_export(stage: Stage) -> None:
@@ -178,3 +181,28 @@ def test_mapped_export(stage: Stage) -> None:
     opens = [r for r in stage.of_the_day("events", "date") if r["type"] == "MAIL_OPEN"]
     key = f"custobar/mapped/type=MAIL_OPEN/ds={DAY}/events.jsonl.gz"
     assert [json.loads(line) for line in gzip.decompress(stage.s3_object(key)).splitlines()] == opens
+
+
+def test_warehouse(stage: Stage) -> None:
+    """Rule: tables hold exactly the day, also after a second run; the checks pass; what is made of them comes back as tags."""
+    for _ in range(2):
+        results = stage.run("custobar_to_warehouse").results
+    with stage.postgres.connect() as connection:
+        events = connection.execute("SELECT type, happened_at, customer_id FROM custobar_events").fetchall()
+        spent = dict(
+            connection.execute(
+                "SELECT sale_customer_id, sum(total) FROM custobar_sales WHERE sale_customer_id IS NOT NULL GROUP BY 1"
+            ).fetchall()
+        )
+    wanted = ("BROWSE", "MAIL_OPEN", "MAIL_CLICK")
+    assert sorted((name, at.isoformat(), customer) for name, at, customer in events) == sorted(
+        (r["type"], datetime.fromisoformat(r["date"]).isoformat(), r.get("customer_id"))
+        for r in stage.of_the_day("events", "date")
+        if r["type"] in wanted
+    )
+    assert results["events"]["deleted"] == results["events"]["inserted"] == len(events) > 0
+    outcome = stage.run("custobar_upload_segments")
+    assert outcome.results["segments"]["uploaded"] == len(spent) > 0
+    tags = {r["external_id"]: r.get("tags", []) for r in stage.sandbox.records("customers") if "external_id" in r}
+    for customer, total in spent.items():
+        assert ("segment-gold" if total >= 100_00 else "segment-silver") in tags[customer]

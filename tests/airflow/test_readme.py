@@ -55,6 +55,13 @@ def test_arguments_of_uploads() -> None:
     exec(block_with("S3ToCustobarOperator"), {"S3ToCustobarOperator": S3ToCustobarOperator})
 
 
+def test_arguments_of_tables() -> None:
+    """Rule: every argument that the README shows is one."""
+    from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
+
+    exec(block_with("CustobarToSqlOperator"), {"CustobarToSqlOperator": CustobarToSqlOperator})
+
+
 def test_arguments_of_waits() -> None:
     """Rule: every argument that the README shows is one, and the DAG that starts by itself is one."""
     from airflow.sdk import DAG, Asset, AssetWatcher
