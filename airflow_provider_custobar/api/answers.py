@@ -11,6 +11,7 @@ import msgspec
 
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.service import Service
 
 _REASON_LENGTH = 300
 
@@ -26,50 +27,40 @@ class Reply:
 
 def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:
     """The error that an answer's status means, with what the server said and what to do about it."""
-    status = reply.status
-    kind, advice = _KINDS.get(
-        status, (errors.ServerError, "the server failed; if it stays so, ask Custobar") if status >= 500 else _REFUSED
-    )
+    status, service = reply.status, config.service
     reason = reason_of(reply, config)
     said = f' ("{reason}")' if reason else ""
-    return kind(
-        f"Custobar answered {status} for {subject}{said}: {advice}.",
+    retry_after = retry_after_seconds(reply.headers.get("retry-after"))
+    return _KINDS.get(status, errors.ServerError if status >= 500 else errors.BadRequestError)(
+        f"{service.name} answered {status} for {subject}{said}: {service.advice.get(status, _other_advice(status, service))}.",
         status=status,
         reason=reason,
-        retry_after=retry_after_seconds(reply.headers.get("retry-after")),
+        retry_after=service.pause_of(reply.headers) if retry_after is None else retry_after,
     )
 
 
-_REFUSED: tuple[type[errors.ResponseError], str] = (
-    errors.BadRequestError,
-    "the request is refused as it stands; check its arguments against what the server said",
-)
-_ACCESS_ADVICE = (
-    "a scope must name this very path, with its trailing slash (one entry for each resource), and personal keys expire after"
-    " 8 hours"
-)
-_KINDS: Mapping[int, tuple[type[errors.ResponseError], str]] = {
-    401: (errors.AuthenticationError, f"check the token in the connection's password; {_ACCESS_ADVICE}"),
-    403: (errors.AccessDeniedError, f"the token may not do this; {_ACCESS_ADVICE}"),
-    404: (errors.NotFoundError, "there is no such path; check the connection's host and the resource"),
-    413: (errors.PayloadTooLargeError, "the request is too large; lower batch_size or max_batch_bytes"),
-    429: (
-        errors.RateLimitedError,
-        "too many requests; lower requests_per_minute or share an Airflow pool between tasks",
-    ),
+_KINDS: Mapping[int, type[errors.ResponseError]] = {
+    401: errors.AuthenticationError,
+    403: errors.AccessDeniedError,
+    404: errors.NotFoundError,
+    413: errors.PayloadTooLargeError,
+    429: errors.RateLimitedError,
 }
 
 
+def _other_advice(status: int, service: Service) -> str:
+    return service.advice[500 if status >= 500 else 400]
+
+
 def reason_of(reply: Reply, config: ClientConfig) -> str:
-    """The text under ``error.reason``, which both vendor plugins read; else the start of a body that is plain text."""
+    """What the server said: where its errors have that, else the start of a body that is plain text."""
     try:
         document = msgspec.json.decode(reply.body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         text = config.redact(reply.body.decode("utf-8", "replace"))
         # Markup says nothing to a reader, and broken JSON may be records.
         return "" if text.lstrip()[:1] in ("<", "{", "[") else errors.shorten(text, _REASON_LENGTH)
-    error = document.get("error") if isinstance(document, dict) else None
-    reason = (error.get("reason") or error.get("message")) if isinstance(error, dict) else error
+    reason = config.service.reason_of(document)
     return errors.shorten(config.redact(str(reason)), _REASON_LENGTH) if isinstance(reason, (str, list)) else ""
 
 

@@ -1,105 +1,22 @@
-"""The synchronous client: flows driven with requests."""
+"""The synchronous client of Custobar's API."""
 
 from __future__ import annotations
 
-import io
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import requests
-import urllib3
 
 from airflow_provider_custobar.api import event_check, flow
-from airflow_provider_custobar.api.ahead import CLOSED, Ahead, Turns
-from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
-from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
+from airflow_provider_custobar.api.ahead import Ahead, Turns
+from airflow_provider_custobar.api.driver import Driver
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import Exchange, FlowContext, PageFlow
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource
-from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
-
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
-
-# requests' own default reads an answer in pieces of 10 KiB, which costs five times the CPU.
-_READ_BYTES = 1 << 20
 
 
-class _Authorization(requests.auth.AuthBase):
-    """Sets the header last. Without an auth object, requests would let a ``~/.netrc`` entry replace it."""
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._value
-        return request
-
-
-class _Cookies(requests.cookies.RequestsCookieJar):
-    """Cookies that one thread may read while another one's answer changes them."""
-
-    def __init__(self) -> None:
-        self._guard = threading.RLock()
-        super().__init__()
-
-    def __iter__(self) -> Iterator[Any]:
-        with self._guard:
-            return iter(list(super().__iter__()))
-
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        with self._guard:
-            super().extract_cookies(response, request)
-
-
-class CustobarClient:
-    """One tenant's API over one keep-alive session. A context manager; not to be used after it is closed.
-
-    Requests of all threads that share a client are paced together, and with those of other clients that have the same
-    ``pacer``. ``sleep`` and ``clock`` are for tests.
-    """
-
-    def __init__(
-        self,
-        config: ClientConfig,
-        *,
-        pacer: Pacer | None = None,
-        sleep: Callable[[float], object] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.config = config
-        # Waiting for "closed" is a sleep that closing the client from another thread cuts short.
-        self._closed = threading.Event()
-        self._given_sleep = sleep
-        self._sleep = sleep or self._closed.wait
-        self._context = FlowContext(config, pacer or Pacer(config.requests_per_minute), clock)
-        self._session = requests.Session()
-        self._session.auth = _Authorization(config.authorization)
-        self._session.cookies = _Cookies()
-        self._ahead: set[Ahead] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Send nothing more, in no thread."""
-        self._closed.set()
-        for ahead in list(self._ahead):
-            ahead.close()
-        self._session.close()
+class CustobarClient(Driver):
+    """One tenant's API; see :class:`~airflow_provider_custobar.api.driver.Driver`."""
 
     def pages(self, query: Query, *, after: Position | None = None, turns: Turns | None = None) -> Iterator[Page]:
         """The pages of ``query`` as they arrive, each with only the records that belong to the answer.
@@ -111,34 +28,18 @@ class CustobarClient:
         """
         steps = flow.pages(self._context, query, after)
         if turns is None:
-            yield from self._run(steps, None)
+            # Named, because type checkers do not take unions apart by themselves.
+            pages: Iterator[Page] = self._run(steps)
+            yield from pages
             return
         ahead = Ahead(turns, self._send_early)
         self._ahead.add(ahead)
         try:
-            yield from self._run(steps, ahead)
+            pages = self._run(steps, ahead)
+            yield from pages
         finally:
             self._ahead.discard(ahead)
             ahead.close()
-
-    def _run(self, steps: PageFlow, ahead: Ahead | None) -> Iterator[Page]:
-        outcome: Outcome = None
-        if ahead:
-            ahead.turn()
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration:
-                return
-            if isinstance(step, (Request, Wait)):
-                outcome = self._perform(step, ahead)
-                continue
-            outcome, is_last = None, step.after is None
-            yield step
-            # A page is large, and this generator outlives it.
-            del step
-            if ahead and not is_last:
-                ahead.turn()
 
     def check_events(self, check: EventCheck) -> EventsFound:
         """Whether the events that ``check`` asks for are there, or its window is complete.
@@ -161,81 +62,3 @@ class CustobarClient:
         :raises CustobarError: why the connection does not work.
         """
         self._finish(flow.probe(self._context))
-
-    def _finish(self, steps: Exchange[T]) -> T:
-        outcome: Outcome = None
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            outcome = self._perform(step)
-
-    def _perform(self, step: Request | Wait, ahead: Ahead | None = None) -> Outcome:
-        if self._closed.is_set():
-            raise RuntimeError(CLOSED)
-        if isinstance(step, Request):
-            return self._transfer(step, ahead)
-        if step.reason:
-            log.warning(step.reason)
-        self._sleep(step.seconds)
-        return None
-
-    def _transfer(self, request: Request, ahead: Ahead | None) -> Outcome:
-        try:
-            begun = ahead.answer_to(request) if ahead else None
-            # Not "or": an error answer of requests counts as false.
-            with self._open(request) if begun is None else begun as response:
-                headers = {k.lower(): v for k, v in response.headers.items()}
-                if ahead and response.status_code == 200:
-                    ahead.begin(request, headers)
-                # Unlike a list of pieces joined at the end, this never holds a page twice.
-                body = io.BytesIO()
-                for piece in response.iter_content(_READ_BYTES):
-                    body.write(piece)
-                return Reply(response.status_code, headers, body.getvalue())
-        except (requests.exceptions.InvalidURL, UnicodeError) as error:
-            raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
-        except requests.RequestException as error:
-            cause = self.config.redact(_cause(error))
-            if "CERTIFICATE_VERIFY_FAILED" in cause:
-                return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
-            return TransportError(no_answer(self.config, cause), may_have_arrived=not _never_connected(error))
-
-    def _open(self, request: Request) -> requests.Response:
-        """Send ``request`` and wait for the head of the answer. Raises what requests raises."""
-        session = self._session
-        prepared = session.prepare_request(
-            requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
-        )
-        if request.url.isascii():
-            # requests writes escapes in its own way, but the next page's address is to be sent as it was given.
-            prepared.url = request.url
-        settings = session.merge_environment_settings(prepared.url, {}, True, self.config.verify, None)
-        return session.send(prepared, timeout=self.config.timeout, allow_redirects=False, **settings)
-
-    def _send_early(self, request: Request, dropped: threading.Event) -> requests.Response:
-        delay = self._context.pacer.reserve(self._context.clock())
-        if delay > 0:
-            (self._given_sleep or dropped.wait)(delay)
-        if dropped.is_set() or self._closed.is_set():
-            raise RuntimeError(CLOSED)
-        response = self._open(request)
-        flow.hold_after_refusal(self._context, response.status_code, response.headers.get("retry-after"))
-        return response
-
-
-def _never_connected(error: requests.RequestException) -> bool:
-    inner = error.args[0] if error.args else None
-    reason = getattr(inner, "reason", inner)
-    return isinstance(error, requests.ConnectTimeout) or isinstance(
-        reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    )
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: the outer layers of requests and urllib3 only repeat the URL."""
-    inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else None
-    inner = getattr(inner, "reason", None) or inner
-    return _cause(inner) if isinstance(inner, BaseException) else f"{type(error).__name__}: {error}"

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolError
+from airflow_provider_custobar.api.service import CUSTOBAR, Service
 from airflow_provider_custobar.api.windows import check_timezone
 
 AUTH_SCHEMES = ("Token", "Bearer")
@@ -53,6 +54,7 @@ class ClientConfig:
     trusted_hosts: tuple[str, ...] = ()
     verify: bool | str = True
     trust_day_filter: bool = False
+    service: Service = field(default=CUSTOBAR, compare=False)
 
     @property
     def origin(self) -> Origin:
@@ -92,9 +94,9 @@ class ClientConfig:
                 return url
         shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         advice = (
-            " If that host is Custobar's, add it to the connection's extra \"trusted_hosts\"."
+            f" If that host is {self.service.name}'s, add it to the connection's extra \"trusted_hosts\"."
             if what == "next_url"
-            else " Set the connection's host to the address that Custobar really answers at."
+            else f" Set the connection's host to the address that {self.service.name} really answers at."
         )
         raise ProtocolError(f"{what} points to {shown}, not to {self.base_url}: the token is not sent there.{advice}")
 

@@ -76,12 +76,13 @@ def exchange(
         except errors.CustobarError as error:
             if not _may_repeat(request, error):
                 raise
+            seconds = _pause(context, attempt, error)
+            if isinstance(error, errors.RateLimitedError):
+                # Also where this flow gives up: others share the pace, and some come later.
+                context.pacer.hold(context.clock() + seconds)
             if attempt == attempts:
                 error.add_advice(f"Given up after {attempts} attempts.")
                 raise
-            seconds = _pause(context, attempt, error)
-            if isinstance(error, errors.RateLimitedError):
-                context.pacer.hold(context.clock() + seconds)
             yield Wait(seconds, f"{error} Trying again in {seconds:.1f} s (attempt {attempt} of {attempts} failed).")
     raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -190,8 +191,9 @@ def probe(context: FlowContext) -> Exchange[None]:
         try:
             msgspec.json.decode(reply.body)
         except (msgspec.DecodeError, UnicodeDecodeError):
+            service = context.config.service.name
             raise errors.ProtocolError(
-                f"{context.config.url_for(path)} did not answer with JSON: check that the host is Custobar's API."
+                f"{context.config.url_for(path)} did not answer with JSON: check that the host is {service}'s API."
             ) from None
 
     yield from exchange(context, Request("GET", context.config.url_for(path)), read, subject=path)
@@ -218,6 +220,10 @@ def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) 
             raise outcome
         if outcome is None:
             raise TypeError("the driver of a flow answers a Request with a Reply or a TransportError")
+        pause = context.config.service.pause_of(outcome.headers)
+        if pause:
+            # Nothing is left of what the server grants: to ask again would only be refused.
+            context.pacer.hold(context.clock() + min(pause, LONGEST_WAIT_SECONDS))
         location = outcome.headers.get("location", "")
         if not (300 <= outcome.status < 400 and location):
             if outcome.status >= 300:

@@ -17,7 +17,7 @@ from airflow_provider_custobar.api.selection import unplaceable
 from airflow_provider_custobar.api.steps import Outcome, Request, Wait
 from airflow_provider_custobar.api.windows import Window, parse_timestamp
 
-#: So many records must have come newest first before it is believed that the rest does.
+#: So many records must have come, each older than the one before and none newer, before it is believed that the rest does so.
 _EVIDENCE = 50
 
 
@@ -86,22 +86,22 @@ def moments(context: FlowContext, query: Query, *, down_to: datetime, keep_unpla
 
 
 class _Descent:
-    """Whether a series has come down below a moment, each member at or below the one before."""
+    """Whether a series has come down below a moment, no member above the one before."""
 
     def __init__(self) -> None:
         self._last: datetime | None = None
-        self._read = 0
-        self._falls = self._rises = False
+        self._falls = 0
+        self._rises = False
 
     def take(self, at: datetime) -> None:
         if self._last is not None:
-            self._falls |= at < self._last
+            # Events of one moment come in any order.
+            self._falls += at < self._last
             self._rises |= at > self._last
         self._last = at
-        self._read += 1
 
     def is_below(self, floor: datetime) -> bool:
-        in_order = self._read >= _EVIDENCE and self._falls and not self._rises
+        in_order = self._falls >= _EVIDENCE - 1 and not self._rises
         return in_order and self._last is not None and self._last < floor
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient, tls_context
@@ -16,11 +17,11 @@ from airflow_provider_custobar.api.steps import Pacer
 @dataclass
 class _Shared:
     pacer: Pacer
-    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     client: AsyncCustobarClient | None = None
     users: int = 0
 
 
+# Nothing in the values may refer to their loop: it would never be forgotten.
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientConfig, _Shared]] = WeakKeyDictionary()
 
 
@@ -30,15 +31,17 @@ async def shared_client(config: ClientConfig) -> AsyncIterator[AsyncCustobarClie
 
     The pace outlives the client: who comes after the last user still keeps to a pause that the server asked for.
     """
-    shared = _by_loop.setdefault(asyncio.get_running_loop(), {}).get(config)
-    if shared is None:
-        shared = _by_loop[asyncio.get_running_loop()][config] = _Shared(Pacer(config.requests_per_minute))
+    by_config = _by_loop.setdefault(asyncio.get_running_loop(), {})
+    for other in [each for each, shared in by_config.items() if not shared.users and shared.pacer.is_idle(time.monotonic())]:
+        # Such as one with a token that was changed since.
+        del by_config[other]
+    shared = by_config.setdefault(config, _Shared(Pacer(config.requests_per_minute)))
     shared.users += 1
     try:
-        async with shared.opening:
-            if shared.client is None:
-                tls = await asyncio.to_thread(tls_context, config)
-                shared.client = AsyncCustobarClient(config, pacer=shared.pacer, tls=tls)
+        if shared.client is None:
+            tls = await asyncio.to_thread(tls_context, config)
+            # Others may have come to this point meanwhile.
+            shared.client = shared.client or AsyncCustobarClient(config, pacer=shared.pacer, tls=tls)
         yield shared.client
     finally:
         shared.users -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,19 +44,35 @@ class Pacer:
     def __init__(self, requests_per_minute: float) -> None:
         self._interval = 60.0 / requests_per_minute
         self._next_start = float("-inf")
-        #: How often a pause was asked for; who waits for a start looks whether it grew meanwhile.
+        self._paused_until = float("-inf")
+        self._has_void_starts = False
+        #: How often a pause was asked for; who waits for a start looks whether it grew meanwhile, and then takes another.
         self.pauses = 0
         self._lock = threading.Lock()
 
     def reserve(self, now: float) -> float:
         """Take the next free start; return how many seconds away it is."""
         with self._lock:
+            if self._has_void_starts:
+                self._has_void_starts = False
+                ahead = max(0.0, self._next_start - now)
+                # Less a little, because a start that is on its way must not count as void for a rounding error.
+                void = max(0, math.ceil(ahead / self._interval - 1e-6) - 1)
+                self._next_start = max(self._next_start - void * self._interval, self._paused_until)
             start = max(self._next_start, now)
             self._next_start = start + self._interval
             return start - now
 
     def hold(self, until: float) -> None:
-        """Let nobody start before ``until``: the server asked for a pause. Starts taken already count no more."""
+        """Let nobody start before ``until``: the server asked for a pause.
+
+        Starts that are taken and still to come count no more, so that a pause costs everybody no more than itself.
+        """
         with self._lock:
             self.pauses += 1
-            self._next_start = max(self._next_start, until)
+            self._paused_until = max(self._paused_until, until)
+            self._has_void_starts = True
+
+    def is_idle(self, now: float) -> bool:
+        """Whether a start is free at once."""
+        return max(self._next_start, self._paused_until) <= now

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from airflow_provider_custobar.api.newest import Moment
 
@@ -53,15 +55,24 @@ class Watermark:
         :raises ValueError: it is something else.
         """
         try:
-            at = datetime.fromisoformat(document["at"]).astimezone(UTC)
+            stored = msgspec.convert(document, _Stored)
             return Watermark(
-                at=at,
-                floor=datetime.fromisoformat(document["floor"]).astimezone(UTC),
-                known={at - before * _MICROSECOND: int(count) for before, count in document["known"]},
-                is_baseline=bool(document["is_baseline"]),
+                at=stored.at.astimezone(UTC),
+                floor=stored.floor.astimezone(UTC),
+                known={stored.at.astimezone(UTC) - before * _MICROSECOND: count for before, count in stored.known},
+                is_baseline=stored.is_baseline,
             )
-        except (KeyError, OverflowError, TypeError) as error:
-            raise ValueError(f"no watermark ({type(error).__name__}: {error})") from error
+        except (msgspec.ValidationError, OverflowError) as error:
+            raise ValueError(f"no watermark ({error})") from error
+
+
+class _Stored(msgspec.Struct):
+    """A watermark as JSON has it."""
+
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    floor: Annotated[datetime, msgspec.Meta(tz=True)]
+    known: list[tuple[int, Annotated[int, msgspec.Meta(ge=1)]]]
+    is_baseline: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
-from airflow_provider_custobar.api.steps import Request
+from airflow_provider_custobar.api.steps import Pacer, Request
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
 
 QUERY = build_query("customers")
@@ -627,3 +627,19 @@ def test_random_faults_change_nothing(custobar_sandbox_factory: Callable[..., Cu
             if turns is not None:
                 assert turns.taken == count
     assert wait_until(lambda: threads() == 0)
+
+
+def test_a_request_begun_early_keeps_to_a_pause(custobar_sandbox_factory: Callable[..., CustobarSandbox]) -> None:
+    """Rule: a pause told while the read-ahead waits for its start holds for it, too."""
+    sandbox = custobar_sandbox_factory(SandboxSettings(rate_limit=None), generate=False)
+    sandbox.load("customers", [{"external_id": str(number)} for number in range(4)])
+    config = config_from_connection(host=sandbox.url, password=sandbox.token, extra={"requests_per_minute": 60})
+    pacer = Pacer(60)
+    with CustobarClient(config, pacer=pacer) as client:
+        pages = client.pages(build_query("customers", page_size=2), turns=Turns())
+        next(pages)
+        time.sleep(0.2)
+        pacer.hold(time.monotonic() + 2)
+        next(pages)
+    first, second = sandbox.requests
+    assert second.at - first.at >= 2

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from airflow_provider_custobar.api.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    CustobarError,
+    MalformedResponseError,
+)
 from airflow_provider_custobar.api.event_check import build_event_check
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
@@ -177,3 +183,76 @@ def test_the_answer_to_a_check_is_the_same(make_any_client: Callable[..., Any], 
     assert list(found.by_type) == ["MAIL_OPEN"]
     assert len(sandbox.requests) == 1
     assert not client.check(build_event_check(["MAIL_OPEN"], date="2027-02-10")).satisfied
+
+
+@pytest.fixture
+def quiet(custobar_sandbox_factory: Callable[..., CustobarSandbox]) -> CustobarSandbox:
+    """A tenant with an event a minute on 2 January 2020, and nothing else."""
+    sandbox = custobar_sandbox_factory(SandboxSettings(rate_limit=None), generate=False)
+    start = datetime(2020, 1, 2, tzinfo=UTC)
+    dates = [(start + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%SZ") for number in range(1440)]
+    sandbox.load("events", [{"type": "BROWSE", "date": date, "customer_id": date} for date in dates])
+    return sandbox
+
+
+FOREVER = timedelta.max.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("day", "settle", "satisfied", "requests"),
+    [
+        ("2020-01-01", 3600.0, True, 0),
+        ("2020-01-01", FOREVER, True, 1),
+        ("2020-01-02", FOREVER, False, 1),
+        ("2200-01-01", 0.0, False, 0),
+    ],
+)
+def test_both_clients_tell_whether_a_window_is_complete(
+    make_any_client: Callable[..., Any], quiet: CustobarSandbox, *, day: str, settle: float, satisfied: bool, requests: int
+) -> None:
+    """Rule: by the real clock, a window is complete when it has settled or a later event is there, and never before its end."""
+    client = make_any_client(quiet.url, quiet.token)
+    check = build_event_check("BROWSE", date=day, wait_for="complete", settle=settle)
+    assert client.check(check).satisfied is satisfied
+    assert len(quiet.requests) == requests
+
+
+@pytest.mark.parametrize(("kind", "details"), [*FAULTS, *JSON_FAULTS])
+def test_faults_on_the_way_change_no_answer(
+    make_any_client: Callable[..., Any], quiet: CustobarSandbox, kind: str, details: dict[str, Any]
+) -> None:
+    """Rule: whatever breaks on the first and on a later page, a check finds the same."""
+    for after in (0, 1):
+        quiet.faults.add(Fault(kind, after=after, **details))
+    check = build_event_check("BROWSE", date="2020-01-02", min_events=1100)
+    found = make_any_client(quiet.url, quiet.token).check(check).by_type["BROWSE"]
+    assert (found.count, found.first, found.last) == (1100, "2020-01-02T05:40:00Z", "2020-01-02T23:59:00Z")
+
+
+def test_a_large_answer_is_read_like_a_small_one(make_any_client: Callable[..., Any], quiet: CustobarSandbox) -> None:
+    """Rule: pages of some hundred kilobytes, which the asynchronous client reads in a thread, count and fail as others do."""
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    dates = [(start + timedelta(seconds=number)).strftime("%Y-%m-%dT%H:%M:%SZ") for number in range(5000)]
+    quiet.load("events", [{"type": "MAIL_OPEN", "date": date, "customer_id": date} for date in dates])
+    client = make_any_client(quiet.url, quiet.token, max_attempts=1)
+    check = build_event_check("MAIL_OPEN", date="2020-01-01", min_events=5000)
+    assert client.check(check).satisfied
+    (record,) = quiet.requests
+    assert record.response_bytes > 200_000
+    quiet.faults.add(Fault("truncate", fraction=0.9))
+    with pytest.raises(CustobarError):
+        client.check(check)
+    quiet.faults.add(Fault("cut_json"))
+    with pytest.raises(MalformedResponseError, match="events"):
+        client.check(check)
+
+
+@pytest.mark.parametrize(("token", "error"), [("APIWRONG", AuthenticationError), ("upload", AccessDeniedError)])
+def test_a_check_that_is_refused_fails_at_once(
+    make_any_client: Callable[..., Any], quiet: CustobarSandbox, token: str, error: type[CustobarError]
+) -> None:
+    """Rule: a wrong token, or one without the scope, is no answer but an error, after one request."""
+    client = make_any_client(quiet.url, quiet.upload_token if token == "upload" else token)
+    with pytest.raises(error):
+        client.check(build_event_check("BROWSE", date="2020-01-02"))
+    assert len(quiet.requests) == 1

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.api import flow
-from airflow_provider_custobar.api.flow import Outcome, Pacer
+from airflow_provider_custobar.api.client import CustobarClient
+from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
+from airflow_provider_custobar.api.errors import RateLimitedError
 from airflow_provider_custobar.api.query import build_query
+from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
+from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
 
 
 def most_in_a_minute(starts: list[float]) -> int:
@@ -51,7 +56,8 @@ def test_a_pause_is_kept_by_everybody_and_shortens_nothing() -> None:
     pacer.hold(30)
     assert pacer.reserve(1) == 29
     pacer.hold(5)
-    assert pacer.reserve(2) == 29
+    # The start in a pause's wake was taken, and is void: who had it takes another.
+    assert pacer.reserve(2) == 28
 
 
 def test_the_first_request_and_one_after_a_long_rest_go_at_once() -> None:
@@ -105,3 +111,161 @@ def test_flows_of_one_client_are_paced_together(make_runner: Callable[..., Any],
         runner.run(flow.pages(runner.context, build_query("customers")), [answers.page("customers", [])])
     starts = runner.started
     assert [later - earlier for earlier, later in itertools.pairwise(starts)] == [1.0] * 5
+
+
+class SideBySide:
+    """Drives flows at the same time, on a clock of their own; answers each request ``latency`` seconds after its start."""
+
+    def __init__(self, answer: Callable[[int], Outcome], latency: float) -> None:
+        self.now = 0.0
+        self.starts: list[float] = []
+        self._answer = answer
+        self._latency = latency
+
+    def context(self, config: ClientConfig, pacer: Pacer) -> flow.FlowContext:
+        return flow.FlowContext(config, pacer, lambda: self.now, lambda: 0.5)
+
+    def run(self, flows: Iterable[tuple[float, Any]]) -> None:
+        """``flows`` come with the moment at which each begins."""
+        turn = itertools.count()
+        due: list[tuple[float, int, Any, Outcome]] = [(begin, next(turn), steps, None) for begin, steps in flows]
+        heapq.heapify(due)
+        while due:
+            self.now, _, steps, outcome = heapq.heappop(due)
+            try:
+                step = steps.send(outcome)
+            except StopIteration:
+                continue
+            if isinstance(step, Request):
+                self.starts.append(self.now)
+                heapq.heappush(due, (self.now + self._latency, next(turn), steps, self._answer(len(self.starts) - 1)))
+            else:
+                assert isinstance(step, Wait)
+                heapq.heappush(due, (self.now + step.seconds, next(turn), steps, None))
+
+
+def test_flows_side_by_side_take_one_start_for_each_request(make_config: Callable[..., ClientConfig], answers: Any) -> None:
+    """Rule: who waits has its start already, so that as many come together start at even distances and none is lost."""
+    driver = SideBySide(lambda number: answers.page("customers", []), latency=5.0)
+    context = driver.context(make_config(), Pacer(60))
+    driver.run([(0.0, flow.probe(context)) for _ in range(10)] + [(4.5, flow.probe(context))])
+    assert driver.starts == list(range(11))
+
+
+def test_a_pause_is_kept_by_who_waits_already(make_config: Callable[..., ClientConfig], answers: Any) -> None:
+    """Rule: who waits for a start when another one is told to pause begins after the pause, at the ordinary distance."""
+    driver = SideBySide(lambda number: answers.page("c", []) if number else answers.error(429, retry_after="30"), latency=0.5)
+    context = driver.context(make_config(), Pacer(60))
+    driver.run((0.0, flow.probe(context)) for _ in range(3))
+    assert driver.starts[0] == 0
+    assert driver.starts[1] >= 30.5
+    assert [later - earlier for earlier, later in itertools.pairwise(driver.starts[1:])] == [1.0, 1.0]
+
+
+def test_a_pause_that_grows_is_kept_to_its_end(make_config: Callable[..., ClientConfig], answers: Any) -> None:
+    """Rule: a pause told while others keep to an earlier one holds for them too, time and again; a shorter one cuts nothing."""
+    driver = SideBySide(lambda number: answers.page("customers", []), latency=0.0)
+    context = driver.context(make_config(), Pacer(60))
+
+    def pause(until: float) -> Iterator[Wait]:
+        context.pacer.hold(until)
+        yield Wait(0)
+
+    told = [(0.0, 30.0), (20.0, 90.0), (85.0, 88.0), (89.0, 95.0)]
+    driver.run([(1.0, flow.probe(context)), *((moment, pause(until)) for moment, until in told)])
+    assert len(driver.starts) == 1
+    assert 95 <= driver.starts[0] <= 100
+
+
+# Each example makes flows of its own, so the fixtures keep nothing between them.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rate=st.sampled_from([7, 60, 600]),
+    latency=st.sampled_from([0.0, 0.3, 4.0]),
+    begins=st.lists(st.floats(0, 90) | st.just(0.0), min_size=1, max_size=25),
+    refusals=st.dictionaries(st.integers(0, 30), st.integers(0, 90) | st.none(), max_size=6),
+)
+def test_nobody_starts_within_a_pause(
+    make_config: Callable[..., ClientConfig],
+    answers: Any,
+    *,
+    rate: int,
+    latency: float,
+    begins: list[float],
+    refusals: dict[int, int | None],
+) -> None:
+    """Rule: with one Pacer over two clients, no request of either starts before a pause told to one of them ends."""
+
+    def answer(number: int) -> Outcome:
+        if number not in refusals:
+            return answers.page("customers", [])  # type: ignore[no-any-return]
+        seconds = refusals[number]
+        return answers.error(429) if seconds is None else answers.error(429, retry_after=str(seconds))  # type: ignore[no-any-return]
+
+    driver, pacer = SideBySide(answer, latency), Pacer(rate)
+    contexts = [driver.context(make_config(host=host, max_attempts=20), pacer) for host in ("acme", "other")]
+    driver.run((begin, flow.probe(contexts[number % 2])) for number, begin in enumerate(begins))
+    met = [number for number in refusals if number < len(driver.starts)]
+    assert len(driver.starts) == len(begins) + len(met)
+    for number in met:
+        told = driver.starts[number] + latency
+        end = told + (60 if refusals[number] is None else refusals[number] or 0)
+        assert not [start for start in driver.starts if told < start < end - 1e-6]
+    assert most_in_a_minute(driver.starts) <= rate
+
+
+def test_a_pacer_may_serve_two_clients(custobar_sandbox_factory: Callable[..., CustobarSandbox]) -> None:
+    """Rule: what one client is told holds for another one that was given the same Pacer, over real sockets."""
+    sandbox = custobar_sandbox_factory(SandboxSettings(rate_limit=None), generate=False)
+    sandbox.faults.add(Fault("status", status=429, retry_after=30))
+    config = config_from_connection(host=sandbox.url, password=sandbox.token, extra={"requests_per_minute": 60})
+    slept: list[float] = []
+
+    def clock() -> float:
+        return sum(slept)
+
+    def let_the_other_ask(seconds: float) -> None:
+        if not slept:
+            second.test()
+            assert slept == [30.0]
+        else:
+            slept.append(seconds)
+
+    pacer = Pacer(60)
+    with (
+        CustobarClient(config, pacer=pacer, sleep=slept.append, clock=clock) as second,
+        CustobarClient(config, pacer=pacer, sleep=let_the_other_ask, clock=clock) as first,
+    ):
+        first.test()
+    assert [record.status for record in sandbox.requests] == [429, 200, 200]
+    assert slept == [30.0, 1.0]
+
+
+def test_giving_up_after_429_still_holds_for_others(make_runner: Callable[..., Any], answers: Any) -> None:
+    """Rule: the pause told to who has used up all attempts holds for everybody else."""
+    runner = make_runner(max_attempts=1)
+    with pytest.raises(RateLimitedError):
+        runner.run(flow.probe(runner.context), [answers.error(429, retry_after="30")])
+    runner.run(flow.probe(runner.context), [answers.page("customers", [])])
+    assert runner.started[1] - runner.started[0] >= 30
+
+
+def test_a_short_pause_costs_no_more_than_itself(make_config: Callable[..., Any], answers: Any) -> None:
+    """Rule: a pause shorter than the queue does not send the queue to its own end."""
+    now, starts, turn = 0.0, [], itertools.count()
+    context = flow.FlowContext(make_config(), Pacer(60), lambda: now, lambda: 0.5)
+    due: list[Any] = [(0.0, next(turn), flow.probe(context), None) for _ in range(61)]
+    while due:
+        now, _, steps, outcome = heapq.heappop(due)
+        try:
+            step = steps.send(outcome)
+        except StopIteration:
+            continue
+        if isinstance(step, Request):
+            starts.append(now)
+            answer = answers.error(429, retry_after="2") if len(starts) == 1 else answers.page("customers", [])
+            heapq.heappush(due, (now + 0.1, next(turn), steps, answer))
+        else:
+            heapq.heappush(due, (now + step.seconds, next(turn), steps, None))
+    assert starts[1] < 5
+    assert starts[-1] < 70

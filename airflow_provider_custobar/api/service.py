@@ -1,0 +1,52 @@
+"""What differs between the services that flows talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Service:
+    """One kind of server.
+
+    ``advice`` says what to do about an HTTP status; 400 stands for all other 4xx, 500 for all 5xx. ``reason_of`` finds what
+    the server said in the decoded body of an error. ``pause_of`` tells from an answer's headers (names in lower case) for how
+    many seconds nobody should ask again; None if that is left to Retry-After.
+    """
+
+    name: str
+    advice: Mapping[int, str] = field(repr=False)
+    reason_of: Callable[[Any], object] = field(repr=False)
+    pause_of: Callable[[Mapping[str, str]], float | None] = field(default=lambda _: None, repr=False)
+
+
+_ACCESS_ADVICE = (
+    "a scope must name this very path, with its trailing slash (one entry for each resource), and personal keys expire after"
+    " 8 hours"
+)
+
+
+def _custobar_reason(document: Any) -> object:
+    """The text under ``error.reason``, which both vendor plugins read."""
+    error = document.get("error") if isinstance(document, dict) else None
+    return (error.get("reason") or error.get("message")) if isinstance(error, dict) else error
+
+
+CUSTOBAR = Service(
+    name="Custobar",
+    advice=MappingProxyType(
+        {
+            400: "the request is refused as it stands; check its arguments against what the server said",
+            401: f"check the token in the connection's password; {_ACCESS_ADVICE}",
+            403: f"the token may not do this; {_ACCESS_ADVICE}",
+            404: "there is no such path; check the connection's host and the resource",
+            413: "the request is too large; lower batch_size or max_batch_bytes",
+            429: "too many requests; lower requests_per_minute or share an Airflow pool between tasks",
+            500: "the server failed; if it stays so, ask Custobar",
+        }
+    ),
+    reason_of=_custobar_reason,
+)
