@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _CUSTOBAR = "Custobar"
+_SPIFFY_STORES = "Spiffy Stores"
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -18,10 +19,16 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _CUSTOBAR,
                 "external-doc-url": "https://developers.custobar.com/",
                 "tags": ["service"],
-            }
+            },
+            {
+                "integration-name": _SPIFFY_STORES,
+                "external-doc-url": "https://www.spiffystores.com.au/kb/Using_the_API",
+                "tags": ["service"],
+            },
         ],
         "hooks": [
             {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.hooks.custobar"]},
+            {"integration-name": _SPIFFY_STORES, "python-modules": ["airflow_provider_custobar.hooks.spiffy_stores"]},
         ],
         "operators": [
             {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.operators.custobar"]},
@@ -100,6 +107,48 @@ def get_provider_info() -> dict[str, Any]:
                         "schema": {"type": ["string", "null"]},
                     },
                 },
-            }
+            },
+            {
+                "connection-type": "spiffy_stores",
+                "hook-class-name": "airflow_provider_custobar.hooks.spiffy_stores.SpiffyStoresHook",
+                "hook-name": _SPIFFY_STORES,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {
+                        "host": "Store or host",
+                        "schema": "Scheme",
+                        "port": "Port",
+                        "login": "API key",
+                        "password": "API password (or an OAuth token)",
+                    },
+                    "placeholders": {
+                        "host": "mystore",
+                        "schema": "https",
+                        "login": "leave empty to sign in with an OAuth token",
+                    },
+                },
+                "conn-fields": {
+                    "requests_per_minute": {
+                        "label": "Requests per minute",
+                        "description": "The most that one task asks for. 60 by default; the store's own limit is kept, too.",
+                        "schema": {"type": ["number", "null"], "minimum": 1},
+                    },
+                    "timeout": {
+                        "label": "Timeout in seconds",
+                        "description": "For connecting and for each silence of the server. 60 by default.",
+                        "schema": {"type": ["number", "null"], "minimum": 1},
+                    },
+                    "max_attempts": {
+                        "label": "Attempts per request",
+                        "description": "8 by default.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "verify": {
+                        "label": "Verify TLS",
+                        "description": "true (default), false, or the path of a CA bundle.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                },
+            },
         ],
     }

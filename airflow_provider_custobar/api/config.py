@@ -15,8 +15,6 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolE
 from airflow_provider_custobar.api.service import CUSTOBAR, Service
 from airflow_provider_custobar.api.windows import check_timezone
 
-AUTH_SCHEMES = ("Token", "Bearer")
-DEFAULT_TEST_PATH = "/api/data/customers/?limit=1&fields=external_id"
 DEFAULT_REQUESTS_PER_MINUTE = 60.0
 DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_MAX_ATTEMPTS = 8
@@ -25,9 +23,6 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65_535
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"^{_LABEL}(\.{_LABEL})*$")
-_HOST_ACCEPTED = (
-    "give the company's short name (acme), a host name (acme.custobar.com) or a base URL (https://acme.custobar.com)"
-)
 
 # "app" is where tenants without a host of their own are (documentation of authentication).
 _SHARED_HOSTS = frozenset({"app", "dev", "developers", "www"})
@@ -50,7 +45,7 @@ class ClientConfig:
     timezone: str = "UTC"
     timeout: float = DEFAULT_TIMEOUT_SECONDS
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
-    test_path: str = DEFAULT_TEST_PATH
+    test_path: str = CUSTOBAR.test_path
     trusted_hosts: tuple[str, ...] = ()
     verify: bool | str = True
     trust_day_filter: bool = False
@@ -115,25 +110,27 @@ def config_from_connection(
     login: str | None = None,
     password: str | None = None,
     extra: Mapping[str, Any] | None = None,
+    service: Service = CUSTOBAR,
 ) -> ClientConfig:
-    """Build a :class:`ClientConfig` from the fields of an Airflow connection.
+    """Build a :class:`ClientConfig` from the fields of an Airflow connection to ``service``.
 
     :raises InvalidArgumentError: names the field, its value and what is accepted; never shows the password.
     """
     extra = extra or {}
-    authorization = _authorization(login, password, extra.get("auth_scheme"))
+    authorization = _authorization(login, password, extra.get("auth_scheme"), service)
     return ClientConfig(
-        base_url=_base_url(host, schema, port),
+        base_url=_base_url(host, schema, port, service),
         authorization=authorization,
         secrets=tuple(secret for secret in (authorization.partition(" ")[2], password) if secret),
         requests_per_minute=_number(extra, "requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE),
         timezone=_timezone(extra.get("timezone")),
         timeout=_number(extra, "timeout", DEFAULT_TIMEOUT_SECONDS),
         max_attempts=_max_attempts(extra),
-        test_path=_test_path(extra.get("test_path")),
+        test_path=_test_path(extra.get("test_path"), service),
         trusted_hosts=_trusted_hosts(extra.get("trusted_hosts")),
         verify=_verify(extra.get("verify")),
         trust_day_filter=_flag(extra, "trust_day_filter"),
+        service=service,
     )
 
 
@@ -141,10 +138,14 @@ def _origin(parts: SplitResult) -> Origin:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
-def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
+def _base_url(host: str | None, schema: str | None, port: int | None, service: Service) -> str:
+    named = f"{service.example}.{service.domain}"
+    accepted = (
+        f"give the {service.tenant}'s short name ({service.example}), a host name ({named}) or a base URL (https://{named})"
+    )
     text = (host or "").strip()
     if not text:
-        raise InvalidArgumentError("host", host, _HOST_ACCEPTED)
+        raise InvalidArgumentError("host", host, accepted)
     if "@" in text:
         raise InvalidArgumentError("host", None, "put credentials into login and password, not into the host", secret=True)
     if port is not None and not 1 <= port <= _LAST_PORT:
@@ -158,7 +159,7 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
         parts = urlsplit(text)
         name, own_port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise InvalidArgumentError("host", host, _HOST_ACCEPTED) from error
+        raise InvalidArgumentError("host", host, accepted) from error
     is_ipv6 = parts.netloc.startswith("[")
     if (
         parts.scheme not in _DEFAULT_PORTS
@@ -167,32 +168,34 @@ def _base_url(host: str | None, schema: str | None, port: int | None) -> str:
         or parts.query
         or parts.fragment
     ):
-        raise InvalidArgumentError("host", host, _HOST_ACCEPTED)
+        raise InvalidArgumentError("host", host, accepted)
     final_port = own_port or port
     # A bare word is a tenant's short name, unless a scheme or an unusual port shows that it is a host of a local network.
     is_bare = "." not in name and not is_ipv6 and name != "localhost" and "://" not in (host or "")
     if is_bare and final_port in (None, _DEFAULT_PORTS[parts.scheme]):
-        name = f"{name}.custobar.com"
+        name = f"{name}.{service.domain}"
     shown = f"[{name}]" if is_ipv6 else name
     return f"{parts.scheme}://{shown}" + (f":{final_port}" if final_port else "")
 
 
-def _authorization(login: str | None, password: str | None, scheme: object) -> str:
+def _authorization(login: str | None, password: str | None, scheme: object, service: Service) -> str:
     if not password:
-        raise InvalidArgumentError("password", None, "put the API token into the connection's password", secret=True)
+        raise InvalidArgumentError("password", None, service.password_advice, secret=True)
     if login:
-        # RFC 7617; Custobar takes a user's own name and password for occasional use.
+        # RFC 7617; Custobar takes a user's own name and password for occasional use, Spiffy Stores a private app's.
         return "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode("ascii")
     if not re.fullmatch(r"[!-~]+", password):
         raise InvalidArgumentError(
             "password", None, "an API token has no spaces, line ends or non-ASCII letters: copy it again", secret=True
         )
-    wanted = str(scheme or AUTH_SCHEMES[0])
-    for known in AUTH_SCHEMES:
+    wanted = str(scheme or service.auth_schemes[0])
+    for known in service.auth_schemes:
         if wanted.lower() == known.lower():
             return f"{known} {password}"
     raise InvalidArgumentError(
-        "extra auth_scheme", scheme, "give Token or Bearer; HTTP Basic is chosen by filling in the login"
+        "extra auth_scheme",
+        scheme,
+        f"give {' or '.join(service.auth_schemes)}; HTTP Basic is chosen by filling in the login",
     )
 
 
@@ -220,8 +223,8 @@ def _timezone(value: object) -> str:
     return check_timezone("extra timezone", value or "UTC")
 
 
-def _test_path(value: object) -> str:
-    path = str(value or DEFAULT_TEST_PATH)
+def _test_path(value: object, service: Service) -> str:
+    path = str(value or service.test_path)
     if not path.startswith("/") or path.startswith("//"):
         raise InvalidArgumentError(
             "extra test_path", value, "give a path that starts with one slash, such as /api/data/events/"

@@ -12,12 +12,22 @@ from typing import Any
 class Service:
     """One kind of server.
 
+    ``domain`` is where tenants' hosts are, ``tenant`` what a tenant is called, ``example`` one's short name. ``auth_schemes``
+    are those of a token, the first one by default; ``password_advice`` says what the connection's password is for.
+    ``test_path`` is a GET that does no harm.
+
     ``advice`` says what to do about an HTTP status; 400 stands for all other 4xx, 500 for all 5xx. ``reason_of`` finds what
     the server said in the decoded body of an error. ``pause_of`` tells from an answer's headers (names in lower case) for how
     many seconds nobody should ask again; None if that is left to Retry-After.
     """
 
     name: str
+    domain: str
+    tenant: str
+    example: str
+    auth_schemes: tuple[str, ...]
+    password_advice: str
+    test_path: str
     advice: Mapping[int, str] = field(repr=False)
     reason_of: Callable[[Any], object] = field(repr=False)
     pause_of: Callable[[Mapping[str, str]], float | None] = field(default=lambda _: None, repr=False)
@@ -37,6 +47,12 @@ def _custobar_reason(document: Any) -> object:
 
 CUSTOBAR = Service(
     name="Custobar",
+    domain="custobar.com",
+    tenant="company",
+    example="acme",
+    auth_schemes=("Token", "Bearer"),
+    password_advice="put the API token into the connection's password",  # noqa: S106 - a text about it
+    test_path="/api/data/customers/?limit=1&fields=external_id",
     advice=MappingProxyType(
         {
             400: "the request is refused as it stands; check its arguments against what the server said",

@@ -122,7 +122,7 @@ def build_window(
     if window_start is None or window_end is None:
         missing = "window_start" if window_start is None else "window_end"
         raise InvalidArgumentError(missing, None, f"give both ends of the window. {_MOMENT_ACCEPTED}")
-    start, end = _moment("window_start", window_start, zone), _moment("window_end", window_end, zone)
+    start, end = parse_moment("window_start", window_start, zone), parse_moment("window_end", window_end, zone)
     if end == start:
         raise InvalidArgumentError(
             "window_end",
@@ -161,7 +161,11 @@ def _within_calendar(argument: str, value: DayT) -> DayT:
     return value
 
 
-def _moment(argument: str, value: object, zone: tzinfo) -> datetime:
+def parse_moment(argument: str, value: object, zone: tzinfo) -> datetime:
+    """An argument as the instant that it names: a date is its midnight, and what has no offset is local to ``zone``.
+
+    :raises InvalidArgumentError: it is none.
+    """
     if isinstance(value, str):
         text = value.strip()
         try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
 
 
 class CustobarUploadOperator(CustobarUploadBaseOperator):
@@ -34,7 +37,7 @@ class CustobarUploadOperator(CustobarUploadBaseOperator):
         if isinstance(self.records, (list, tuple)):
             self.records = Rows(self.records)
 
-    def make_rows(self) -> Iterable[object]:
+    def make_rows(self, context: Context) -> Iterable[object]:
         if isinstance(self.records, (str, bytes, Mapping)) or not isinstance(self.records, Sequence):
             raise InvalidArgumentError(
                 "records",

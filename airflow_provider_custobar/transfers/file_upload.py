@@ -11,6 +11,8 @@ from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOp
 from airflow_provider_custobar.upload.options import UploadCompression, UploadFormat, check_file_arguments
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_custobar.upload.files import File
 
 _WILDCARDS = frozenset("*?[")
@@ -63,7 +65,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
     def extra_options(self) -> dict[str, Any]:
         return {"clear_empty": self.clear_empty}
 
-    def make_rows(self) -> Iterable[object]:
+    def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
         from airflow_provider_custobar.upload.files import FileRows  # noqa: PLC0415
 

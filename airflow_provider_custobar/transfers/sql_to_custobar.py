@@ -13,6 +13,8 @@ from airflow_provider_custobar.transfers.database import engine_of, find_hook, u
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_custobar.upload.sql_rows import Result
 
 _ROWS_AT_ONCE = 2_000
@@ -68,7 +70,7 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     def source_uris(self) -> Sequence[str]:
         return [self._source]
 
-    def make_rows(self) -> Iterable[object]:
+    def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
         from airflow_provider_custobar.upload.sql_rows import SqlRows  # noqa: PLC0415
 

@@ -77,7 +77,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
         self,
         *,
         resource: str = "customers",
-        field_mapping: Mapping[str, str] | None = None,
+        field_mapping: Mapping[str, Any] | None = None,
         batch_size: int | str = 500,
         max_batch_bytes: int | str = 1_000_000,
         on_invalid: OnInvalid = "fail",
@@ -116,7 +116,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
         self.custobar_conn_id = custobar_conn_id
 
     @abstractmethod
-    def make_rows(self) -> Iterable[object]:
+    def make_rows(self, context: Context) -> Iterable[object]:
         """The rows, which can be iterated as often as wanted; what can be refused of their source is refused here."""
 
     @property
@@ -126,7 +126,12 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
 
     @property
     def extra_options(self) -> dict[str, Any]:
-        """Options of the upload that only some sources have."""
+        """Options of the upload that only some sources have, or have otherwise."""
+        return {}
+
+    @property
+    def extra_result(self) -> dict[str, Any]:
+        """What only some sources have to tell afterwards."""
         return {}
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -138,7 +143,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
 
         self._check_only_changed()
         hook = CustobarHook(self.custobar_conn_id)
-        rows = self.make_rows()
+        rows = self.make_rows(context)
         rejects = Rejects(self.rejects_path, self.log)
         company = {"company": self.company} if self.company else {}
         with ExitStack() as stack:
@@ -149,6 +154,19 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
                 target = f"{self.resource} of {hook.get_config().base_url}"
                 changes = stack.enter_context(kept_changes(self.state_path, target, keep=not self.dry_run))
             try:
+                options = {
+                    "field_mapping": self.field_mapping,
+                    "batch_size": self.batch_size,
+                    "max_batch_bytes": self.max_batch_bytes,
+                    "on_invalid": self.on_invalid,
+                    "require_external_id": self.require_external_id,
+                    "allow_irreversible": self.allow_irreversible,
+                    "allow_unknown_names": self.allow_unknown_names,
+                    "events_delivery": self.events_delivery,
+                    "verify": self.verify,
+                    "verify_delay": self.verify_delay,
+                    "dry_run": self.dry_run,
+                }
                 result = hook.upload(
                     self.resource,
                     rows,
@@ -157,19 +175,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
                     after_check=rejects.publish,
                     journal=Journal(None if self.dry_run else context.get("task_state_store"), logger=self.log),
                     changes=changes,
-                    field_mapping=self.field_mapping,
-                    batch_size=self.batch_size,
-                    max_batch_bytes=self.max_batch_bytes,
-                    on_invalid=self.on_invalid,
-                    require_external_id=self.require_external_id,
-                    allow_irreversible=self.allow_irreversible,
-                    allow_unknown_names=self.allow_unknown_names,
-                    events_delivery=self.events_delivery,
-                    verify=self.verify,
-                    verify_delay=self.verify_delay,
-                    dry_run=self.dry_run,
-                    **company,
-                    **self.extra_options,
+                    **options | company | self.extra_options,
                 )
             except PartlySentError as error:
                 # Airflow's own retry would send rows that may be there already.
@@ -187,6 +193,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
             "rejects_uri": rejects.uri,
             "resumed": result.resumed,
             "verified": asdict(result.verified) if result.verified else None,
+            **self.extra_result,
         }
 
     def _check_only_changed(self) -> None:

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import pickle
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.api.resources import FieldType, find_resource
+from airflow_provider_custobar.upload.kept_rows import KeptRows
 
 #: A query's result: the names of its columns, and its rows, which come a few at a time.
 Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
-_ROWS_AT_ONCE = 1_000
 _TEXTS = (FieldType.STRING, FieldType.EMAIL, FieldType.PHONE, FieldType.COUNTRY, FieldType.LANGUAGE)
 _LISTS = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
 # What is one value for JSON or the checks behind it, and is left to them.
 _PLAIN = (str, int, float, Decimal, date, bytes, bytearray, memoryview)
 
 
-class SqlRows:
+class SqlRows(KeptRows):
     """The rows of one execution of a query; can be iterated as often as wanted.
-
-    An upload reads its rows twice, and a query need not give the same ones again. So they are kept, from the first reading to
-    the end of the process, in a temporary file that nobody else can open.
 
     :param execute: Executes the query.
     :param resource: Where the rows are to go: it decides what becomes of the values.
@@ -46,50 +41,26 @@ class SqlRows:
         field_mapping: Mapping[str, str] | None = None,
         clear_empty: bool = False,
     ) -> None:
-        self._execute = execute
-        self._types = find_resource(resource, for_upload=True).write_fields
-        self._mapping = field_mapping or {}
-        self._nothing = "" if clear_empty else None
-        self._kept: IO[bytes] | None = None
-        self._names: tuple[str, ...] = ()
+        types = find_resource(resource, for_upload=True).write_fields
+        mapping = field_mapping or {}
+        nothing = "" if clear_empty else None
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        if self._kept is None:
-            self._keep()
-        kept = self._kept
-        if kept is None:
-            raise RuntimeError("unreachable: the rows were just kept")
-        kept.seek(0)
-        while True:
-            try:
-                rows = pickle.load(kept)  # noqa: S301 - nobody but this process has written it
-            except EOFError:
-                return
-            place = kept.tell()
-            for row in rows:
-                yield dict(zip(self._names, row, strict=True))
-            # Another reading may have begun meanwhile.
-            kept.seek(place)
-
-    def _keep(self) -> None:
-        kept: IO[bytes] = tempfile.TemporaryFile(prefix="custobar-rows-")  # noqa: SIM115 - it lives as long as the rows
-        with self._execute() as (names, rows):
-            twice = next((name for name in names if list(names).count(name) > 1), None)
-            if twice is not None:
-                raise CustobarError(
-                    f"The query gives two columns the name {shorten(repr(twice), 60)}: name them apart with AS."
+        @contextmanager
+        def read() -> Iterator[Iterable[object]]:
+            with execute() as (names, rows):
+                twice = next((name for name in names if list(names).count(name) > 1), None)
+                if twice is not None:
+                    raise CustobarError(f"The query gives two columns the name {shorten(twice, 60)!r}: name them apart with AS.")
+                converters = [_converter_for(types.get(mapping.get(name, name))) for name in names]
+                yield (
+                    {
+                        name: nothing if value is None else convert(value)
+                        for name, convert, value in zip(names, converters, row, strict=True)
+                    }
+                    for row in rows
                 )
-            converters = [_converter_for(self._types.get(self._mapping.get(name, name))) for name in names]
-            waiting: list[tuple[Any, ...]] = []
-            for row in rows:
-                values = zip(converters, row, strict=True)
-                waiting.append(tuple(self._nothing if value is None else convert(value) for convert, value in values))
-                if len(waiting) == _ROWS_AT_ONCE:
-                    pickle.dump(waiting, kept)
-                    waiting.clear()
-            if waiting:
-                pickle.dump(waiting, kept)
-        self._names, self._kept = tuple(names), kept
+
+        super().__init__(read)
 
 
 def _converter_for(field_type: FieldType | None) -> Callable[[Any], Any]:
@@ -117,9 +88,14 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> Any:
     """Keys are often numbers in a database."""
     value = _plain(value)
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        return str(int(value))
-    return str(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else value
+    if isinstance(value, Decimal):
+        # What is no number stays, and is a reason against its row.
+        return _digits(value) if value.is_finite() else value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _digits(value: Decimal) -> str:
+    return str(int(value)) if value == value.to_integral_value() else str(value)
 
 
 def _list(value: Any) -> Any:
