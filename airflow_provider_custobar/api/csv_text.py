@@ -64,11 +64,14 @@ def _count_if_regular(data: bytes, start: int) -> int | None:
     while start < len(data):
         end = _end_of_row(data, start + _PIECE_BYTES)
         piece = data[start:end]
+        more = 1
         # An even number of parts means an odd number of quotes: the line end is inside a cell.
         while len(parts := piece.split(b'"')) % 2 == 0:
             if end == len(data):
                 return None
-            end = _end_of_row(data, end + 1)
+            # Further and further, because such a cell may have any number of lines.
+            end = _end_of_row(data, end + more)
+            more *= 2
             piece = data[start:end]
         if piece.startswith((b"\n", b"\r")) or _BLANK_LINE.search(piece) or _BARE_RETURN.search(piece):
             return None

@@ -71,7 +71,7 @@ class ArrowPages:
     def _from_records(self, page: JsonPage) -> list[Any]:
         try:
             return self._records.arrays(page, self._zone)
-        except (msgspec.DecodeError, pa.ArrowInvalid, OverflowError, UnfitError):
+        except (msgspec.DecodeError, ValueError, OverflowError, UnfitError):
             # Something on this page is not as usual: each value is looked at, to be read or named.
             members = [msgspec.json.decode(record, type=dict[str, msgspec.Raw]) for record in page.records]
         arrays = []

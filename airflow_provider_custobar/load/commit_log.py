@@ -15,9 +15,10 @@ _KEY = "custobar_load.commit"
 
 
 class CommitLog:
-    """Keeps a transaction's id and result in a task's state, from just before its commit until the task is done.
+    """Keeps a transaction's id and result in a task's state, from just before its commit.
 
-    ``store`` is None where Airflow keeps no such state. A store that fails does not fail the load.
+    ``store`` is None where Airflow keeps no such state; a store that fails does not fail the load. ``fingerprint`` changes when
+    the task is cleared: until Airflow knows that a task is done, its next attempt has to know it, and afterwards nobody must.
     """
 
     def __init__(self, store: StateStore | None, fingerprint: str) -> None:
@@ -26,9 +27,10 @@ class CommitLog:
 
     def about_to_commit(self, transaction: str, result: object) -> None:
         if self._store is not None:
-            document = {"fingerprint": self._fingerprint, "transaction": transaction, "result": msgspec.to_builtins(result)}
+            document = {"fingerprint": self._fingerprint, "transaction": transaction, "result": result}
             try:
-                self._store.set(_KEY, document)
+                # Through JSON, because Airflow takes nothing else, tuples included.
+                self._store.set(_KEY, msgspec.json.decode(msgspec.json.encode(document)))
             except Exception:  # the rows are more important
                 log.warning("Could not record the transaction: a next attempt will not know whether it ended", exc_info=True)
 
@@ -43,10 +45,3 @@ class CommitLog:
         except Exception:  # whatever is wrong with it, it is of no use
             log.warning("Could not read whether an earlier attempt's transaction ended", exc_info=True)
         return None
-
-    def clear(self) -> None:
-        if self._store is not None:
-            try:
-                self._store.delete(_KEY)
-            except Exception:  # the rows are there
-                log.warning("Could not remove the record of the transaction", exc_info=True)

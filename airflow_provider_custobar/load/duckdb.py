@@ -15,15 +15,21 @@ _BATCH = "_custobar_batch"
 class DuckDbStaging(Staging):
     """DuckDB reads Arrow's columns where they are; one row after the other would take it a thousand times as long."""
 
+    def connect(self) -> None:
+        # Where a column has no offset, moments are kept as UTC, whatever the machine's zone.
+        self.run("SET TimeZone = 'UTC'")
+        self.connection.commit()
+
     def encoded(self, columns: Mapping[str, Any]) -> Any:
         return pa.table(dict(columns))
 
     def insert(self, rows: Any) -> None:
         driver: Any = self.connection.connection.driver_connection
         driver.register(_BATCH, rows)
-        try:
-            names = ", ".join(map(self.quoted_name, rows.column_names))
-            statement = f"INSERT INTO {self.quoted(self.table)} ({names}) SELECT {names} FROM {_BATCH}"  # noqa: S608 - quoted
-            self.run(statement)
-        finally:
-            driver.unregister(_BATCH)
+        names = ", ".join(map(self.quoted_name, rows.column_names))
+        self.run(f"INSERT INTO {self.quoted(self.table)} ({names}) SELECT {names} FROM {_BATCH}")  # noqa: S608 - quoted
+        # After a failure nothing can be done but to end the transaction.
+        driver.unregister(_BATCH)
+
+    def fold(self, name: str) -> str:
+        return name.lower()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError, shorten
 from airflow_provider_custobar.api.pages import JsonPage, Page
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import FieldType
-from airflow_provider_custobar.export.arrow_columns import EXTRA, Column, columns_of, text_of
+from airflow_provider_custobar.export.arrow_columns import EXTRA, Column, ColumnTypeError, UnfitError, columns_of, zone_of
 from airflow_provider_custobar.load.job import LoadError, SchemaChange
 
 #: Counts the rows of a load, to tell which of two with the same key came last.
@@ -33,7 +33,9 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class Layout:
     """Turns batches of fields into batches of the table's columns.
 
-    ``table_columns`` are those of the table as it is, None where it is still to be made.
+    ``table_columns`` are those of the table as it is, None where it is still to be made. ``check_name`` refuses names that the
+    database cannot hold, and ``fold`` makes those alike that it takes for one. ``timezone`` is that of timestamps without an
+    offset.
     """
 
     def __init__(
@@ -41,43 +43,63 @@ class Layout:
         query: Query,
         *,
         table_columns: Sequence[str] | None,
+        check_name: Callable[[str], None],
+        fold: Callable[[str], str],
         column_mapping: Mapping[str, str],
         schema_change: SchemaChange,
         keys: Sequence[str],
         with_position: bool,
+        timezone: str,
         logger: logging.Logger,
     ) -> None:
-        self._resource = query.resource.name
+        self._resource = query.resource
         self._mapping = column_mapping
-        self._table = None if table_columns is None else frozenset(table_columns)
+        self._is_new = table_columns is None
+        self._check_name = check_name
+        self._fold = fold
+        # The columns that there are, and those that will be, as they are written.
+        self._places = {fold(name): name for name in table_columns or ()}
         self._policy = schema_change
-        self._keys = keys
         self._with_position = with_position
+        self._zone = zone_of(timezone)
         self._log = logger
         self._ignored: set[str] = set()
-        #: Columns of fields that the catalogue does not know, or the table did not have, in the order in which they came.
+        self._types: dict[str, FieldType | None] = {EXTRA: FieldType.OBJECTS}
+        #: Columns beside those of :attr:`columns`, in the table or to be added, in the order in which values came for them.
         self.discovered: list[str] = []
-        self.columns = self._known(query)
-        self.has_extra = not query.fields or (schema_change == "extra_column" and len(self.columns) < len(query.fields))
+        self.has_extra = not query.fields
         self._asked_for = frozenset(query.fields) or None
+        self.columns = self._known(query)
         names = [self.name_of(column.name) for column in self.columns]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        twice = _first_repeated(names, fold)
         if twice is not None:
             raise InvalidArgumentError("column_mapping", dict(column_mapping), f"two fields would go to the column {twice!r}")
         if not names:
-            raise LoadError(f"The table has no column for any field of {self._resource}: see column_mapping and schema_change.")
+            raise LoadError(
+                f"The table has no column for any field of {query.resource.name}: see column_mapping and schema_change."
+            )
+        for name, column in zip(names, self.columns, strict=True):
+            check_name(name)
+            self._places[fold(name)] = name
+            self._types[name] = column.field_type
+        #: Columns that tell rows apart.
+        self.keys = tuple(self._places.get(fold(key), key) for key in keys)
 
     def name_of(self, field: str) -> str:
-        """The column of a field."""
-        return self._mapping.get(field, field)
+        """The column of a field, as it is written where there is one."""
+        name = self._mapping.get(field, field)
+        return self._places.get(self._fold(name), name)
 
     def _known(self, query: Query) -> tuple[Column, ...]:
         columns = columns_of(query.resource, query.columns)
-        if self._table is None:
+        if self._is_new:
             return columns
-        there = [column for column in columns if self.name_of(column.name) in self._table]
-        missing = [name for name in query.fields if self.name_of(name) not in self._table]
-        if not missing or self._policy == "extra_column":
+        there = [column for column in columns if self._has_column(self.name_of(column.name))]
+        missing = [name for name in query.fields if not self._has_column(self.name_of(name))]
+        if not missing:
+            return tuple(there)
+        if self._policy == "extra_column":
+            self.has_extra = True
             return tuple(there)
         if self._policy == "fail":
             raise self._no_column(missing)
@@ -93,11 +115,19 @@ class Layout:
 
     def type_of(self, name: str) -> FieldType | None:
         """The type of a column that is to be added."""
-        return next((column.field_type for column in self.columns if self.name_of(column.name) == name), None)
+        return self._types.get(name)
 
     def json_columns(self) -> frozenset[str]:
         """Columns that hold lists or objects."""
-        return frozenset({EXTRA, *(self.name_of(column.name) for column in self.columns if column.field_type in _JSON)})
+        return frozenset(name for name, field_type in self._types.items() if field_type in _JSON)
+
+    def resume(self, discovered: Iterable[str]) -> None:
+        """Take over what an earlier attempt has discovered."""
+        self.discovered[:] = discovered
+        fields = {column: field for field, column in self._mapping.items()}
+        for name in self.discovered:
+            self._places[self._fold(name)] = name
+            self._types.setdefault(name, self._resource.read_fields.get(fields.get(name, name)))
 
     def apply(self, batch: Any, before: int, *, has_nul: bool = True) -> dict[str, Any]:
         """Arrow arrays by the names of the columns they go to; lists and objects as JSON texts.
@@ -106,6 +136,7 @@ class Layout:
         names are in :attr:`discovered` afterwards.
 
         :raises LoadError: a field without a column, where that is to fail; a row without its key.
+        :raises ColumnTypeError: a value that its field's type cannot hold.
         """
         arrays: dict[str, Any] = {}
         for column in self.columns:
@@ -114,39 +145,40 @@ class Layout:
         if self.has_extra:
             extra = batch.column(EXTRA)
             if extra.null_count < len(extra):
-                arrays |= self._of_extra(extra, arrays)
-        for key in self._keys:
+                arrays |= self._of_extra(extra, arrays, before)
+        for key in self.keys:
             array = arrays.get(key)
             if array is None or array.null_count:
                 position = before + (array.is_null().to_pylist().index(True) if array is not None else 0)
                 raise LoadError(
-                    f"Record {position + 1:,} of {self._resource} has no {key}: an upsert cannot tell whether it is there"
+                    f"Record {position + 1:,} of {self._resource.name} has no {key}: an upsert cannot tell whether it is there"
                     " already. Name other key_columns, or use mode='replace'."
                 )
         if self._with_position:
             arrays[POSITION] = pa.array(range(before, before + batch.num_rows), pa.int64())
         return arrays
 
-    def _of_extra(self, extra: Any, taken: Mapping[str, Any]) -> dict[str, Any]:
+    def _of_extra(self, extra: Any, taken: Mapping[str, Any], before: int) -> dict[str, Any]:
         rows = [_members.decode(text) if text is not None else {} for text in extra.to_pylist()]
         names = {name for row in rows for name, raw in row.items() if bytes(raw) != b"null"}
         if self._asked_for is not None:
             # The API adds an identifier that nobody asked for.
             names &= self._asked_for
-        places = {name: self.name_of(name) for name in names}
-        double = sorted(name for name, place in places.items() if place in taken or place in (EXTRA, POSITION))
-        if double:
-            raise LoadError(f"The field {shorten(double[0], 60)!r} would go to a column that has another: see column_mapping.")
-        homeless = sorted(name for name in names if not self._has_column(places[name]))
+        homeless = sorted(name for name in names if not self._has_column(self.name_of(name)))
         if homeless:
             self._find_homes(homeless)
-        spread = {place: name for name, place in places.items() if self._has_column(place)}
-        arrays = {
-            place: _without_nul(pa.array([_text(row.get(name)) for row in rows], pa.string()), is_json=False)
-            for place, name in sorted(spread.items())
-        }
-        if self._policy == "extra_column":
-            rest = names - set(spread.values())
+        spread = {name: place for name in sorted(names) if self._has_column(place := self.name_of(name))}
+        self.discovered += [place for place in spread.values() if place not in self.discovered]
+        places = [*spread.values(), *taken, EXTRA, POSITION]
+        twice = _first_repeated(places, self._fold)
+        if twice is not None:
+            fields = ", ".join(shorten(name, 60) for name, place in spread.items() if self._fold(place) == self._fold(twice))
+            raise LoadError(
+                f"{fields}: a field would go to the column {shorten(twice, 60)}, which has another. See column_mapping."
+            )
+        arrays = {place: self._array(name, [row.get(name) for row in rows], before) for name, place in spread.items()}
+        rest = names - spread.keys()
+        if rest and self._policy == "extra_column":
             if EXTRA not in self.discovered:
                 self.discovered.append(EXTRA)
             objects = [{name: raw for name, raw in row.items() if name in rest} for row in rows]
@@ -154,15 +186,32 @@ class Layout:
             arrays[EXTRA] = _without_nul(pa.array(texts, pa.string()), is_json=True)
         return arrays
 
+    def _array(self, name: str, raws: Sequence[msgspec.Raw | None], before: int) -> Any:
+        """An array of a field's JSON, of its documented type, else texts."""
+        column = Column(name, self._resource.read_fields.get(name))
+        try:
+            array = column.read([None if raw is None else bytes(raw) for raw in raws], self._zone)
+        except UnfitError as unfit:
+            raise ColumnTypeError(
+                f"Record {before + unfit.index + 1:,} of {self._resource.name} has a {unfit.kind} in {name}, a field of type"
+                f" {column.expected}, which cannot hold it. Leave {name} out of fields."
+            ) from None
+        return _without_nul(_flat(array), is_json=column.field_type in _JSON)
+
     def _has_column(self, name: str) -> bool:
-        return name in self.discovered or (self._table is not None and name in self._table)
+        return self._fold(name) in self._places
 
     def _find_homes(self, names: Sequence[str]) -> None:
         if self._policy == "ignore":
             self._tell_ignored(names)
-        elif self._policy == "add" or (self._policy == "fail" and self._table is None):
+        elif self._policy == "add" or (self._policy == "fail" and self._is_new):
             # In a table that is being made, a tenant's own fields are nothing new.
-            self.discovered += [self.name_of(name) for name in names]
+            for field in names:
+                name = self.name_of(field)
+                if not self._has_column(name):
+                    self._check_name(name)
+                    self._places[self._fold(name)] = name
+                    self._types[name] = self._resource.read_fields.get(field)
         elif self._policy == "fail":
             raise self._no_column(names)
 
@@ -174,18 +223,23 @@ class Layout:
 
     def _no_column(self, names: Sequence[str]) -> LoadError:
         return LoadError(
-            f"The table has no column for {_listed(names)} of {self._resource}. schema_change='add' makes columns,"
+            f"The table has no column for {_listed(names)} of {self._resource.name}. schema_change='add' makes columns,"
             f" 'extra_column' puts such fields together into {EXTRA}, and 'ignore' leaves them out."
         )
+
+
+def _first_repeated(names: Sequence[str], fold: Callable[[str], str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if fold(name) in seen:
+            return name
+        seen.add(fold(name))
+    return None
 
 
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(shorten(name, 60) for name in names[:10])
     return shown if len(names) <= 10 else f"{shown} and {len(names) - 10:,} more"
-
-
-def _text(raw: msgspec.Raw | None) -> str | None:
-    return None if raw is None else text_of(bytes(raw))
 
 
 def may_hold_nul(page: Page) -> bool:

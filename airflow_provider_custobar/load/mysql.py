@@ -9,3 +9,6 @@ class MySqlStaging(Staging):
     """Moments there have no offset, so they are UTC."""
 
     moments = "naive"
+
+    def fold(self, name: str) -> str:
+        return name.lower()

@@ -16,11 +16,17 @@ def check_identifier(argument: str, name: object, dialect: Dialect) -> str:
     """
     if not isinstance(name, str) or not name.strip() or name.strip() == "None" or "\x00" in name:
         raise InvalidArgumentError(argument, name, "give a name; a template must not render to nothing")
-    longest = dialect.max_identifier_length
+    longest = longest_name(dialect)
     # PostgreSQL would cut it without a word, and so might take it for another table's.
     if len(name.encode("utf-8", "surrogatepass")) > longest:
         raise InvalidArgumentError(argument, name, f"{dialect.name} keeps {longest} bytes of a name")
     return name
+
+
+def longest_name(dialect: Dialect) -> int:
+    """How many bytes of a name the database keeps."""
+    # DuckDB's dialect takes the number from PostgreSQL's.
+    return 9_999 if dialect.name == "duckdb" else dialect.max_identifier_length
 
 
 def split_table(table: object, schema: object, dialect: Dialect) -> tuple[str | None, str]:

@@ -71,7 +71,7 @@ class PostgresStaging(Staging):
 
     def create(self, columns: Mapping[str, Any], *, like_target: bool) -> None:
         if self._exists:
-            self.drop()
+            self.run(f"DROP TABLE IF EXISTS {self.quoted(self.table)}")
         super().create(columns, like_target=like_target)
         self._exists = True
         self.save(Progress())
@@ -87,7 +87,13 @@ class PostgresStaging(Staging):
         columns, text = rows
         names = ", ".join(map(self.quoted_name, columns))
         statement = f"COPY {self.quoted(self.table)} ({names}) FROM STDIN WITH (FORMAT csv)"
+        if self.connection.dialect.paramstyle in ("format", "pyformat"):
+            # A percent sign of a name is doubled for statements that have placeholders, which this one has not.
+            statement = statement.replace("%%", "%")
         driver: Any = self.connection.connection.driver_connection
+        if not self.connection.in_transaction():
+            # For SQLAlchemy to know that there is something to commit, or to roll back.
+            self.connection.begin()
         with driver.cursor() as cursor:
             if hasattr(cursor, "copy_expert"):
                 cursor.copy_expert(statement, pa.BufferReader(text))
@@ -109,10 +115,16 @@ class PostgresStaging(Staging):
         self.run(f"COMMENT ON TABLE {self.quoted(self.table)} IS '{text}'")
         self.connection.commit()
 
-    def begin_swap(self, *, is_there: bool) -> None:
-        if self.load.mode != "append" and is_there:
+    def begin_swap(self, there: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if there is None:
+            # Of two loads that find no table, one makes it, and the other finds it then.
+            lock = _lock(f"{self.load.schema or ''}.{self.load.table}")
+            self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+            there = self._columns_of_target()
+        if there is not None and self.load.mode != "append":
             # Readers go on; two loads that delete and insert would not see each other's rows.
             self.run(f"LOCK TABLE {self.quoted(self.target)} IN SHARE ROW EXCLUSIVE MODE")
+        return there
 
     def end_swap(self, result: object) -> None:
         self.drop()

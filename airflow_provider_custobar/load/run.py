@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +18,7 @@ from airflow_provider_custobar.export.pipeline import Pipeline
 from airflow_provider_custobar.export.results import ExportResult, FileResult
 from airflow_provider_custobar.export.results import Progress as Report
 from airflow_provider_custobar.load.duckdb import DuckDbStaging
+from airflow_provider_custobar.load.failures import DatabaseError, telling
 from airflow_provider_custobar.load.job import Load, LoadError, LoadResult
 from airflow_provider_custobar.load.layout import Layout, may_hold_nul
 from airflow_provider_custobar.load.mysql import MySqlStaging
@@ -47,6 +50,9 @@ class LoadRun:
             raise LoadError(f"{name} has no transactions over several statements, without which a table cannot change at once.")
         self._load = load
         self._staging = _KINDS.get(name, Staging)(connection, load)
+        self._connection = connection
+        self._there: tuple[str, ...] | None = None
+        self._layout: Layout | None = None
         self._saved: Progress | None = None
         self._done: LoadResult | None = None
 
@@ -56,11 +62,12 @@ class LoadRun:
         :raises InvalidArgumentError: an argument does not go with the table.
         :raises LoadError: the table lacks a column.
         """
-        self._staging.connect()
-        self._done = self._ended_before()
-        if self._done is None:
-            self._lay_out()
-            self._saved = self._staging.saved()
+        with telling(self._connection, self._names):
+            self._staging.connect()
+            self._done = self._ended_before()
+            if self._done is None:
+                self._lay_out()
+                self._saved = self._staging.saved()
 
     def run(self, report: Report, uri: str) -> LoadResult:
         """Load the rows; everybody sees the table as it was, until all of them are in.
@@ -83,6 +90,11 @@ class LoadRun:
         report.done(ExportResult(files=files, rows=result.rows, bytes=result.bytes, pages=result.pages))
         return result
 
+    def _names(self) -> set[str]:
+        load, layout = self._load, self._layout
+        names = {load.table, load.schema or "", load.staging, load.staging_schema or "", *load.keys, *(self._there or ())}
+        return names | set(layout.created_columns()) | set(layout.discovered) if layout else names
+
     def _ended_before(self) -> LoadResult | None:
         last = self._load.commits.last()
         if last is None or not isinstance(self._staging, PostgresStaging) or not self._staging.has_committed(last[0]):
@@ -92,17 +104,20 @@ class LoadRun:
     def _lay_out(self) -> Layout:
         load = self._load
         self._there = self._staging.target_columns()
-        layout = Layout(
+        layout = self._layout = Layout(
             load.query,
             table_columns=self._there,
+            check_name=self._staging.check_name,
+            fold=self._staging.fold,
             column_mapping=load.column_mapping,
             schema_change=load.schema_change,
             keys=load.keys if load.mode == "upsert" else (),
             with_position=load.mode == "upsert",
+            timezone=load.timezone,
             logger=load.log,
         )
         filled = {layout.name_of(column.name) for column in layout.columns}
-        needed = {"upsert": load.keys, "replace_window": self._window_columns(layout)}.get(load.mode, ())
+        needed = {"upsert": layout.keys, "replace_window": self._window_columns(layout)}.get(load.mode, ())
         for name in needed:
             if name not in filled:
                 argument, value = ("key_columns", load.keys) if load.mode == "upsert" else ("mode", load.mode)
@@ -118,27 +133,32 @@ class LoadRun:
         return tuple(map(layout.name_of, fields))
 
     def _attempt(self, saved: Progress | None, report: Report) -> LoadResult:
-        load, staging = self._load, self._staging
         try:
-            layout = self._lay_out()
-            if saved is not None:
-                layout.discovered[:] = saved.discovered
-                load.log.info(
-                    "Going on where an earlier attempt stopped: %s pages with %s rows are in the staging table",
-                    f"{saved.pages:,}", f"{saved.rows:,}",
-                )  # fmt: skip
-            else:
-                staging.create(layout.created_columns(), like_target=self._there is not None)
-                for name in layout.discovered:
-                    staging.add_column(staging.table, name, layout.type_of(name))
-            report.start(saved.rows if saved else 0)
-            progress = saved or Progress()
-            if not progress.is_whole:
-                progress = self._collect(layout, progress, report)
-            return self._swap(layout, progress, is_resumed=saved is not None)
+            with telling(self._connection, self._names):
+                layout = self._begin(saved)
+                report.start(saved.rows if saved else 0)
+                progress = saved or Progress()
+                if not progress.is_whole:
+                    progress = self._collect(layout, progress, report)
+                return self._swap(layout, progress, is_resumed=saved is not None)
         except BaseException as error:
             self._clean_up(error)
             raise
+
+    def _begin(self, saved: Progress | None) -> Layout:
+        staging = self._staging
+        layout = self._lay_out()
+        if saved is not None:
+            layout.resume(saved.discovered)
+            self._load.log.info(
+                "Going on where an earlier attempt stopped: %s pages with %s rows are in the staging table",
+                f"{saved.pages:,}", f"{saved.rows:,}",
+            )  # fmt: skip
+            return layout
+        staging.create(layout.created_columns(), like_target=self._there is not None)
+        for name in layout.discovered:
+            staging.add_column(staging.table, name, layout.type_of(name))
+        return layout
 
     def _collect(self, layout: Layout, progress: Progress, report: Report) -> Progress:
         load, staging = self._load, self._staging
@@ -152,7 +172,7 @@ class LoadRun:
         )
         in_staging = {*(self._there or layout.created_columns()), *layout.discovered}
         pipeline: Pipeline[Page] = Pipeline(partial(load.pages, progress.position), depth=_PAGES_AT_ONCE)
-        with pipeline:
+        with _ended(pipeline), pipeline:
             for page in pipeline:
                 rows = progress.rows
                 for batch in pages.batches(page):
@@ -188,11 +208,12 @@ class LoadRun:
             )
         columns = {layout.name_of(column.name): column.field_type for column in layout.columns}
         columns |= {name: layout.type_of(name) for name in layout.discovered}
-        there = self._there
+        there = staging.begin_swap(self._there)
         new = [] if there is None else [name for name in columns if name not in there]
+        if new and self._there is None and load.schema_change != "add":
+            raise DatabaseError(f"{load.table} was made by somebody else meanwhile, with other columns.")
         counts = Counts()
         is_created = False
-        staging.begin_swap(is_there=there is not None)
         if progress.rows or load.on_empty == "write":
             if there is None:
                 staging.create_target(columns)
@@ -217,7 +238,8 @@ class LoadRun:
         return result
 
     def _clean_up(self, error: BaseException) -> None:
-        if isinstance(self._staging, PostgresStaging) and self._load.will_follow and can_pass(error):
+        may_go_on = isinstance(error, DatabaseError) or can_pass(error)
+        if isinstance(self._staging, PostgresStaging) and self._load.will_follow and may_go_on:
             self._load.log.info("What is collected so far stays in %s, for the next attempt", self._load.staging)
             return
         try:
@@ -225,3 +247,13 @@ class LoadRun:
         except (sa.exc.SQLAlchemyError, CustobarError) as failure:
             # The next run of this task will find it.
             self._load.log.warning("Could not drop the staging table %s: %s", self._load.staging, type(failure).__name__)
+
+
+@contextmanager
+def _ended(pipeline: Pipeline[Page]) -> Iterator[None]:
+    """Afterwards, nobody else uses the connection any more."""
+    try:
+        yield
+    finally:
+        if pipeline.is_writing:
+            pipeline.wait()

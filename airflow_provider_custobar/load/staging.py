@@ -13,10 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateColumn, CreateTable
 
+from airflow_provider_custobar.api.errors import shorten
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.resources import FieldType
-from airflow_provider_custobar.load.job import Load
+from airflow_provider_custobar.load.job import Load, LoadError
 from airflow_provider_custobar.load.layout import POSITION
+from airflow_provider_custobar.load.names import longest_name
 
 _T = FieldType
 _MOMENT = (
@@ -74,10 +76,7 @@ class Staging:
 
     def target_columns(self) -> tuple[str, ...] | None:
         """The columns of the table that is to be loaded; None where there is none."""
-        if not sa.inspect(self.connection).has_table(self.load.table, self.load.schema):
-            return None
-        nothing = sa.select(sa.text("*")).select_from(self.target).where(sa.false())
-        columns = tuple(self.connection.execute(nothing).keys())
+        columns = self._columns_of_target()
         self.connection.rollback()
         return columns
 
@@ -113,8 +112,12 @@ class Staging:
         """The rows so far are in."""
         self.connection.commit()
 
-    def begin_swap(self, *, is_there: bool) -> None:
-        """Begin the one transaction in which the rows get into the table, which may have to be made."""
+    def begin_swap(self, there: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Begin the one transaction in which the rows get into the table; return its columns, as they are now.
+
+        ``there`` are those that it had; None where it is to be made.
+        """
+        return there
 
     def create_target(self, columns: Mapping[str, FieldType | None]) -> None:
         self.connection.execute(CreateTable(self._described(self.target, columns)))
@@ -132,6 +135,28 @@ class Staging:
         self.connection.rollback()
 
     # How it does that.
+
+    def _columns_of_target(self) -> tuple[str, ...] | None:
+        if not sa.inspect(self.connection).has_table(self.load.table, self.load.schema):
+            return None
+        nothing = sa.select(sa.text("*")).select_from(self.target).where(sa.false())
+        return tuple(self.connection.execute(nothing).keys())
+
+    def fold(self, name: str) -> str:
+        """What is the same for all forms of a column's name that are the same to the database."""
+        return name
+
+    def check_name(self, name: str) -> None:
+        """A column's name that came from the API.
+
+        :raises LoadError: the database cannot hold it.
+        """
+        longest = longest_name(self.connection.dialect)
+        if not name.strip() or "\x00" in name or len(name.encode("utf-8", "surrogatepass")) > longest:
+            raise LoadError(
+                f"The field {shorten(name, 80)!r} cannot be a column of {self.connection.dialect.name}: give it another name by"
+                " column_mapping, or collect such fields by schema_change='extra_column'."
+            )
 
     @property
     def kind(self) -> str:

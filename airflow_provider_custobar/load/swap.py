@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -29,7 +30,7 @@ def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -
     rows = staging.with_columns(staging.table, [*columns, POSITION])
     target = staging.with_columns(staging.target, columns)
     if load.mode == "upsert":
-        return _upsert(staging.connection, load, target, rows, layout.json_columns())
+        return _upsert(staging.connection, load, layout, target, rows)
     deleted = 0
     if load.mode == "replace":
         deleted = _count(staging.connection, target.delete())
@@ -45,24 +46,28 @@ def _in_window(staging: Staging, load: Load, layout: Layout, target: sa.TableCla
     if window is None or query.resource.timestamp is None:
         raise ValueError("replace_window needs a window")
     moment = target.c[layout.name_of(query.resource.timestamp)]
-    inside = [moment >= staging.moment(window.start), moment < staging.moment(window.end)]
+    # Parameters get names of their own: SQLAlchemy would make them of the columns', which may be anything.
+    start: sa.BindParameter[Any] = sa.bindparam("start", staging.moment(window.start))
+    end: sa.BindParameter[Any] = sa.bindparam("end", staging.moment(window.end))
+    inside = [moment >= start, moment < end]
     if query.event_types:
         # Other types of the same days are somebody else's.
-        inside.append(target.c[layout.name_of("type")].in_(query.event_types))
+        types: sa.BindParameter[str] = sa.bindparam("types", list(query.event_types), expanding=True)
+        inside.append(target.c[layout.name_of("type")].in_(types))
     return inside
 
 
 def _upsert(
     connection: sa.Connection,
     load: Load,
+    layout: Layout,
     target: sa.TableClause,
     rows: sa.TableClause,
-    documents: Collection[str],
 ) -> Counts:
-    _remove_earlier(connection, load, rows)
-    columns = target.c.keys()
-    same_key = sa.and_(*(target.c[key] == rows.c[key] for key in load.keys))
-    others = [name for name in columns if name not in load.keys]
+    _remove_earlier(connection, load, layout.keys, rows)
+    columns, documents = target.c.keys(), layout.json_columns()
+    same_key = sa.and_(*(target.c[key] == rows.c[key] for key in layout.keys))
+    others = [name for name in columns if name not in layout.keys]
     updated = 0
     if others:
         differs = sa.or_(*(_differ(target.c[name], rows.c[name], is_document=name in documents) for name in others))
@@ -78,25 +83,22 @@ def _differ(there: sa.ColumnElement[object], new: sa.ColumnElement[object], *, i
     return (sa.cast(there, sa.Text) if is_document else there).is_distinct_from(sa.cast(new, sa.Text) if is_document else new)
 
 
-def _remove_earlier(connection: sa.Connection, load: Load, rows: sa.TableClause) -> None:
+def _remove_earlier(connection: sa.Connection, load: Load, keys: Sequence[str], rows: sa.TableClause) -> None:
     """Of rows that share a key, keep the one that came last: it was read last."""
     number = (
-        sa.func.row_number()
-        .over(partition_by=[rows.c[key] for key in load.keys], order_by=rows.c[POSITION].desc())
-        .label("number")
+        sa.func.row_number().over(partition_by=[rows.c[key] for key in keys], order_by=rows.c[POSITION].desc()).label("number")
     )
     ranked = sa.select(rows.c[POSITION], number).subquery("ranked")
     # MySQL reads a table that it deletes from only through another subquery.
     earlier = sa.select(ranked.c[POSITION]).where(ranked.c.number > 1)
     removed = _count(connection, rows.delete().where(rows.c[POSITION].in_(earlier)))
     if removed > 0:
-        keys = ", ".join(load.keys)
         if not load.query.resource.key_is_unique and not load.keys_are_given:
             raise LoadError(
-                f"{removed:,} rows of {load.query.resource.name} share their {keys} with another, as versions by language or"
-                " shop do: name key_columns that tell them apart, such as ['external_id', 'language']."
+                f"{removed:,} rows of {load.query.resource.name} share their {', '.join(keys)} with another, as versions by"
+                " language or shop do: name key_columns that tell them apart, such as ['external_id', 'language']."
             )
-        load.log.info("%s rows came twice, by %s: the later ones count", f"{removed:,}", keys)
+        load.log.info("%s rows came twice, by %s: the later ones count", f"{removed:,}", ", ".join(keys))
 
 
 def _count(connection: sa.Connection, statement: sa.Executable) -> int:

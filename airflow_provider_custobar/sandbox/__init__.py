@@ -1,4 +1,4 @@
-"""A local Custobar for demos and tests.
+"""A local Custobar, and a local store at Spiffy Stores, for demos and tests.
 
 It imports nothing from the rest of the provider and nothing from Airflow, so that one misreading of the API
 cannot hide in both. The public names below are loaded when first used: the pytest plugin of this package is
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from airflow_provider_custobar.sandbox.faults import Fault
     from airflow_provider_custobar.sandbox.sandbox import CustobarSandbox
     from airflow_provider_custobar.sandbox.settings import SandboxSettings
+    from airflow_provider_custobar.sandbox.spiffy.sandbox import SpiffyStoresSandbox
+    from airflow_provider_custobar.sandbox.spiffy.settings import SpiffyStoresSettings
 
-__all__ = ["CustobarSandbox", "Fault", "SandboxSettings"]
+__all__ = ["CustobarSandbox", "Fault", "SandboxSettings", "SpiffyStoresSandbox", "SpiffyStoresSettings"]
 
-_HOMES = {"CustobarSandbox": "sandbox", "Fault": "faults", "SandboxSettings": "settings"}
+_HOMES = {
+    "CustobarSandbox": "sandbox",
+    "Fault": "faults",
+    "SandboxSettings": "settings",
+    "SpiffyStoresSandbox": "spiffy.sandbox",
+    "SpiffyStoresSettings": "spiffy.settings",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from airflow_provider_custobar.sandbox.fault_effects import EFFECTS
 from airflow_provider_custobar.sandbox.faults import Fault
 from airflow_provider_custobar.sandbox.sandbox import END_DATE, CustobarSandbox
 from airflow_provider_custobar.sandbox.settings import SandboxSettings
+from airflow_provider_custobar.sandbox.spiffy.sandbox import SpiffyStoresSandbox
 
 _EPILOG = """\
 Settings: {settings}. Fault kinds: {kinds}; for example
@@ -39,8 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         sandbox = _make_sandbox(options)
-        with _blamed("--port", str(options.port)):
-            sandbox.start()
+        spiffy = _make_spiffy_sandbox(options)
+        with contextlib.ExitStack() as started:
+            with _blamed("--port", str(options.port)):
+                started.enter_context(sandbox)
+            if spiffy is not None:
+                with _blamed("--spiffy-port", str(options.spiffy_port or 0)):
+                    started.enter_context(spiffy)
+            running = started.pop_all()
     except _WrongArgumentError as err:
         parser.error(str(err))
     stopped = threading.Event()
@@ -48,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stopped.set())
     print(f"Custobar sandbox at {sandbox.url}")
     print(f"Token: {sandbox.token}")
+    if spiffy is not None:
+        print(f"Spiffy Stores sandbox at {spiffy.url}")
+        print(f"AIRFLOW_CONN_SPIFFY_STORES_DEFAULT={shlex.quote(spiffy.airflow_connection())}")
+    # The last line, whatever comes before it: users take it with tail.
     print(f"AIRFLOW_CONN_CUSTOBAR_DEFAULT={shlex.quote(sandbox.airflow_connection())}", flush=True)
-    stopped.wait()
-    sandbox.stop()
+    with running:
+        stopped.wait()
     return 0
 
 
@@ -90,7 +101,17 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--load", action="append", default=[], metavar="RESOURCE=FILE", help="load JSON Lines (.gz too)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
     parser.add_argument("--fault", action="append", default=[], metavar="KIND[,KEY=VALUE...]", help="add a fault")
+    parser.add_argument("--spiffy", action="store_true", help="run a simulated store at Spiffy Stores beside it")
+    port = functools.partial(number, most=65535)
+    parser.add_argument("--spiffy-port", type=port, help="the store's port (default: any free one); implies --spiffy")
     return parser
+
+
+def _make_spiffy_sandbox(options: argparse.Namespace) -> SpiffyStoresSandbox | None:
+    """Make the store if one is wanted; seed and emptiness are those of the tenant."""
+    if not options.spiffy and options.spiffy_port is None:
+        return None
+    return SpiffyStoresSandbox(seed=options.seed, port=options.spiffy_port or 0, generate=not options.empty)
 
 
 def _make_sandbox(options: argparse.Namespace) -> CustobarSandbox:

@@ -36,6 +36,11 @@ class TaskAttempt:
         return ((ti.dag_id, ti.task_id), (ti.run_id, ti.map_index)) if ti is not None else ((), ())
 
     @property
+    def life(self) -> int | None:
+        """The same in all attempts until the task is cleared: that raises its ``max_tries``."""
+        return self._ti.max_tries if self._ti is not None else None
+
+    @property
     def will_follow(self) -> bool:
         """Whether another attempt comes when this one fails."""
         return self._ti is None or self._ti.try_number <= self._ti.max_tries

@@ -112,7 +112,11 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         self._columns: tuple[str, ...] = ()
 
     def page_format(self, draft: Query) -> ApiFormat:
-        if self.schema_change == "extra_column" and self.api_format == "auto":
+        if self.schema_change == "extra_column":
+            if self.api_format == "csv":
+                raise InvalidArgumentError(
+                    "api_format", "csv", "extra_column collects members of JSON records: give auto or json"
+                )
             return "json"
         return page_format_for("parquet", self.api_format, draft.resource, draft.columns)
 
@@ -141,7 +145,6 @@ class CustobarToSqlOperator(CustobarQueryOperator):
                     self.log.warning("The window %s is not over yet: what happens until its end will be missing", query.window)
                 self.log.info("Loading %s into %s (%s)", described(query), uri, mode)
                 result = run.run(Progress(query.resource.name, self.log), uri)
-            load.commits.clear()
         finally:
             engine.dispose()
         self._columns = result.columns
@@ -237,7 +240,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             staging_schema=self.staging_schema,
             fingerprint=fingerprint,
             will_follow=attempt.will_follow,
-            commits=CommitLog(attempt.store, fingerprint),
+            commits=CommitLog(attempt.store, f"{fingerprint}/{attempt.life}"),
             log=self.log,
         )
 

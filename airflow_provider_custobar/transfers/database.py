@@ -26,13 +26,17 @@ def find_hook(conn_id: object, hook_params: dict[str, Any] | None) -> DbApiHook:
 
 def engine_of(hook: DbApiHook) -> Any:
     """An SQLAlchemy engine that keeps no connection open that nobody uses."""
-    from sqlalchemy.pool import NullPool  # noqa: PLC0415 - it takes a while
+    from sqlalchemy import create_engine  # noqa: PLC0415 - it takes a while
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
-    arguments: dict[str, Any] = {"poolclass": NullPool}
-    if hook.conn_type == "postgres":
-        # The hook knows more ways to sign in than a URL can tell.
-        arguments["creator"] = hook.get_conn
-    return hook.get_sqlalchemy_engine(engine_kwargs=arguments)
+    # Parameters are people's data, and errors are logged.
+    arguments: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
+    if hook.conn_type != "postgres":
+        return hook.get_sqlalchemy_engine(engine_kwargs=arguments)
+    # The hook knows more ways to sign in than a URL can tell, and which driver there is.
+    waiting = [hook.get_conn()]
+    driver = type(waiting[0]).__module__.partition(".")[0]
+    return create_engine(f"postgresql+{driver}://", creator=lambda: waiting.pop() if waiting else hook.get_conn(), **arguments)
 
 
 def uri_of(hook: DbApiHook, schema: str | None, table: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO
@@ -45,4 +46,5 @@ class KeptRows:
                     pickle.dump(waiting, kept)
                     waiting.clear()
         pickle.dump(waiting, kept)
+        weakref.finalize(self, kept.close)
         return kept

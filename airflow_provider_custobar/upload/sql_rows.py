@@ -50,7 +50,7 @@ class SqlRows(KeptRows):
             with execute() as (names, rows):
                 twice = next((name for name in names if list(names).count(name) > 1), None)
                 if twice is not None:
-                    raise CustobarError(f"The query gives two columns the name {shorten(twice, 60)!r}: name them apart with AS.")
+                    raise CustobarError(f"The query gives two columns the name {shorten(twice, 60)!r}: tell them apart by AS.")
                 converters = [_converter_for(types.get(mapping.get(name, name))) for name in names]
                 yield (
                     {

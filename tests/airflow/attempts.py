@@ -57,13 +57,15 @@ def attempt(task: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    for name in ("s3", "gcs", "object_storage"):
+    for name in ("s3", "gcs", "object_storage", "sql"):
         importlib.import_module(f"airflow_provider_custobar.transfers.custobar_to_{name}")
     importlib.import_module("airflow_provider_custobar.export.s3")
     importlib.import_module("airflow_provider_custobar.export.gcs")
     importlib.import_module("airflow_provider_custobar.export.parquet")
+    importlib.import_module("airflow_provider_custobar.load.run")
     importlib.import_module("airflow.providers.amazon.aws.hooks.s3")
     importlib.import_module("airflow.providers.google.cloud.hooks.gcs")
+    importlib.import_module("airflow.providers.postgres.hooks.postgres")
     say({"ready": True})
     for line in sys.stdin:
         reading, writing = os.pipe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 
 import pytest
 from hypothesis import given
@@ -218,3 +219,14 @@ def test_a_cell_may_be_longer_than_the_csv_modules_own_limit() -> None:
     """Rule: a description of several hundred kilobytes is a cell like any other."""
     text = "x" * 400_000
     assert list(decode(f'id,text\r\n1,"{text}"\r\n').dicts()) == [{"id": "1", "text": text}]
+
+
+def test_a_cell_of_many_lines_takes_no_longer_than_another() -> None:
+    """Rule: a text of a megabyte with quotes and line ends in it is looked at a few times, not once for every line."""
+    text = '"\\\n\t%' * 300_000
+    body = io.StringIO(newline="")
+    csv.writer(body).writerows([["city"], ["Turku"], [text], ["Oulu"]])
+    began = time.monotonic()
+    page = decode_csv_page(body.getvalue().encode(), {"content-type": "text/csv"}, "customers")
+    assert time.monotonic() - began < 5
+    assert [row["city"] for row in page.dicts()] == ["Turku", text, "Oulu"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -23,19 +24,29 @@ class _Limit(msgspec.Struct):
 def pause_of(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Seconds until requests are granted again, where none is left; else None.
 
-    A header that is missing or cannot be read says nothing. Of several limits, joined by line ends, the longest counts. No
-    pause is longer than the limit's period, in case the clocks differ.
+    A header that is missing or cannot be read says nothing. Of several limits the longest pause counts: the server joins them
+    by line ends, of which HTTP clients make commas or spaces. No pause is longer than the limit's period, in case the clocks
+    differ.
     """
     pauses = []
-    for text in headers.get("x-ratelimit", "").splitlines():
-        try:
-            limit = msgspec.json.decode(text, type=_Limit)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
+    for limit in _limits(headers.get("x-ratelimit", "")):
         if limit.remaining <= 0:
             until = limit.until if limit.until.tzinfo else limit.until.replace(tzinfo=UTC)
             pauses.append(min(max(0.0, (until - (now or datetime.now(UTC))).total_seconds()), limit.period))
     return max(pauses, default=None)
+
+
+def _limits(text: str) -> Iterator[_Limit]:
+    decoder = json.JSONDecoder()
+    place = 0
+    while (place := text.find("{", place)) >= 0:
+        try:
+            document, place = decoder.raw_decode(text, place)
+            yield msgspec.convert(document, _Limit)
+        except json.JSONDecodeError:
+            return
+        except msgspec.ValidationError:
+            continue
 
 
 def _reason_of(document: Any) -> object:

@@ -1,0 +1,318 @@
+"""Results of queries to a running sandbox, through the operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from airflow.exceptions import AirflowOptionalProviderFeatureException
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.sdk import DAG
+
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from airflow_provider_custobar.transfers import sql_to_custobar
+from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
+from tests.airflow.attempts import FileStore
+from tools.servers import PostgresServer
+
+PEOPLE = "SELECT id, mail FROM people ORDER BY id"
+MAPPING = {"id": "external_id", "mail": "email"}
+
+# The file that rows are kept in is closed with the last reference to them, of which Python warns.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as running:
+        with running.connect() as connection:
+            connection.execute("CREATE TABLE people (id integer, mail text)")
+            connection.execute("INSERT INTO people SELECT i, i || '%@example.com' FROM generate_series(1, 5) i")
+        yield running
+
+
+@pytest.fixture
+def places(server: PostgresServer, connect: Callable[[str, str], None], tmp_path: Path) -> None:
+    """Three databases with the same table, behind Airflow's connections ``pg``, ``lite`` and ``duck``."""
+    connect("pg", server.airflow_connection())
+    for conn_id, kind, module in (("lite", "sqlite", sqlite3), ("duck", "duckdb", duckdb)):
+        path = str(tmp_path / conn_id)
+        connect(conn_id, json.dumps({"conn_type": kind, "host": path}))
+        with closing(module.connect(path)) as connection:  # type: ignore[attr-defined]
+            connection.execute("CREATE TABLE people (id integer, mail text)")
+            connection.executemany("INSERT INTO people VALUES (?, ?)", [(i, f"{i}%@example.com") for i in range(1, 6)])
+            connection.commit()
+
+
+@pytest.fixture(params=["pg", "lite", "duck"])
+def conn_id(request: pytest.FixtureRequest, places: None) -> str:
+    return str(request.param)
+
+
+def operator(sql: str = PEOPLE, conn_id: str = "pg", **arguments: Any) -> SqlToCustobarOperator:
+    return SqlToCustobarOperator(task_id="upload", sql=sql, conn_id=conn_id, **{"field_mapping": MAPPING, **arguments})
+
+
+def received(tenant: CustobarSandbox) -> list[Any]:
+    return [row for entry in tenant.uploads for row in entry.rows]
+
+
+def ids(tenant: CustobarSandbox) -> list[str]:
+    return [row["external_id"] for row in received(tenant)]
+
+
+def test_the_rows_of_a_query_arrive(conn_id: str, tenant: CustobarSandbox) -> None:
+    """Rule: every row is there, in the query's order, its columns named as field_mapping says."""
+    result = operator(conn_id=conn_id, batch_size=2).execute({})
+    assert received(tenant) == [{"external_id": str(i), "email": f"{i}%@example.com"} for i in range(1, 6)]
+    assert (result["rows"], result["uploaded"], result["rejected"], result["batches"]) == (5, 5, 0, 3)
+
+
+TYPES = {
+    "pg": """SELECT 9.00::numeric AS external_id, true AS can_email, timestamptz '2026-02-01 12:00:00+02' AS date_joined,
+        timestamp '2026-02-01 10:00:00.25' AS last_login, date '1990-01-02' AS birth_date, array['x', 'y'] AS tags,
+        '["a", 1]'::jsonb AS mailing_lists, '00000000-0000-4000-8000-00000000000a'::uuid AS "ACME__key",
+        '{"a": [1, null]}'::jsonb AS "ACME__object", 1.5::numeric AS "ACME__part", 'a%s%'::text AS city, NULL::text AS state""",
+    "lite": """SELECT 9 AS external_id, 1 AS can_email, '2026-02-01 12:00+02:00' AS date_joined,
+        '2026-02-01 10:00:00.25' AS last_login, '1990-01-02' AS birth_date, '["x","y"]' AS tags, '["a", 1]' AS mailing_lists,
+        '00000000-0000-4000-8000-00000000000a' AS ACME__key, 1.5 AS ACME__part, 'a%s%' AS city, NULL AS state""",
+    "duck": """SELECT 9::hugeint AS external_id, true AS can_email, timestamptz '2026-02-01 12:00:00+02' AS date_joined,
+        timestamp '2026-02-01 10:00:00.25' AS last_login, date '1990-01-02' AS birth_date, ['x', 'y'] AS tags,
+        ['a', '1'] AS mailing_lists, '00000000-0000-4000-8000-00000000000a'::uuid AS ACME__key,
+        {'a': [1, NULL]} AS ACME__object, 1.5::decimal(4, 1) AS ACME__part, 'a%s%' AS city, NULL AS state""",
+}  # fmt: skip
+
+
+def test_types_arrive_as_custobar_expects_them(conn_id: str, tenant: CustobarSandbox) -> None:
+    """Rule: whatever a database's own types are, the same values arrive in Custobar's."""
+    operator(TYPES[conn_id], conn_id).execute({})
+    (row,) = received(tenant)
+    assert row.pop("ACME__object", {"a": [1, None]}) == {"a": [1, None]}
+    for name, microsecond in (("date_joined", 0), ("last_login", 250_000)):
+        assert datetime.fromisoformat(row.pop(name)) == datetime(2026, 2, 1, 10, 0, 0, microsecond, tzinfo=UTC)
+    assert row == {
+        "external_id": "9",
+        "can_email": True,
+        "birth_date": "1990-01-02",
+        "tags": ["x", "y"],
+        "mailing_lists": ["a", "1"],
+        "ACME__key": "00000000-0000-4000-8000-00000000000a",
+        "ACME__part": 1.5,
+        "city": "a%s%",
+    }
+
+
+@pytest.mark.parametrize("clear_empty", [False, True])
+def test_null_may_remove_a_field(conn_id: str, tenant: CustobarSandbox, clear_empty: bool) -> None:
+    """Rule: NULL is left out, or sent as the empty text that removes a field in Custobar."""
+    operator("SELECT '1' AS id, NULL AS city", conn_id, clear_empty=clear_empty).execute({})
+    assert received(tenant) == [{"external_id": "1", "city": ""} if clear_empty else {"external_id": "1"}]
+
+
+UNESCAPED = "mail LIKE '%5\\%@%' ESCAPE '\\' OR mail LIKE '4%' AND mail <> '%s%(x)s :y'"
+
+
+@pytest.mark.parametrize(
+    ("where", "sql", "parameters"),
+    [
+        ("pg", "mail LIKE %s AND id > %s", ["%@example.com", 3]),
+        ("pg", "mail LIKE %s AND id > %s", ("%@example.com", 3)),
+        ("pg", "mail LIKE %(mail)s AND id > %(id)s", {"mail": "%@example.com", "id": 3}),
+        ("pg", "mail LIKE '4%%' OR id > %s", [4]),
+        ("lite", "mail LIKE ? AND id > ?", ["%@example.com", 3]),
+        ("lite", "mail LIKE :mail AND id > :id", {"mail": "%@example.com", "id": 3}),
+        ("duck", "mail LIKE ? AND id > ?", ["%@example.com", 3]),
+        ("duck", "mail LIKE $mail AND id > $id", {"mail": "%@example.com", "id": 3}),
+        # Without parameters, a percent sign is one, and %s and a colon are text.
+        *((where, UNESCAPED, None) for where in ("pg", "lite", "duck")),
+    ],
+)
+def test_values_are_passed_beside_the_query(
+    places: None, tenant: CustobarSandbox, where: str, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None
+) -> None:
+    """Rule: parameters go to the driver, in its own form; without them the query is taken as it is written."""
+    operator(f"SELECT id, mail FROM people WHERE {sql} ORDER BY id", where, parameters=parameters).execute({})
+    assert ids(tenant) == ["4", "5"]
+
+
+def test_a_query_may_be_a_file(places: None, tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: the name of a .sql file stands for its content, which is a template too, as parameters are."""
+    (tmp_path / "people.sql").write_text("SELECT id, mail FROM people WHERE id > {{ params.least }} AND id < %s ORDER BY id")
+    with DAG("dag", schedule=None, template_searchpath=[str(tmp_path)], params={"least": 2}) as dag:
+        task = operator("people.sql", parameters=["{{ 2 + 3 }}"])
+    task.resolve_template_files()
+    task.render_template_fields({"params": dag.params.dump(), "dag": dag})  # type: ignore[typeddict-unknown-key]
+    assert task.sql.startswith("SELECT id")
+    task.execute({})
+    assert ids(tenant) == ["3", "4"]
+
+
+def test_two_columns_of_one_name_are_refused(conn_id: str, tenant: CustobarSandbox) -> None:
+    """Rule: a join that gives a name twice is refused, and nothing is sent."""
+    with pytest.raises(CustobarError, match="two columns the name 'id'"):
+        operator("SELECT a.id, b.id FROM people a JOIN people b ON a.id = b.id", conn_id).execute({})
+    assert tenant.requests == []
+
+
+BAD = "SELECT id, CASE WHEN id % 2 = 0 THEN 'no address' ELSE mail END AS mail FROM people ORDER BY id"
+
+
+def test_a_bad_row_stops_everything_by_default(conn_id: str, tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: nothing is sent if any row is bad; the rows are told with their positions in the query's result."""
+    rejects = tmp_path / "rejects.jsonl"
+    with pytest.raises(CustobarError, match="2 of 5 rows"):
+        operator(BAD, conn_id, rejects_path=f"file://{rejects}").execute({})
+    assert tenant.requests == []
+    lines = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert [(line["position"], line["row"]["id"]) for line in lines] == [(1, "2"), (3, "4")]
+    assert "e-mail address" in lines[0]["reasons"][0]
+
+
+def test_good_rows_may_go_without_the_bad_ones(conn_id: str, tenant: CustobarSandbox) -> None:
+    """Rule: with on_invalid="skip" the good rows are sent, and the others counted."""
+    result = operator(BAD, conn_id, on_invalid="skip").execute({})
+    assert ids(tenant) == ["1", "3", "5"]
+    assert (result["rows"], result["uploaded"], result["rejected"]) == (5, 3, 2)
+
+
+def test_segments_become_tags(conn_id: str, tenant: CustobarSandbox) -> None:
+    """Rule: a column called tags.add adds to what customers have."""
+    tenant.load("customers", [{"external_id": "s-1", "tags": ["old"]}])
+    operator("""SELECT 's-1' AS external_id, '["new", 7]' AS "tags.add" """, conn_id).execute({})
+    (customer,) = [record for record in tenant.records("customers") if record["external_id"] == "s-1"]
+    assert sorted(customer["tags"]) == ["7", "new", "old"]
+
+
+def test_a_dry_run_checks_all_and_sends_nothing(conn_id: str, tenant: CustobarSandbox) -> None:
+    """Rule: with dry_run, the result counts the rows and no request is made; a bad row fails as ever."""
+    assert operator(conn_id=conn_id, dry_run=True).execute({})["rows"] == 5
+    with pytest.raises(CustobarError, match="2 of 5 rows"):
+        operator(BAD, conn_id, dry_run=True).execute({})
+    assert tenant.requests == []
+
+
+def test_the_next_attempt_goes_on(conn_id: str, tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: an attempt that follows a failed one sends what is missing."""
+    store = FileStore(tmp_path / "state.json")
+    context: Any = {"task_state_store": store}
+    tenant.faults.add(Fault("status", status=400, method="POST", after=1))
+    with pytest.raises(CustobarError, match="400"):
+        operator(conn_id=conn_id, batch_size=2).execute(context)
+    result = operator(conn_id=conn_id, batch_size=2).execute(context)
+    assert ids(tenant) == ["1", "2", "3", "4", "5"]
+    assert result["resumed"]
+    assert not store.read()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"sql": " "}, "sql=' '"),
+        ({"sql": None}, "sql=None"),
+        ({"sql": ["SELECT 1"]}, "sql="),
+        ({"conn_id": ""}, "conn_id=''"),
+        ({"conn_id": "custobar_default"}, "CustobarHook is no hook of an SQL database"),
+        ({"parameters": "5"}, "parameters='str'"),
+        ({"parameters": 5}, "parameters='int'"),
+        ({"resource": "people"}, "resource='people'"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"only_changed": True}, "state_path=None"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_request(
+    places: None, tenant: CustobarSandbox, arguments: dict[str, Any], said: str
+) -> None:
+    """Rule: wrong input is told with its name, its value and what is accepted."""
+    with pytest.raises(InvalidArgumentError, match=said):
+        operator(**arguments).execute({})
+    assert tenant.requests == []
+
+
+class PlainHook(DbApiHook):
+    """A database that SQLAlchemy does not know."""
+
+    conn_name_attr = "plain_conn_id"
+    conn_type = "plain"
+    asked: list[int]
+    reason: Exception
+
+    def get_conn(self) -> Any:
+        asked = self.asked = []
+
+        class Cursor(sqlite3.Cursor):
+            def fetchmany(self, size: int | None = 1) -> list[Any]:
+                asked.append(size or 1)
+                return super().fetchmany(size)
+
+            def fetchall(self) -> list[Any]:
+                raise MemoryError("all rows at once")
+
+        class Connection(sqlite3.Connection):
+            def cursor(self, factory: Any = Cursor) -> Any:
+                return super().cursor(factory)
+
+        return sqlite3.connect(json.loads(os.environ["AIRFLOW_CONN_LITE"])["host"], factory=Connection)
+
+    def get_uri(self) -> str:
+        return "nowhere://"
+
+    def get_sqlalchemy_engine(self, engine_kwargs: Any = None) -> Any:
+        raise self.reason
+
+
+@pytest.mark.parametrize("reason", [AirflowOptionalProviderFeatureException("no"), NotImplementedError(), ImportError("no")])
+def test_a_hook_without_sqlalchemy_streams_as_well(
+    places: None, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch, reason: Exception
+) -> None:
+    """Rule: where SQLAlchemy knows no way, rows come from the driver's own cursor, some at a time."""
+    hook = PlainHook(plain_conn_id="lite")
+    hook.reason = reason
+    monkeypatch.setattr(sql_to_custobar, "find_hook", lambda *_: hook)
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i AS id FROM n"
+    assert operator(numbers, parameters=[9_000], dry_run=True).execute({})["rows"] == 9_000
+    assert len(hook.asked) == 9_000 // hook.asked[0] + 1 + 1
+    operator("SELECT id FROM people WHERE mail LIKE '5%'").execute({})
+    assert ids(tenant) == ["5"]
+
+
+PEAK = """
+import resource, sys
+from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
+sql = "SELECT i AS external_id, i || '@example.com' AS email, repeat('x', 60) || i AS city FROM generate_series(1, %s) i"
+operator = SqlToCustobarOperator(task_id="t", conn_id="pg", sql=sql, parameters=[int(sys.argv[1])], dry_run=True)
+assert operator.execute({})["rows"] == int(sys.argv[1])
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def peak_mib(rows: int) -> int:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
+    run = subprocess.run([sys.executable, "-c", PEAK, str(rows)], env=environment, capture_output=True, text=True, check=True)
+    return int(run.stdout.split("peak ")[1])
+
+
+def test_memory_does_not_grow_with_the_rows(places: None, tenant: CustobarSandbox) -> None:
+    """Rule: fifteen times the rows need no more memory."""
+    assert peak_mib(300_000) < peak_mib(20_000) + 40
+
+
+def test_rows_wait_on_the_servers_side(places: None, server: PostgresServer, tenant: CustobarSandbox) -> None:
+    """Rule: PostgreSQL is read with a cursor of its own, which is open while the query runs and closed afterwards."""
+    operator("SELECT count(*)::text AS id, min(name) AS city FROM pg_cursors", field_mapping=MAPPING).execute({})
+    (row,) = received(tenant)
+    assert row["external_id"] == "1"
+    assert row["city"]
+    with closing(server.connect()) as watching:
+        mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert watching.execute(mine).fetchone() == (0,)
