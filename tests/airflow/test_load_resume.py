@@ -266,7 +266,6 @@ def test_loads_at_the_same_time(
     assert staging(db) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the one that comes second finds that its name is taken, which passes for a bad row")
 def test_loads_that_make_the_table_at_the_same_time(tenant: CustobarSandbox, db: Any, server: PostgresServer) -> None:
     """Rule: of loads that find no table one makes it; the others fill it then, or fail with an error that may pass."""
     with ThreadPoolExecutor() as threads, server.connect() as reader, suppress(DatabaseError):
