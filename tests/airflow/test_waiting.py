@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import json
+import logging
 import threading
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
+from airflow.models.trigger import Trigger
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, TaskDeferred
+from airflow.sdk import DAG
 from airflow.sdk.module_loading import import_string
+from airflow.serialization.decoders import smart_decode_trigger_kwargs
+from airflow.serialization.serialized_objects import DagSerialization
+from airflow.triggers.base import StartTriggerArgs, TaskSuccessEvent
 
+from airflow_provider_custobar.api import flow
 from airflow_provider_custobar.api.errors import AccessDeniedError, InvalidArgumentError, ServerError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.sensors.custobar import CustobarEventSensor
 from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
 
 DAY = "2026-02-10"
+PERIOD = {"window_start": "2026-02-10T00:00:00+00:00", "window_end": "2026-02-11T00:00:00+00:00"}
+#: Starts are counted where they arrive; a thread that gets no processor for so long makes one look late.
+LATE_SECONDS = 0.15
 EVENT = {"type": "BROWSE", "date": f"{DAY}T12:00:00Z", "customer_id": "1"}
 
 
@@ -128,13 +143,7 @@ async def test_passing_failures_do_not_end_the_wait(quiet_tenant: CustobarSandbo
 async def test_failures_without_end_end_the_wait(quiet_tenant: CustobarSandbox) -> None:
     """Rule: after ``max_consecutive_failures`` polls in a row the trigger gives up and says why."""
     quiet_tenant.faults.add(Fault("status", status=500, times=None))
-    trigger = CustobarEventTrigger(
-        event_types="BROWSE",
-        window_start="2026-02-10T00:00:00+00:00",
-        window_end="2026-02-11T00:00:00+00:00",
-        poke_interval=0.01,
-        max_consecutive_failures=3,
-    )
+    trigger = CustobarEventTrigger(event_types="BROWSE", **PERIOD, poke_interval=0.01, max_consecutive_failures=3)
     payload = (await anext(aiter(trigger.run()))).payload
     assert payload["status"] == "error"
     assert "500" in payload["message"]
@@ -208,3 +217,363 @@ def test_passing_failures_do_not_fail_the_poke(quiet_tenant: CustobarSandbox) ->
     quiet_tenant.faults.add(Fault("status", status=500, times=None))
     with pytest.raises(ServerError):
         sensor(poke_interval=0.05, timeout=20, max_consecutive_failures=2).execute({})
+
+
+# Each option of the trigger, with a value that is not its default.
+OPTIONS: dict[str, Any] = {
+    "event_types": ["BROWSE", "OWN"],
+    "date": "{{ ds }}",
+    "window_start": "{{ data_interval_start }}",
+    "window_end": "{{ data_interval_end }}",
+    "window": "auto",
+    "min_events": "7",
+    "match": "all",
+    "filters": {"source": "shop"},
+    "wait_for": "complete",
+    "settle": 12.5,
+    "poke_interval": 3.0,
+    "exponential_backoff": True,
+    "max_wait": 40.0,
+    "max_consecutive_failures": 4,
+    "end_from_trigger": True,
+    "allow_unknown_names": True,
+    "custobar_conn_id": "other",
+}
+
+
+def test_a_trigger_travels_whole() -> None:
+    """Rule: what a trigger serialises is JSON, holds every option, and makes an equal trigger."""
+    assert set(OPTIONS) == set(inspect.signature(CustobarEventTrigger).parameters)
+    defaults = {name: each.default for name, each in inspect.signature(CustobarEventTrigger).parameters.items()}
+    path, arguments = CustobarEventTrigger(**OPTIONS).serialize()
+    assert arguments == OPTIONS
+    assert not [name for name in OPTIONS if OPTIONS[name] == defaults[name]]
+    again = import_string(path)(**json.loads(json.dumps(arguments)))
+    assert type(again) is CustobarEventTrigger
+    assert again.serialize() == (path, arguments)
+
+
+@pytest.mark.parametrize("start_from_trigger", [False, True])
+def test_every_option_of_the_sensor_reaches_the_trigger(quiet_tenant: CustobarSandbox, *, start_from_trigger: bool) -> None:
+    """Rule: a wait means the same in the triggerer, whether a worker begins it or nobody does."""
+    periods = ("date", "window_start", "window_end", "window")
+    options = {name: value for name, value in OPTIONS.items() if name not in periods} | PERIOD
+    options |= {"custobar_conn_id": "custobar_default", "wait_for": "events"}
+    given = options | {"settle": timedelta(seconds=12.5), "max_wait": timedelta(seconds=40)}
+    operator = sensor(date=None, deferrable=True, start_from_trigger=start_from_trigger, timeout=77, **given)
+    if start_from_trigger:
+        assert operator.start_trigger_args is not None
+        started, timeout = operator.start_trigger_args.trigger_kwargs, operator.start_trigger_args.timeout
+    else:
+        with pytest.raises(TaskDeferred) as caught:
+            operator.execute({})
+        started, timeout = caught.value.trigger.serialize()[1], caught.value.timeout
+    assert timeout == timedelta(seconds=77)
+    assert {name: value for name, value in (started or {}).items() if value is not None} == options
+
+
+def started(operator: CustobarEventSensor, context: dict[str, Any]) -> CustobarEventTrigger:
+    """What Airflow does with a task that starts in the triggerer: the DAG is stored, the trigger made and rendered there."""
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(operator.dag))))
+    task = stored.get_task(operator.task_id)
+    assert task.start_from_trigger is True
+    arguments = task.start_trigger_args
+    assert isinstance(arguments, StartTriggerArgs)
+    assert arguments.next_method == "execute_complete"
+    row = Trigger(classpath=arguments.trigger_cls, kwargs=arguments.trigger_kwargs or {})
+    kwargs = {name: smart_decode_trigger_kwargs(value) for name, value in row.kwargs.items()}
+    trigger = import_string(row.classpath)(**kwargs)
+    trigger.task_instance = SimpleNamespace(task=task, task_id=task.task_id)
+    trigger.render_template_fields(context=context)
+    return trigger
+
+
+@pytest.mark.parametrize(
+    ("period", "context"),
+    [
+        ({"date": "{{ ds }}"}, {"ds": DAY}),
+        (
+            {"date": None, "window_start": "{{ start }}", "window_end": "{{ end }}"},
+            {"start": PERIOD["window_start"], "end": PERIOD["window_end"]},
+        ),
+        (
+            {"date": None, "window": "auto"},
+            {
+                "data_interval_start": datetime(2026, 2, 10, tzinfo=UTC),
+                "data_interval_end": datetime(2026, 2, 11, tzinfo=UTC),
+            },
+        ),
+        ({"date": None, "window": "auto"}, {"logical_date": datetime(2026, 2, 11, 5, tzinfo=UTC)}),
+    ],
+    ids=["date", "window", "auto with an interval", "auto without one"],
+)
+async def test_a_wait_that_starts_in_the_triggerer_knows_its_period(
+    quiet_tenant: CustobarSandbox, connect: Callable[[str, str], None], period: dict[str, Any], context: dict[str, Any]
+) -> None:
+    """Rule: templates and window="auto" are resolved there, and stand for the same events as in a worker."""
+    connect("rendered", quiet_tenant.airflow_connection(max_attempts=1))
+    quiet_tenant.load("events", [EVENT, {**EVENT, "date": "2026-02-09T23:00:00Z"}, {**EVENT, "date": "2026-02-11T00:00:00Z"}])
+    with DAG("waits", schedule=None):
+        operator = sensor(
+            start_from_trigger=True,
+            event_types="{{ kind }}",
+            min_events="{{ 1 + 0 }}",
+            custobar_conn_id="{{ conn }}",
+            poke_interval=0.05,
+            **period,
+        )
+    trigger = started(operator, {**context, "kind": "BROWSE", "conn": "rendered"})
+    event = await asyncio.wait_for(anext(aiter(trigger.run())), 10)
+    assert event.payload == {
+        "status": "success",
+        "found": {"BROWSE": {"count": 1, "first": EVENT["date"], "last": EVENT["date"]}},
+    }
+    assert operator.execute_complete({}, event.payload) == event.payload["found"]
+    assert len(quiet_tenant.requests) == 1
+
+
+async def test_a_template_of_nothing_is_refused_in_the_triggerer(quiet_tenant: CustobarSandbox) -> None:
+    """Rule: what cannot be asked for ends the wait with its reason, and without a request, also where no worker was."""
+    with DAG("waits", schedule=None):
+        operator = sensor(start_from_trigger=True, date="{{ day }}")
+    payload = (await anext(aiter(started(operator, {"day": "some day"}).run()))).payload
+    with pytest.raises(AirflowException, match="date='some day'"):
+        operator.execute_complete({}, payload)
+    assert quiet_tenant.requests == []
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+async def test_soft_fail_skips_on_a_final_answer(quiet_tenant: CustobarSandbox, *, deferrable: bool) -> None:
+    """Rule: with soft_fail, what waiting cannot mend skips the task, with its reason and after one request."""
+    quiet_tenant.faults.add(Fault("status", status=403, times=None))
+    operator = sensor(soft_fail=True, poke_interval=0.01, deferrable=deferrable)
+    if deferrable:
+        event = {"event": await deferred(operator)}
+        with pytest.raises(AirflowSkipException) as skipped:
+            operator.resume_execution("execute_complete", event, {})
+    else:
+        with pytest.raises(AirflowSkipException) as skipped:
+            operator.execute({})
+    assert "403" in str(skipped.value.__cause__)
+    assert len(quiet_tenant.requests) == 1
+
+
+async def test_pauses_grow_up_to_max_wait(quiet_tenant: CustobarSandbox) -> None:
+    """Rule: with exponential_backoff each pause is twice the one before, and none is longer than max_wait."""
+    operator = sensor(deferrable=True, poke_interval=0.1, exponential_backoff=True, max_wait=timedelta(seconds=0.4))
+    waiting = asyncio.create_task(deferred(operator))
+    while len(quiet_tenant.requests) < 7:
+        await asyncio.sleep(0.02)
+    waiting.cancel()
+    starts = [request.at for request in quiet_tenant.requests]
+    pauses = [later - earlier for earlier, later in pairwise(starts)]
+    wanted = [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]
+    assert all(want - 0.05 <= pause < want + 0.35 for pause, want in zip(pauses, wanted, strict=False)), pauses
+
+
+async def test_a_wait_may_end_in_the_triggerer(quiet_tenant: CustobarSandbox) -> None:
+    """Rule: with end_from_trigger success ends the task with its result in XCom, and failure is left for a worker to raise."""
+    trigger = CustobarEventTrigger(event_types="BROWSE", **PERIOD, poke_interval=0.05, end_from_trigger=True)
+    quiet_tenant.load("events", [EVENT])
+    event = await anext(aiter(trigger.run()))
+    assert isinstance(event, TaskSuccessEvent)
+    found = {"BROWSE": {"count": 1, "first": EVENT["date"], "last": EVENT["date"]}}
+    assert event.xcoms == {"return_value": found}
+    assert sensor(end_from_trigger=True, deferrable=True).execute_complete({}, None) is None
+    quiet_tenant.faults.add(Fault("status", status=403))
+    event = await anext(aiter(trigger.run()))
+    assert not isinstance(event, TaskSuccessEvent)
+    assert event.payload["status"] == "error"
+
+
+async def wait_to_the_end(operator: CustobarEventSensor, *, deferrable: bool) -> Any:
+    """The result of the whole wait, in a worker or in the triggerer."""
+    if not deferrable:
+        return await asyncio.to_thread(operator.execute, {})
+    return operator.execute_complete({}, await deferred(operator))
+
+
+def ago(**span: float) -> str:
+    return (datetime.now(UTC) - timedelta(**span)).isoformat()
+
+
+COMPLETE = [{"wait_for": "complete"}, {"mode": "complete"}]
+
+
+@pytest.mark.parametrize("how", COMPLETE, ids=["wait_for", "mode"])
+@pytest.mark.parametrize("deferrable", [False, True])
+async def test_a_window_long_over_is_complete(quiet_tenant: CustobarSandbox, how: dict[str, Any], *, deferrable: bool) -> None:
+    """Rule: once settle has passed since its end a window is complete, whatever it holds, and nobody is asked."""
+    period = {"date": None, "window_start": ago(hours=3), "window_end": ago(hours=2)}
+    operator = sensor(settle=timedelta(minutes=90), deferrable=deferrable, poke_interval=0.05, **period, **how)
+    assert await asyncio.wait_for(wait_to_the_end(operator, deferrable=deferrable), 10) == {}
+    assert quiet_tenant.requests == []
+
+
+@pytest.mark.parametrize("how", COMPLETE, ids=["wait_for", "mode"])
+@pytest.mark.parametrize("deferrable", [False, True])
+async def test_a_later_event_completes_a_window(
+    quiet_tenant: CustobarSandbox, how: dict[str, Any], *, deferrable: bool
+) -> None:
+    """Rule: before settle has passed only an event later than the window ends the wait; one inside it does not."""
+    inside, later = ago(minutes=25), ago(minutes=10)
+    quiet_tenant.load("events", [{**EVENT, "date": inside}])
+    period = {"date": None, "window_start": ago(minutes=30), "window_end": ago(minutes=20)}
+    operator = sensor(deferrable=deferrable, poke_interval=0.05, timeout=20, **period, **how)
+    waiting = asyncio.create_task(wait_to_the_end(operator, deferrable=deferrable))
+    while len(quiet_tenant.requests) < 3:
+        await asyncio.sleep(0.01)
+    assert not waiting.done()
+    quiet_tenant.load("events", [{**EVENT, "date": later}])
+    assert (await asyncio.wait_for(waiting, 10))["BROWSE"]["count"] == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+async def test_nobody_is_asked_before_a_window_is_over(quiet_tenant: CustobarSandbox, *, deferrable: bool) -> None:
+    """Rule: a window that is not over yet cannot be complete, so it costs no request until then, and one afterwards."""
+    ends = datetime.now(UTC) + timedelta(seconds=1.2)
+    quiet_tenant.load("events", [{**EVENT, "date": ends.isoformat()}])
+    period = {"date": None, "window_start": ago(hours=1), "window_end": ends.isoformat()}
+    operator = sensor(mode="complete", deferrable=deferrable, poke_interval=0.1, timeout=20, **period)
+    result = await asyncio.wait_for(wait_to_the_end(operator, deferrable=deferrable), 10)
+    assert datetime.now(UTC) >= ends
+    assert result["BROWSE"]["count"] == 1
+    assert len(quiet_tenant.requests) == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+async def test_the_token_is_told_to_nobody(
+    quiet_tenant: CustobarSandbox,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    deferrable: bool,
+) -> None:
+    """Rule: neither a log line, a serialised argument, an event nor an error holds the token, though the server repeats it."""
+    caplog.set_level(logging.DEBUG)
+    quiet_tenant.faults.add(Fault("status", status=500, reason=f"bad day for {quiet_tenant.token}"))
+    quiet_tenant.faults.add(Fault("status", status=403, reason=f"never with {quiet_tenant.token}", after=2, times=None))
+    operator = sensor(deferrable=deferrable, poke_interval=0.01)
+    said: list[Any] = []
+    if deferrable:
+        with pytest.raises(TaskDeferred) as caught:
+            operator.execute({})
+        payload = await deferred(operator)
+        said = [caught.value.trigger.serialize(), repr(caught.value.trigger), payload]
+        with pytest.raises(AirflowException) as failure:
+            operator.execute_complete({}, payload)
+    else:
+        with pytest.raises(AccessDeniedError) as failure:
+            operator.execute({})
+    said += [repr(failure.value), repr(failure.value.__cause__)]
+    # Airflow's loggers write to standard output, httpx's do not.
+    logged = capsys.readouterr().out + caplog.text
+    assert [request.status for request in quiet_tenant.requests] == [500, 200, 403]
+    assert "bad day for ***" in logged
+    assert "never with ***" in repr(failure.value)
+    assert quiet_tenant.token not in json.dumps(said) + logged
+
+
+#: What may happen while somebody waits: the faults of some requests, by kind.
+TROUBLES: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "nothing": [],
+    "429 with Retry-After": [("status", {"status": 429, "retry_after": 1, "times": 2})],
+    "429 without": [("status", {"status": 429, "times": 2})],
+    "500": [("status", {"status": 500, "times": 4})],
+    "cut bodies": [("truncate", {"times": 2}), ("cut_json", {"times": 2})],
+    "slow answers": [("delay", {"seconds": 0.5, "times": 1}), ("slow_body", {"seconds": 0.5, "times": 2})],
+    "no answer in time": [("delay", {"seconds": 1.0, "times": 2})],
+    "dropped connections": [("drop", {"times": 2}), ("drop_after", {"times": 2})],
+    "another's page": [("html", {"times": 4})],
+}
+REQUESTS_PER_MINUTE = 300
+
+
+def assert_paced(starts: list[float]) -> None:
+    """No stretch of time, however short or long, has more starts than the pace allows."""
+    starts = sorted(starts)
+    for first, begin in enumerate(starts):
+        for count, end in enumerate(starts[first + 1 :], 1):
+            assert end - begin >= count * 60 / REQUESTS_PER_MINUTE - LATE_SECONDS, (count, [s - starts[0] for s in starts])
+
+
+@pytest.fixture
+def two_tenants(
+    custobar_sandbox_factory: Callable[..., CustobarSandbox], connect: Callable[[str, str], None]
+) -> dict[bool, CustobarSandbox]:
+    """Tenants without events, so that a wait in the triggerer (True) and one in a worker are counted each by itself."""
+    extra = {"requests_per_minute": REQUESTS_PER_MINUTE, "max_attempts": 1, "timeout": 0.7}
+    tenants = {deferrable: custobar_sandbox_factory(generate=False) for deferrable in (True, False)}
+    for deferrable, tenant in tenants.items():
+        connect(f"tenant_{deferrable}", tenant.airflow_connection(**extra))
+    return tenants
+
+
+def patient(*, deferrable: bool) -> CustobarEventSensor:
+    """One that only its pace keeps from asking all the time."""
+    return sensor(
+        custobar_conn_id=f"tenant_{deferrable}",
+        deferrable=deferrable,
+        poke_interval=0.001,
+        timeout=30,
+        max_consecutive_failures=100,
+    )
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_no_trouble_makes_a_wait_ask_faster_than_its_pace(
+    two_tenants: dict[bool, CustobarSandbox], monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """Rule: whatever the server does, requests keep to requests_per_minute and Retry-After, and the wait ends with events."""
+    monkeypatch.setattr(flow, "RATE_LIMIT_WAIT_SECONDS", 1.0)
+
+    async def wait(tenant: CustobarSandbox, *, deferrable: bool) -> None:
+        faults = [tenant.faults.add(Fault(kind, **details)) for kind, details in TROUBLES[trouble]]
+        met = sum(fault.times or 0 for fault in faults)
+        waiting = asyncio.create_task(wait_to_the_end(patient(deferrable=deferrable), deferrable=deferrable))
+        while len(tenant.requests) < max(met, 4) + 2:
+            assert not waiting.done()
+            await asyncio.sleep(0.02)
+        tenant.load("events", [EVENT])
+        assert (await asyncio.wait_for(waiting, 10))["BROWSE"]["count"] == 1
+        requests = sorted(tenant.requests, key=lambda request: request.at)
+        assert sum(len(request.faults) for request in requests) == met
+        assert_paced([request.at for request in requests])
+        waited = [later.at - earlier.at for earlier, later in pairwise(requests) if earlier.status == 429]
+        assert all(0.95 <= pause < 2 for pause in waited), waited
+
+    await asyncio.gather(*(wait(tenant, deferrable=deferrable) for deferrable, tenant in two_tenants.items()))
+
+
+@asynccontextmanager
+async def gone(sandbox: CustobarSandbox) -> AsyncIterator[list[float]]:
+    """In place of the sandbox nobody, and then somebody who hangs up at once; when each call came."""
+    calls: list[float] = []
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls.append(time.monotonic())
+        writer.close()
+
+    sandbox.stop()
+    await asyncio.sleep(0.3)
+    async with await asyncio.start_server(hang_up, "127.0.0.1", urlsplit(sandbox.url).port):
+        yield calls
+    sandbox.start()
+
+
+async def test_a_server_that_goes_away_is_called_at_the_same_pace(two_tenants: dict[bool, CustobarSandbox]) -> None:
+    """Rule: a server that is gone is called no faster than one that answers, and the wait goes on when it is back."""
+
+    async def wait(tenant: CustobarSandbox, *, deferrable: bool) -> None:
+        waiting = asyncio.create_task(wait_to_the_end(patient(deferrable=deferrable), deferrable=deferrable))
+        while len(tenant.requests) < 3:
+            await asyncio.sleep(0.02)
+        async with gone(tenant) as calls:
+            while len(calls) < 5:
+                assert not waiting.done()
+                await asyncio.sleep(0.02)
+        tenant.load("events", [EVENT])
+        assert (await asyncio.wait_for(waiting, 10))["BROWSE"]["count"] == 1
+        assert_paced([request.at for request in tenant.requests] + calls)
+
+    await asyncio.gather(*(wait(tenant, deferrable=deferrable) for deferrable, tenant in two_tenants.items()))
