@@ -6,6 +6,22 @@ from typing import Any
 
 _CUSTOBAR = "Custobar"
 _SPIFFY_STORES = "Spiffy Stores"
+# Fields of both connections' forms. Every type admits null: without it the form would not let a field stay empty.
+_TIMEOUT = {
+    "label": "Timeout in seconds",
+    "description": "For connecting and for each silence of the server. 60 by default.",
+    "schema": {"type": ["number", "null"], "minimum": 1},
+}
+_MAX_ATTEMPTS = {
+    "label": "Attempts per request",
+    "description": "8 by default.",
+    "schema": {"type": ["integer", "null"], "minimum": 1},
+}
+_VERIFY = {
+    "label": "Verify TLS",
+    "description": "true (default), false, or the path of a CA bundle.",
+    "schema": {"type": ["string", "null"]},
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -59,7 +75,6 @@ def get_provider_info() -> dict[str, Any]:
                         "login": "leave empty to sign in with a token",
                     },
                 },
-                # Every type admits null: without it the form would not let a field stay empty.
                 "conn-fields": {
                     "auth_scheme": {
                         "label": "Authorization scheme",
@@ -81,16 +96,8 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "The API cuts days in the zone above: windows of whole days need no second look.",
                         "schema": {"type": ["boolean", "null"], "default": False},
                     },
-                    "timeout": {
-                        "label": "Timeout in seconds",
-                        "description": "For connecting and for each silence of the server. 60 by default.",
-                        "schema": {"type": ["number", "null"], "minimum": 1},
-                    },
-                    "max_attempts": {
-                        "label": "Attempts per request",
-                        "description": "8 by default.",
-                        "schema": {"type": ["integer", "null"], "minimum": 1},
-                    },
+                    "timeout": _TIMEOUT,
+                    "max_attempts": _MAX_ATTEMPTS,
                     "test_path": {
                         "label": "Path for Test Connection",
                         "description": "A GET that the token's scope allows. A customer's external_id by default.",
@@ -101,11 +108,7 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "Other hosts that a next page may be on, host or host:port, with commas between them.",
                         "schema": {"type": ["string", "null"]},
                     },
-                    "verify": {
-                        "label": "Verify TLS",
-                        "description": "true (default), false, or the path of a CA bundle.",
-                        "schema": {"type": ["string", "null"]},
-                    },
+                    "verify": _VERIFY,
                 },
             },
             {
@@ -133,21 +136,9 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "The most that one task asks for. 60 by default; the store's own limit is kept, too.",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
-                    "timeout": {
-                        "label": "Timeout in seconds",
-                        "description": "For connecting and for each silence of the server. 60 by default.",
-                        "schema": {"type": ["number", "null"], "minimum": 1},
-                    },
-                    "max_attempts": {
-                        "label": "Attempts per request",
-                        "description": "8 by default.",
-                        "schema": {"type": ["integer", "null"], "minimum": 1},
-                    },
-                    "verify": {
-                        "label": "Verify TLS",
-                        "description": "true (default), false, or the path of a CA bundle.",
-                        "schema": {"type": ["string", "null"]},
-                    },
+                    "timeout": _TIMEOUT,
+                    "max_attempts": _MAX_ATTEMPTS,
+                    "verify": _VERIFY,
                 },
             },
         ],

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from werkzeug import Request, Response
@@ -20,11 +19,9 @@ from airflow_provider_custobar.sandbox.catalogue import RESOURCES
 from airflow_provider_custobar.sandbox.clock import Clock
 from airflow_provider_custobar.sandbox.data.dataset import Sizes, generated_data
 from airflow_provider_custobar.sandbox.data.protocol import Generated, Nothing, Record
-from airflow_provider_custobar.sandbox.faults import Faults
 from airflow_provider_custobar.sandbox.imports import UploadRecord
-from airflow_provider_custobar.sandbox.log import RequestRecord
-from airflow_provider_custobar.sandbox.server import HOST, SandboxServer
 from airflow_provider_custobar.sandbox.settings import SandboxSettings
+from airflow_provider_custobar.sandbox.simulator import Simulator
 from airflow_provider_custobar.sandbox.store import Store
 
 #: Fixed, so that the same arguments give the same data on any day.
@@ -36,7 +33,7 @@ _UPLOAD_SCOPES: tuple[Scope, ...] = (
 )
 
 
-class CustobarSandbox:
+class CustobarSandbox(Simulator):
     """A simulated Custobar tenant.
 
     Generated events and sales cover ``days`` tenant-local days that end with ``end_date``, inclusive, in the
@@ -61,7 +58,7 @@ class CustobarSandbox:
     ) -> None:
         self.settings = settings or SandboxSettings()
         self.clock = Clock()
-        self._port = _checked_port(port)
+        port = _checked_port(port)
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(f"seed={seed!r}: expected a whole number of at least 0")
         if not _COMPANY.match(company):
@@ -85,7 +82,7 @@ class CustobarSandbox:
         self._store = Store(generated)
         self._app = App(self._store, self.settings, self.clock, salt=f"{company}:{seed}")
         self._admin = Admin(self._app)
-        self._server: SandboxServer | None = None
+        super().__init__(self._app, port)
         identities = self._app.identities
         self.token = identities.create("unscoped").value
         self.scoped_token = self.create_token([("GET", "/api/data/customers/")])
@@ -94,58 +91,15 @@ class CustobarSandbox:
         self.user = identities.user
         self.password = identities.password
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start the server; a sandbox can be started again after it was stopped, on the same port."""
-        if self._server is not None:
-            return
-        self._server = SandboxServer(self._port, self.handle, self._app.errors.append)
-        self._port = int(self._server.server_address[1])
-        self._server.start()
-
-    def stop(self) -> None:
-        """Stop the server; data, tokens, cursors and logs stay."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-
-    @property
-    def url(self) -> str:
-        """Base URL without a trailing slash; known once the server was started, or with a fixed port."""
-        if not self._port:
-            raise RuntimeError("the sandbox has no port yet: start() it, or use it in a with statement")
-        return f"http://{HOST}:{self._port}"
-
-    @property
-    def faults(self) -> Faults:
-        """Faults in force; add to them or clear them."""
-        return self._app.faults
-
-    @property
-    def requests(self) -> list[RequestRecord]:
-        """All API requests so far, in the order of their answers."""
-        return self._app.log.copy()
-
     @property
     def uploads(self) -> list[UploadRecord]:
         """All uploads taken in so far."""
         self._app.imports.run_due()
         return list(self._app.imports.log)
 
-    @property
-    def errors(self) -> list[BaseException]:
-        """Unexpected exceptions of the sandbox itself; each was answered with a 500."""
-        return list(self._app.errors)
-
     def clear_log(self) -> None:
         """Forget requests and uploads, not their effects."""
-        self._app.log.clear()
+        super().clear_log()
         self._app.imports.clear_log()
 
     def create_token(self, scopes: Iterable[Scope] | None, *, expires_in_s: float | None = None) -> str:
@@ -177,10 +131,6 @@ class CustobarSandbox:
         if request.path.startswith(PREFIX):
             return self._admin.handle(request)
         return self._app.handle(request)
-
-    def wsgi_app(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Serve as a WSGI application, for test clients and other servers."""
-        return self.handle(Request(environ))(environ, start_response)
 
 
 def _checked_port(port: int) -> int:

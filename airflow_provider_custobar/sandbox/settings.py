@@ -7,28 +7,13 @@ vendor's documentation, C = a public client. "Our choice" marks what none of the
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterator
-from typing import Any
 
-from airflow_provider_custobar.sandbox.options import (
-    Choice,
-    Flag,
-    Kind,
-    Number,
-    Subset,
-    Zone,
-    from_text,
-)
-
-
-def option(default: Any, kind: Kind) -> Any:
-    """Declare a setting; the kind travels in the field's metadata."""
-    return dataclasses.field(default=default, metadata={"kind": kind})
+from airflow_provider_custobar.sandbox.live_settings import LiveSettings, option
+from airflow_provider_custobar.sandbox.options import Choice, Flag, Number, Subset, Zone
 
 
 @dataclasses.dataclass
-class SandboxSettings:
+class SandboxSettings(LiveSettings):
     """Live settings: an assignment takes effect with the next request, a wrong one raises."""
 
     # --- who may call (S4, S8; statuses are our choice)
@@ -102,34 +87,3 @@ class SandboxSettings:
     rate_limit: int | None = option(180, Number(1, optional=True))
     rate_window_s: float = option(60, Number(0.001, whole=False))
     retry_after: str = option("on", Choice("on", "off", "date", aliases={True: "on", False: "off"}))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Check name and value, then assign."""
-        object.__setattr__(self, name, self._checked(name, value, self.kind(name).check))
-
-    @classmethod
-    def kind(cls, name: str) -> Kind:
-        """Return what values the setting takes; AttributeError with the known names for a wrong name."""
-        known = {field.name: field.metadata["kind"] for field in dataclasses.fields(cls)}
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise AttributeError(f"no setting {name!r}.{hint} Settings: {', '.join(sorted(known))}")
-        found: Kind = known[name]
-        return found
-
-    def set_text(self, name: str, text: str) -> None:
-        """Assign a value written as text, as the command line and the admin route get it."""
-        kind = self.kind(name)
-        object.__setattr__(self, name, self._checked(name, text, lambda given: from_text(kind, given)))
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield name and value of every setting."""
-        for field in dataclasses.fields(self):
-            yield field.name, getattr(self, field.name)
-
-    def _checked(self, name: str, value: Any, check: Any) -> Any:
-        try:
-            return check(value)
-        except ValueError as err:
-            raise ValueError(f"{name}={value!r}: expected {self.kind(name).accepted}") from err

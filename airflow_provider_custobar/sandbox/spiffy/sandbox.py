@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from werkzeug import Request, Response
 
 from airflow_provider_custobar.sandbox.clock import Clock
-from airflow_provider_custobar.sandbox.faults import Faults
 from airflow_provider_custobar.sandbox.log import RequestRecord
-from airflow_provider_custobar.sandbox.server import HOST, SandboxServer
+from airflow_provider_custobar.sandbox.simulator import Simulator
 from airflow_provider_custobar.sandbox.spiffy.access import Credentials
 from airflow_provider_custobar.sandbox.spiffy.app import SpiffyApp
 from airflow_provider_custobar.sandbox.spiffy.generated import generated_customers
@@ -21,7 +19,7 @@ from airflow_provider_custobar.sandbox.spiffy.settings import SpiffyStoresSettin
 from airflow_provider_custobar.sandbox.spiffy.store import Customer, CustomerStore
 
 
-class SpiffyStoresSandbox:
+class SpiffyStoresSandbox(Simulator):
     """A simulated store at Spiffy Stores.
 
     ``customers`` of them are generated from ``seed``; ``generate=False`` starts with none. ``port=0`` takes any free
@@ -43,8 +41,6 @@ class SpiffyStoresSandbox:
                 raise ValueError(f"{name}={value!r}: expected a whole number {limits}")
         self.settings = settings or SpiffyStoresSettings()
         self.clock = Clock()
-        self._port = port
-        self._server: SandboxServer | None = None
         self._store = CustomerStore(self.clock)
         if generate:
             self._store.load(generated_customers(customers, seed=seed))
@@ -52,53 +48,7 @@ class SpiffyStoresSandbox:
         #: A private app's key and password, for Basic; a third-party app's token, for Bearer.
         self.key, self.password, self.access_token = credentials.key, credentials.password, credentials.access_token
         self._app = SpiffyApp(self._store, self.settings, self.clock, credentials)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start the server; a sandbox can be started again after it was stopped, on the same port."""
-        if self._server is not None:
-            return
-        self._server = SandboxServer(self._port, self.handle, self._app.errors.append)
-        self._port = int(self._server.server_address[1])
-        self._server.start()
-
-    def stop(self) -> None:
-        """Stop the server; customers, counts and log stay."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
-
-    @property
-    def url(self) -> str:
-        """Base URL without a trailing slash; known once the server was started, or with a fixed port."""
-        if not self._port:
-            raise RuntimeError("the sandbox has no port yet: start() it, or use it in a with statement")
-        return f"http://{HOST}:{self._port}"
-
-    @property
-    def faults(self) -> Faults:
-        """Faults in force; add to them or clear them. Their ``path`` is such as ``/api/customers.json``."""
-        return self._app.faults
-
-    @property
-    def requests(self) -> list[RequestRecord]:
-        """All requests so far, in the order of their answers."""
-        return self._app.log.copy()
-
-    @property
-    def errors(self) -> list[BaseException]:
-        """Unexpected exceptions of the sandbox itself; each was answered with a 500."""
-        return list(self._app.errors)
-
-    def clear_log(self) -> None:
-        """Forget requests, not their effects."""
-        self._app.log.clear()
+        super().__init__(self._app, port)
 
     def before_answer(self, callback: Callable[[RequestRecord], object]) -> Callable[[], None]:
         """Call back with each request that is about to be answered; return a function that ends it.
@@ -143,7 +93,3 @@ class SpiffyStoresSandbox:
     def handle(self, request: Request) -> Response:
         """Answer a request, without a socket; a dropped connection raises ConnectionError."""
         return self._app.handle(request)
-
-    def wsgi_app(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Serve as a WSGI application, for test clients and other servers."""
-        return self.handle(Request(environ))(environ, start_response)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Iterator
-from typing import Any
 
-from airflow_provider_custobar.sandbox.options import Choice, Flag, Kind, Number, Subset, from_text
-from airflow_provider_custobar.sandbox.settings import option
+from airflow_provider_custobar.sandbox.live_settings import LiveSettings, option
+from airflow_provider_custobar.sandbox.options import Choice, Flag, Number, Subset
 
 
 @dataclasses.dataclass
-class SpiffyStoresSettings:
+class SpiffyStoresSettings(LiveSettings):
     """Live settings: an assignment takes effect with the next request, a wrong one raises."""
 
     # --- who may call: Basic for private apps, Bearer for others (P2)
@@ -47,34 +44,3 @@ class SpiffyStoresSettings:
     #: X-Ratelimit. P6 joins several limiters by newline, which servers send as several lines (``two_lines``), and a proxy
     #: may fold into one (``two_folded``). ``malformed`` and ``missing`` are for the patience of clients.
     rate_header: str = option("one", Choice("one", "two_lines", "two_folded", "malformed", "missing"))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Check name and value, then assign."""
-        object.__setattr__(self, name, self._checked(name, value, self.kind(name).check))
-
-    @classmethod
-    def kind(cls, name: str) -> Kind:
-        """Return what values the setting takes; AttributeError with the known names for a wrong name."""
-        known = {field.name: field.metadata["kind"] for field in dataclasses.fields(cls)}
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise AttributeError(f"no setting {name!r}.{hint} Settings: {', '.join(sorted(known))}")
-        found: Kind = known[name]
-        return found
-
-    def set_text(self, name: str, text: str) -> None:
-        """Assign a value written as text."""
-        kind = self.kind(name)
-        object.__setattr__(self, name, self._checked(name, text, lambda given: from_text(kind, given)))
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield name and value of every setting."""
-        for field in dataclasses.fields(self):
-            yield field.name, getattr(self, field.name)
-
-    def _checked(self, name: str, value: Any, check: Callable[[Any], Any]) -> Any:
-        try:
-            return check(value)
-        except ValueError as err:
-            raise ValueError(f"{name}={value!r}: expected {self.kind(name).accepted}") from err
