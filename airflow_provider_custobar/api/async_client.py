@@ -63,6 +63,8 @@ class AsyncCustobarClient:
         self.config = config
         self._sleep = sleep
         self._context = FlowContext(config, pacer or Pacer(config.requests_per_minute), clock)
+        self._free_connections = asyncio.Semaphore(_MOST_CONNECTIONS)
+        self._sending = Pacer(config.requests_per_minute)
         self._http = httpx.AsyncClient(
             # Given explicitly, so that no ~/.netrc entry takes its place.
             auth=self._sign,
@@ -129,6 +131,25 @@ class AsyncCustobarClient:
         return None
 
     async def _transfer(self, request: Request) -> Outcome:
+        async with self._free_connections:
+            await self._keep_pace()
+            return await self._exchange(request)
+
+    async def _keep_pace(self) -> None:
+        """Who had to wait for a connection is late for its start. Without this, all of them would go at once after a server
+        that was slow, and in a pause that it asked for.
+        """
+        pacer, clock = self._context.pacer, self._context.clock
+        while True:
+            delay = self._sending.reserve(clock())
+            if delay > 0:
+                await self._sleep(delay)
+            pause = pacer.pause_left(clock())
+            if pause <= 0:
+                return
+            await self._sleep(pause)
+
+    async def _exchange(self, request: Request) -> Outcome:
         try:
             response = await self._http.request(
                 request.method, request.url, headers=dict(request.headers), content=request.body

@@ -17,11 +17,12 @@ from airflow_provider_custobar.api.steps import Pacer
 @dataclass
 class _Shared:
     pacer: Pacer
+    opening: asyncio.Task[None] | None = None
     client: AsyncCustobarClient | None = None
     users: int = 0
 
 
-# Nothing in the values may refer to their loop: it would never be forgotten.
+# Without users, nothing in the values may refer to their loop: it would never be forgotten.
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ClientConfig, _Shared]] = WeakKeyDictionary()
 
 
@@ -38,13 +39,22 @@ async def shared_client(config: ClientConfig) -> AsyncIterator[AsyncCustobarClie
     shared = by_config.setdefault(config, _Shared(Pacer(config.requests_per_minute)))
     shared.users += 1
     try:
-        if shared.client is None:
-            tls = await asyncio.to_thread(tls_context, config)
-            # Others may have come to this point meanwhile.
-            shared.client = shared.client or AsyncCustobarClient(config, pacer=shared.pacer, tls=tls)
+        while shared.client is None:
+            # Once for all who come meanwhile: to read certificates takes a while, and some of it in the loop's own time.
+            shared.opening = shared.opening or asyncio.create_task(_open(shared, config))
+            await asyncio.shield(shared.opening)
         yield shared.client
     finally:
         shared.users -= 1
         if not shared.users and shared.client is not None:
             client, shared.client = shared.client, None
             await client.aclose()
+
+
+async def _open(shared: _Shared, config: ClientConfig) -> None:
+    try:
+        tls = await asyncio.to_thread(tls_context, config)
+        if shared.users:
+            shared.client = AsyncCustobarClient(config, pacer=shared.pacer, tls=tls)
+    finally:
+        shared.opening = None

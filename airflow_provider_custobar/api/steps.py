@@ -73,6 +73,10 @@ class Pacer:
             self._paused_until = max(self._paused_until, until)
             self._has_void_starts = True
 
+    def pause_left(self, now: float) -> float:
+        """How many seconds of a pause that was asked for are left."""
+        return max(0.0, self._paused_until - now)
+
     def is_idle(self, now: float) -> bool:
         """Whether a start is free at once."""
         return max(self._next_start, self._paused_until) <= now

@@ -121,8 +121,12 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
         refuse_lost_arguments(self)
         config = CustobarHook(self.custobar_conn_id).get_config()
         window = build_window(**period_arguments(self, context, config.timezone), timezone=config.timezone)
-        filters = {**(self.filters or {}), **_around(window)}
-        build_filters(filters, query=self.query)
+        build_filters(self.filters, query=self.query)
+        period = _around(window)
+        taken = next((name for name in self.filters or () if name in period), None)
+        if taken is not None:
+            raise InvalidArgumentError("filters", taken, "it is made of the period: give either")
+        filters = {**(self.filters or {}), **period}
         hook = SpiffyStoresHook(self.spiffy_stores_conn_id)
         self._source = hook.get_config().base_url
         fields = [self.company_fields] if isinstance(self.company_fields, str) else self.company_fields

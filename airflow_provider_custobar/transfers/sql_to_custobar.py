@@ -10,6 +10,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.transfers.database import engine_of, find_hook, uri_of
+from airflow_provider_custobar.transfers.query_base import one_of
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        one_of("clear_empty", clear_empty, (True, False))
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import tempfile
 import weakref
@@ -38,13 +39,13 @@ class KeptRows:
 
     def _keep(self) -> IO[bytes]:
         kept: IO[bytes] = tempfile.TemporaryFile(prefix="custobar-rows-")  # noqa: SIM115 - it lives as long as the rows
-        waiting: list[object] = []
-        with self._read() as rows:
-            for row in rows:
-                waiting.append(row)
-                if len(waiting) == _ROWS_AT_ONCE:
-                    pickle.dump(waiting, kept)
-                    waiting.clear()
-        pickle.dump(waiting, kept)
-        weakref.finalize(self, kept.close)
+        close = weakref.finalize(self, kept.close)
+        try:
+            with self._read() as rows:
+                remaining = iter(rows)
+                while part := list(itertools.islice(remaining, _ROWS_AT_ONCE)):
+                    pickle.dump(part, kept)
+        except BaseException:
+            close()
+            raise
         return kept

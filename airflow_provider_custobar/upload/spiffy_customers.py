@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -77,6 +78,11 @@ class CustomerMapping:
         company: str | None = None,
         clear_empty: bool = False,
     ) -> None:
+        if not isinstance(clear_empty, bool):
+            # A text such as "False" would be taken for a yes.
+            raise InvalidArgumentError("clear_empty", clear_empty, "give True or False")
+        if field_mapping is not None and not isinstance(field_mapping, Mapping):
+            raise InvalidArgumentError("field_mapping", field_mapping, 'give names by name, such as {"note": "ACME__note"}')
         names: dict[str, str | None] = dict(DEFAULT_MAPPING)
         for name in company_fields:
             if name not in COMPANY_FIELDS:
@@ -89,8 +95,12 @@ class CustomerMapping:
             if name not in KNOWN_FIELDS:
                 hint = did_you_mean(str(name), KNOWN_FIELDS)
                 raise InvalidArgumentError("field_mapping", name, f"it is not a field of the shop's customers.{hint}")
+            if target is not None and not isinstance(target, str):
+                raise InvalidArgumentError("field_mapping", target, f"give {name} the name of a field of Custobar's, or None")
             names[name] = target
         self._names = {name: target for name, target in names.items() if target}
+        if self._names.get("id") == "external_id" and not re.fullmatch(r"[A-Za-z0-9-]*", str(id_prefix)):
+            raise InvalidArgumentError("id_prefix", id_prefix, "external_id has letters, digits and dashes only")
         targets = Counter(self._names.values())
         twice = next((target for target, times in targets.items() if times > 1), None)
         if twice is not None:
@@ -99,7 +109,6 @@ class CustomerMapping:
         self._readers: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
             "id": lambda value, _: f"{id_prefix}{value}",
             "tags": _tags,
-            "default_address.address1": _street,
             "default_address.country_code": lambda value, _: str(value).upper(),
             "default_address.phone": self._phone,
             **dict.fromkeys(_MONEY, _hundredths),
@@ -110,12 +119,17 @@ class CustomerMapping:
 
     def row(self, customer: Mapping[str, Any]) -> dict[str, Any]:
         """The row for one customer."""
-        address = customer.get("default_address") or {}
+        address = customer.get("default_address")
+        address = address if isinstance(address, Mapping) else {}
         row: dict[str, Any] = {}
         for name, target in self._names.items():
             place, _, field = name.rpartition(".")
             value = (address if place else customer).get(field)
-            if value is not None and value != "":
+            if name == "default_address.address1":
+                value = _street(address)
+            if isinstance(value, str) and not value.strip():
+                value = None
+            if value is not None:
                 reader = self._readers.get(name)
                 value = reader(value, address) if reader else value
             if value is None or value in ("", []):
@@ -141,8 +155,10 @@ def _tags(value: Any, _: Mapping[str, Any]) -> list[str]:
     return [text for part in parts if (text := str(part).strip())]
 
 
-def _street(value: Any, address: Mapping[str, Any]) -> str:
-    return ", ".join(text for line in (value, address.get("address2")) if line and (text := str(line).strip()))
+def _street(address: Mapping[str, Any]) -> str:
+    """Both lines of the address."""
+    lines = (address.get("address1"), address.get("address2"))
+    return ", ".join(text for line in lines if line and (text := str(line).strip()))
 
 
 def _hundredths(value: Any, _: Mapping[str, Any]) -> Any:

@@ -173,7 +173,7 @@ async def test_many_watchers_cost_as_much_as_one(quiet_tenant: CustobarSandbox) 
     starts = asked_for(quiet_tenant)
     assert len(starts) == len(quiet_tenant.requests)
     for count, start in enumerate(starts):
-        assert start - starts[0] >= count * INTERVAL - 0.1, starts
+        assert start - starts[0] >= count * INTERVAL - 0.2, starts
 
 
 async def test_late_and_early_events_are_told_once(quiet_tenant: CustobarSandbox) -> None:
@@ -296,8 +296,8 @@ async def test_failures_end_no_watch(
         await asyncio.sleep(11 * INTERVAL)
         if kind != "no connection":
             first, second, third = asked_for(quiet_tenant)
-            assert second - first >= 2 * INTERVAL - 0.05
-            assert third - second >= 4 * INTERVAL - 0.05
+            assert second - first >= 2 * INTERVAL - 0.1
+            assert third - second >= 4 * INTERVAL - 0.1
         assert airflow.is_watching(1)
         assert airflow.is_watching(2)
         assert airflow.told == {1: [], 2: []}

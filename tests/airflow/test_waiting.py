@@ -34,7 +34,7 @@ from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
 DAY = "2026-02-10"
 PERIOD = {"window_start": "2026-02-10T00:00:00+00:00", "window_end": "2026-02-11T00:00:00+00:00"}
 #: Starts are counted where they arrive; a thread that gets no processor for so long makes one look late.
-LATE_SECONDS = 0.15
+LATE_SECONDS = 0.2
 EVENT = {"type": "BROWSE", "date": f"{DAY}T12:00:00Z", "customer_id": "1"}
 
 
@@ -368,7 +368,7 @@ async def test_pauses_grow_up_to_max_wait(quiet_tenant: CustobarSandbox) -> None
     starts = [request.at for request in quiet_tenant.requests]
     pauses = [later - earlier for earlier, later in pairwise(starts)]
     wanted = [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]
-    assert all(want - 0.05 <= pause < want + 0.35 for pause, want in zip(pauses, wanted, strict=False)), pauses
+    assert all(want - 0.09 <= pause < want + 0.6 for pause, want in zip(pauses, wanted, strict=False)), pauses
 
 
 async def test_a_wait_may_end_in_the_triggerer(quiet_tenant: CustobarSandbox) -> None:
@@ -486,7 +486,7 @@ TROUBLES: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "dropped connections": [("drop", {"times": 2}), ("drop_after", {"times": 2})],
     "another's page": [("html", {"times": 4})],
 }
-REQUESTS_PER_MINUTE = 300
+REQUESTS_PER_MINUTE = 240
 
 
 def assert_paced(starts: list[float]) -> None:

@@ -239,3 +239,26 @@ async def test_old_connections_are_forgotten(make_config: Callable[..., ClientCo
     async with shared_client(make_config(password="APILAST")):
         kept = {config.secrets for config in shared_clients._by_loop[asyncio.get_running_loop()]}
     assert kept == {("APIPAUSED", "APIPAUSED"), ("APILAST", "APILAST")}
+
+
+async def test_one_tls_context_is_made_for_all(
+    custobar_sandbox_factory: Callable[..., CustobarSandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: of those who come while the client is being opened none opens another: reading certificates holds up the loop."""
+    sandbox = custobar_sandbox_factory(generate=False)
+    config = config_from_connection(host=sandbox.url, password=sandbox.token)
+    made: list[Any] = []
+    make = shared_clients.tls_context
+
+    def count(of: Any) -> Any:
+        made.append(of)
+        return make(of)
+
+    monkeypatch.setattr(shared_clients, "tls_context", count)
+
+    async def take_part() -> None:
+        async with shared_client(config):
+            await asyncio.sleep(0.5)
+
+    await asyncio.gather(*(take_part() for _ in range(50)))
+    assert len(made) == 1

@@ -34,6 +34,8 @@ def build_filters(
         before the names of those that must not be.
     :raises InvalidArgumentError: names the filter, its value and what is accepted.
     """
+    if filters is not None and not isinstance(filters, Mapping):
+        raise InvalidArgumentError("filters", filters, 'give values by name, such as {"wholesale_status": "retail"}')
     parameters: dict[str, str] = {}
     for name, value in (filters or {}).items():
         if name not in FILTERS:
@@ -52,7 +54,7 @@ def _value(name: str, value: Any) -> str:
     if name == "ids":
         ids = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else value
         texts = [str(each).strip() for each in ids] if isinstance(ids, (list, tuple, set, frozenset)) else []
-        if not texts or not all(text.isdecimal() for text in texts):
+        if not texts or not all(text.isascii() and text.isdecimal() for text in texts):
             raise InvalidArgumentError(name, value, "give customers' ids: a list of numbers, or a text with commas")
         return ",".join(texts)
     moment = parse_moment(name, value, UTC)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from airflow_provider_custobar.api.answers import Reply
-from airflow_provider_custobar.api.errors import CustobarError, MalformedResponseError
+from airflow_provider_custobar.api.errors import CustobarError, MalformedResponseError, NotFoundError, TransportError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext, exchange
 from airflow_provider_custobar.api.spiffy.filters import MAX_PAGE_SIZE
 from airflow_provider_custobar.api.steps import Outcome, Request, Wait
@@ -27,10 +27,12 @@ CustomerFlow = Generator[Request | Wait | list[Customer], Outcome, None]
 _JSON = {"Accept": "application/json", "Content-Type": "application/json"}
 # Amounts keep their digits.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_MOST_PASSES = 4
 
 
 class StoreChangedError(CustobarError):
-    """Customers were added or removed while pages were read by number, so that some may have been passed over."""
+    """Customers came and went while pages were read by number, so that some may have been passed over."""
 
     retriable = True
 
@@ -59,55 +61,87 @@ def update(context: FlowContext, number: int, changes: Mapping[str, Any]) -> Exc
 
 
 def delete(context: FlowContext, number: int) -> Exchange[None]:
-    return _ask(context, "DELETE", f"customers/{number}", lambda _: None)
+    """A customer who is not there any more after a request that may have arrived is deleted."""
+    steps: Exchange[None] = _ask(context, "DELETE", f"customers/{number}", lambda _: None)
+    outcome: Outcome = None
+    may_be_done = False
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration:
+            return
+        except NotFoundError:
+            if may_be_done:
+                return
+            raise
+        outcome = yield step
+        if isinstance(outcome, TransportError):
+            may_be_done |= outcome.may_have_arrived
+        elif outcome is not None:
+            may_be_done |= outcome.status >= 500
 
 
 def customers(context: FlowContext, parameters: Mapping[str, str], page_size: int = MAX_PAGE_SIZE) -> CustomerFlow:
     """All customers that ``parameters`` select, page by page, no one twice.
 
     Neither an order nor the end of paging is documented. So reading ends with a page that is empty. As long as ids come in
-    ascending order, each page is asked for by the id before it, which nobody who comes or goes meanwhile can shift; where they
-    do not, by number, and then the number of customers is compared with what the store counts.
+    ascending order, each page is asked for by the id before it, which nobody who comes or goes meanwhile can shift, and in the
+    end the number is compared with what the store counts. Where that does not hold, pages are read by number, again and again
+    until nobody turns up who was passed over.
 
-    :raises StoreChangedError: it counts more than came, while pages were read by number.
+    :raises StoreChangedError: somebody still does.
     """
     path = "customers/search" if "query" in parameters else "customers"
+    asked = {**parameters, "limit": str(page_size)}
     seen: set[int] = set()
-    last, number, is_ascending = 0, 1, True
+    # Searches cannot be counted.
+    if (yield from _by_id(context, path, asked, seen)) and "query" not in parameters:
+        there = yield from count(context, parameters)
+        if there <= len(seen):
+            return
+    for _ in range(_MOST_PASSES):
+        missed = yield from _by_number(context, path, asked, seen)
+        if not missed:
+            return
+    raise StoreChangedError(
+        f"Customers were passed over in each of {_MOST_PASSES} readings, because the store changed meanwhile. Try again."
+    )
+
+
+_Reading = Generator[Request | Wait | list[Customer], Outcome, T]
+
+
+def _by_id(context: FlowContext, path: str, asked: Mapping[str, str], seen: set[int]) -> _Reading[bool]:
+    """Read on from each page's last id; return whether ids came in ascending order to the end."""
+    last = 0
     while True:
-        place = {"since_id": str(last)} if is_ascending else {"page": str(number)}
-        page = yield from _ask(context, "GET", path, _customers, {**parameters, **place, "limit": str(page_size)})
+        page = yield from _ask(context, "GET", path, _customers, {**asked, "since_id": str(last)})
         ids = [customer["id"] for customer in page]
-        if is_ascending and ids and not (ids[0] > last and all(a < b for a, b in pairwise(ids))):
+        if not ids:
+            return True
+        if ids[0] <= last or any(earlier >= later for earlier, later in pairwise(ids)):
             log.warning("The store does not give its customers by ascending id: reading pages by number")
-            is_ascending = False
-            continue
+            return False
+        last = ids[-1]
+        seen.update(ids)
+        yield page
+
+
+def _by_number(context: FlowContext, path: str, asked: Mapping[str, str], seen: set[int]) -> _Reading[bool]:
+    """Read all pages; return whether there was somebody who was passed over before, and is no newcomer."""
+    newest = max(seen, default=None)
+    missed = False
+    number = 1
+    while True:
+        page = yield from _ask(context, "GET", path, _customers, {**asked, "page": str(number)})
         if not page:
-            break
-        new = [customer for customer in page if customer["id"] not in seen]
-        if is_ascending:
-            last = ids[-1]
-        else:
-            seen.update(ids)
-            number += 1
+            return missed
+        new = {customer["id"]: customer for customer in page if customer["id"] not in seen}
+        missed |= any(newest is None or each <= newest for each in new)
+        seen.update(new)
+        number += 1
         if new:
-            yield new
-    if not is_ascending:
-        yield from _compare(context, parameters, len(seen))
-
-
-def _compare(context: FlowContext, parameters: Mapping[str, str], came: int) -> Exchange[None]:
-    if "query" in parameters:
-        # Searches cannot be counted.
-        return
-    there = yield from count(context, parameters)
-    if there > came:
-        raise StoreChangedError(
-            f"The store counts {there:,} customers, but {came:,} came: it changed while they were read, and some may have been"
-            " passed over. Try again."
-        )
-    if there < came:
-        log.warning("The store counts %s customers, and %s came: some were removed meanwhile", f"{there:,}", f"{came:,}")
+            yield list(new.values())
 
 
 def _ask(
@@ -125,7 +159,7 @@ def _ask(
         method,
         context.config.url_for(f"/api/{path}.json{query}"),
         _JSON,
-        None if body is None else msgspec.json.encode(body),
+        None if body is None else _encode(body),
         repeatable=repeatable,
     )
 
@@ -155,5 +189,6 @@ def _customer(answer: Any) -> Customer:
 def _customers(answer: Any) -> list[Customer]:
     records: list[Customer] = _member(answer, "customers", list)
     for record in records:
-        _member(record, "id", int)
+        if type(record["id"]) is not int:
+            raise TypeError("id")
     return records
