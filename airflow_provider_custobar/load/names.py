@@ -35,7 +35,11 @@ def split_table(table: object, schema: object, dialect: Dialect) -> tuple[str | 
     :raises InvalidArgumentError: one of them is no name.
     """
     if schema is not None:
-        return check_identifier("schema", schema, dialect), check_identifier("table", table, dialect)
+        named = check_identifier("schema", schema, dialect)
+        if dialect.name == "duckdb" and "." in named:
+            # Its dialect takes the part before the dot for a database's name.
+            raise InvalidArgumentError("schema", schema, "a schema with a dot in its name cannot be reached in DuckDB")
+        return named, check_identifier("table", table, dialect)
     before, _, name = check_identifier_text(table).rpartition(".")
     if not before:
         return None, check_identifier("table", name, dialect)

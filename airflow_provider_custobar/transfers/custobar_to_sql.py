@@ -148,8 +148,15 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         finally:
             engine.dispose()
         self._columns = result.columns
-        get_hook_lineage_collector().add_output_asset(hook, uri=uri)
+        self._tell_lineage(hook, uri)
         return self._document(query, load, result, uri)
+
+    def _tell_lineage(self, hook: Any, uri: str) -> None:
+        try:
+            get_hook_lineage_collector().add_output_asset(hook, uri=uri)
+        except ValueError as error:
+            # Not every table has a URI that its provider takes, such as one behind a socket. The rows are there.
+            self.log.info("Lineage does not take %s: %s", uri, error)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What was read and written, with the table's columns."""
