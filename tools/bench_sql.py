@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from tools.bench.event_rows import FIELDS
 from tools.bench.page_server import PATH, TOKEN, Dataset, PageServer
+from tools.memory import peak_mib
 from tools.servers import PostgresServer
 
 _ROUNDS = 5
@@ -50,7 +50,7 @@ def _job(page_format: str) -> None:
     began = time.monotonic()
     result = operator.execute({})
     seconds = time.monotonic() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     print(json.dumps({"seconds": seconds, "peak": peak, "rows": result["rows"]}))
 
 

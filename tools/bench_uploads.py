@@ -7,7 +7,6 @@ an upload that sends nothing. Ten fields a row; every row has an e-mail address 
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import TextRow
 from airflow_provider_custobar.upload.uploader import Upload
+from tools.memory import peak_mib
 
 _ROUNDS = 5
 
@@ -70,7 +70,7 @@ def main(count: int) -> None:
     for name, seconds in taken.items():
         median = statistics.median(seconds)
         print(f"{name:<26} {count / median:>10,.0f} rows/s of CPU   {median / floor:5.2f}x")
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
+    print(f"peak memory of this process: {peak_mib():,.0f} MiB")
 
 
 if __name__ == "__main__":

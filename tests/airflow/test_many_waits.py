@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import pytest
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
 from airflow_provider_custobar.sandbox.log import RequestRecord
 from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
+from tools.memory import peak_mib
 
 WAITS = 500
 LONGEST_BLOCK_SECONDS = 0.2
@@ -62,7 +62,7 @@ async def wait_many(seconds: float) -> dict[str, float]:
     for each in waits:
         each.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    memory = peak_mib()
     return {"idle": idle, "block": block, "memory": memory, "waiting": still}
 
 

@@ -287,12 +287,13 @@ def test_a_hook_without_sqlalchemy_streams_as_well(
 
 
 PEAK = """
-import resource, sys
+import sys
+from tools.memory import peak_mib
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 sql = "SELECT i AS external_id, i || '@example.com' AS email, repeat('x', 60) || i AS city FROM generate_series(1, %s) i"
 operator = SqlToCustobarOperator(task_id="t", conn_id="pg", sql=sql, parameters=[int(sys.argv[1])], dry_run=True)
 assert operator.execute({})["rows"] == int(sys.argv[1])
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print("peak", int(peak_mib()))
 """
 
 

@@ -18,10 +18,11 @@ from tools.bench.page_server import TOKEN, Dataset, PageServer
 FEW, MANY = Dataset(50_000), Dataset(200_000)
 MOST_GROWTH_MIB = 40
 LOAD = """
-import json, resource, sys
+import json, sys
 from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
+from tools.memory import peak_mib
 result = CustobarToSqlOperator(task_id="load", conn_id="place", **json.loads(sys.argv[1])).execute({})
-print(json.dumps([result["rows"], result["inserted"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+print(json.dumps([result["rows"], result["inserted"], peak_mib()]))
 """
 
 

@@ -209,7 +209,8 @@ def test_numbers_keep_their_digits() -> None:
 
 
 MEASURE = """
-import resource, sys
+import sys
+from tools.memory import peak_mib
 from airflow_provider_custobar.upload.files import File, FileRows
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.uploader import Upload
@@ -217,7 +218,7 @@ import pyarrow.parquet
 name = sys.argv[1]
 rows = FileRows([File(name=name, open=lambda: open(name, "rb"))])
 result = Upload(open_rows=lambda: rows, plan=build_plan(dry_run=True), send=lambda rows, again: None).run()
-print(result.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(result.rows, int(peak_mib()))
 """
 
 
