@@ -17,9 +17,9 @@ Made by `python -m tools.validation_table` from the catalogue of resources and t
 code does. Every row is checked before the first one is sent; a reason names the field and never shows its value.
 
 - A null is left out. An empty text removes the field in Custobar; an empty CSV cell is left out unless `clear_empty=True`.
-- Phone numbers are judged by [phonenumbers](https://pypi.org/project/phonenumbers/): in E.164 form, and of a length that the
-  country has. E-mail addresses are judged by [email-validator](https://pypi.org/project/email-validator/), by their form alone:
-  nothing is looked up.
+- Phone numbers are judged by [phonenumbers](https://github.com/daviddrysdale/python-phonenumbers): in E.164 form, and of a
+  length that the country has. E-mail addresses are judged by
+  [email-validator](https://github.com/JoshData/python-email-validator), by their form alone: nothing is looked up.
 - A datetime without an offset gets that of the connection's `timezone`; a date stays a date.
 - Your own fields, `COMPANY__name`, may hold whatever JSON can. Where the connection's host or `company` tells the prefix,
   another company's fields are refused. Any other name is refused, with a suggestion, unless `allow_unknown_names=True`.

@@ -18,7 +18,7 @@ import httpx
 from airflow_provider_custobar.api import event_check, flow, newest
 from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
+from airflow_provider_custobar.api.errors import CertificateError, InvalidArgumentError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext
 from airflow_provider_custobar.api.newest import Moment
@@ -175,7 +175,10 @@ def tls_context(config: ClientConfig) -> ssl.SSLContext:
     if isinstance(verify, bool):
         return httpx.create_ssl_context(verify=verify)
     is_folder = Path(verify).is_dir()
-    return ssl.create_default_context(capath=verify if is_folder else None, cafile=None if is_folder else verify)
+    try:
+        return ssl.create_default_context(capath=verify if is_folder else None, cafile=None if is_folder else verify)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidArgumentError("extra verify", verify, f"it is no readable CA bundle ({error})") from None
 
 
 async def _advance(steps: Generator[YieldT, Outcome, T], outcome: Outcome) -> YieldT | _Done[T]:

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.load.job import LoadError
 
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
+_QUOTED = re.compile(r"[\"'`]([^\"'`\n]*)[\"'`]?")
+_VALUE = re.compile(r"\bwith value\b")
 _COLUMN = re.compile(r"^COPY .*, line \d+, column (.+?): ", re.DOTALL)
 
 
@@ -42,18 +43,28 @@ def telling(connection: sa.Connection, names: Callable[[], Collection[str]]) -> 
 
 def _told(error: BaseException, names: Collection[str]) -> str:
     details = getattr(error, "diag", None)
-    known = {*names, *(getattr(details, f"{kind}_name", None) for kind in ("constraint", "column", "table", "schema"))}
-    message = str(getattr(details, "message_primary", None) or error).partition("\n")[0]
-    said = _QUOTED.sub(lambda match: _shown(match[0], known), message)
+    told = (getattr(details, f"{kind}_name", None) for kind in ("constraint", "column", "table", "schema"))
+    known = {str(name) for name in (*names, *told) if name}
+    said = _without_values(str(getattr(details, "message_primary", None) or error), known)
     where = _COLUMN.match(str(getattr(details, "context", None) or ""))
     column = getattr(details, "column_name", None) or (where and where[1])
     named = f" (column {column})" if column else ""
     return f"{type(error).__name__}: {shorten(said, 300)}{named}"
 
 
-def _shown(quoted: str, known: Collection[str | None]) -> str:
-    name = quoted[1:-1].partition(": ")[0]
-    if name not in known:
-        return "…"
-    # DuckDB quotes a column together with its value.
-    return quoted if name == quoted[1:-1] else f"{name}: …"
+def _without_values(message: str, known: Collection[str]) -> str:
+    """The message up to the first thing in quotes that is no name, or to what else may be a value."""
+    end = len(message)
+    for quoted in _QUOTED.finditer(message):
+        # DuckDB quotes a column together with its value.
+        name, colon, _ = quoted[1].partition(": ")
+        if name not in known:
+            end = quoted.start()
+        elif colon:
+            end = quoted.start() + 1 + len(name) + len(colon)
+        else:
+            continue
+        break
+    value = _VALUE.search(message)
+    end = min(end, value.start() if value else end, *(place for place in [message.find("\n")] if place >= 0))
+    return message if end == len(message) else f"{message[:end]}…"

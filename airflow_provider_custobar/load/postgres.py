@@ -20,6 +20,7 @@ from airflow_provider_custobar.load.staging import Progress, Staging, as_texts
 _LONGEST_AGE = timedelta(hours=24)
 # An attempt whose worker is gone may linger on the server for a moment.
 _PATIENCE = "60s"
+_LOCK_NOT_AVAILABLE = "55P03"
 # The server begins with the first of them; smaller and larger ones took a tenth more time.
 _CHUNK_BYTES = 64 << 10
 _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
@@ -49,12 +50,19 @@ class PostgresStaging(Staging):
     def connect(self) -> None:
         # Where a column has no offset, moments are kept as UTC, whatever the server's zone.
         self.run("SET TIME ZONE 'UTC'")
+        # So that a worker that is gone without a word gives its lock back in minutes, not in hours.
+        self.run("SET tcp_keepalives_idle = 60")
+        self.run("SET tcp_keepalives_interval = 10")
+        self.run("SET tcp_keepalives_count = 6")
         self.run(f"SET lock_timeout = '{_PATIENCE}'")
         try:
             self.connection.execute(sa.select(sa.func.pg_advisory_lock(_lock(self.load.staging))))
         except sa.exc.DBAPIError as error:
-            raise BusyError(f"Another attempt at loading {self.load.table} is still at work.") from error
-        self.run("SET lock_timeout = 0")
+            original: Any = error.orig
+            if _LOCK_NOT_AVAILABLE in (getattr(original, "sqlstate", None), getattr(original, "pgcode", None)):
+                raise BusyError(f"Another attempt at loading {self.load.table} is still at work.") from None
+            raise
+        self.run("RESET lock_timeout")
         self.connection.commit()
         self._remove_leftovers()
 
@@ -64,7 +72,10 @@ class PostgresStaging(Staging):
         try:
             document = json.loads(comment or "null")
             if document and document["fingerprint"] == self.load.fingerprint and _age(document) < _LONGEST_AGE:
-                return msgspec.convert(document["progress"], Progress)
+                progress = msgspec.convert(document["progress"], Progress)
+                # A server that crashed has emptied the table, which is unlogged, but not forgotten its comment.
+                if self._rows() == progress.rows:
+                    return progress
         except (KeyError, TypeError, ValueError) as error:
             self.load.log.info("What an earlier attempt left cannot be read (%s)", error)
         return None
@@ -115,19 +126,19 @@ class PostgresStaging(Staging):
         self.run(f"COMMENT ON TABLE {self.quoted(self.table)} IS '{text}'")
         self.connection.commit()
 
-    def begin_swap(self, there: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if there is None:
-            # Of two loads that find no table, one makes it, and the other finds it then.
+    def begin_swap(self, *, may_change_columns: bool) -> tuple[str, ...] | None:
+        if may_change_columns:
+            # Of two loads that find no table, or no column, one makes it, and the other finds it then.
             lock = _lock(f"{self.load.schema or ''}.{self.load.table}")
             self.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
-            there = self._columns_of_target()
+        there = self._columns_of_target()
         if there is not None and self.load.mode != "append":
-            # Readers go on; two loads that delete and insert would not see each other's rows.
+            # Readers go on, unless a column is added; two loads that delete and insert would not see each other's rows.
             self.run(f"LOCK TABLE {self.quoted(self.target)} IN SHARE ROW EXCLUSIVE MODE")
         return there
 
     def end_swap(self, result: object) -> None:
-        self.drop()
+        self.run(f"DROP TABLE {self.quoted(self.table)}")
         transaction = self.connection.execute(sa.text("SELECT txid_current()")).scalar_one()
         self.load.commits.about_to_commit(str(transaction), result)
         self.connection.commit()
@@ -145,14 +156,24 @@ class PostgresStaging(Staging):
 
     def _remove_leftovers(self) -> None:
         """Drop what runs of this task have left whose process is gone, unless another attempt of theirs is to come."""
+        held = []
         for name, comment in self._comments(f"{self.load.siblings}%").items():
             if name != self.load.staging and not _is_wanted(comment):
                 lock = _lock(name)
                 if self.connection.execute(sa.select(sa.func.pg_try_advisory_lock(lock))).scalar_one():
+                    held.append(lock)
                     self.load.log.info("Dropping %s, which an earlier run has left", name)
                     self.run(f"DROP TABLE IF EXISTS {self.quoted(sa.table(name, schema=self.table.schema))}")
-                    self.connection.execute(sa.select(sa.func.pg_advisory_unlock(lock)))
         self.connection.commit()
+        # Not before: whoever gets the lock must not find the table.
+        for lock in held:
+            self.connection.execute(sa.select(sa.func.pg_advisory_unlock(lock)))
+        self.connection.commit()
+
+    def _rows(self) -> int:
+        counted = self.connection.execute(sa.select(sa.func.count()).select_from(self.table)).scalar_one()
+        self.connection.rollback()
+        return int(counted)
 
     def _comments(self, pattern: str) -> dict[str, str]:
         """The comments of staging tables by their names."""

@@ -34,10 +34,11 @@ _KINDS: dict[str, type[Staging]] = {
     "postgresql": PostgresStaging,
     "sqlite": SqliteStaging,
 }
-# There a reader would see half of a change.
-_WITHOUT_TRANSACTIONS = frozenset(
-    "awsathena bigquery clickhouse clickhousedb databricks drill druid hive impala pinot presto trino".split()
+# There a reader would see half of a change, or there are no temporary tables of the kind that is needed.
+_REFUSED = frozenset(
+    "awsathena bigquery clickhouse clickhousedb databricks drill druid hive impala mssql oracle pinot presto trino".split()
 )
+_TESTED = ("postgresql", "sqlite", "duckdb")
 _PAGES_AT_ONCE = 2
 
 
@@ -46,8 +47,13 @@ class LoadRun:
 
     def __init__(self, load: Load, connection: sa.Connection) -> None:
         name = connection.dialect.name
-        if name in _WITHOUT_TRANSACTIONS:
-            raise LoadError(f"{name} has no transactions over several statements, without which a table cannot change at once.")
+        if name in _REFUSED:
+            raise LoadError(
+                f"{name} has no temporary tables, or no transactions over several statements, as a load needs them:"
+                " export files, and let the database read these."
+            )
+        if name not in _TESTED:
+            load.log.warning("Loads are tested on %s, not on %s", ", ".join(_TESTED), name)
         self._load = load
         self._staging = _KINDS.get(name, Staging)(connection, load)
         self._connection = connection
@@ -67,7 +73,9 @@ class LoadRun:
             self._done = self._ended_before()
             if self._done is None:
                 self._lay_out()
-                self._saved = self._staging.saved()
+                saved = self._staging.saved()
+                # A staging table that was made for another table than there is now would not fit.
+                self._saved = saved if saved is not None and saved.target == self._there else None
 
     def run(self, report: Report, uri: str) -> LoadResult:
         """Load the rows; everybody sees the table as it was, until all of them are in.
@@ -192,6 +200,7 @@ class LoadRun:
                     position=page.after,
                     is_whole=page.after is None,
                     discovered=tuple(layout.discovered),
+                    target=self._there,
                 )
                 # The next page is waited for, and this one may be large.
                 del page
@@ -208,7 +217,8 @@ class LoadRun:
             )
         columns = {layout.name_of(column.name): column.field_type for column in layout.columns}
         columns |= {name: layout.type_of(name) for name in layout.discovered}
-        there = staging.begin_swap(self._there)
+        changes = self._there is None or any(name not in self._there for name in columns)
+        there = staging.begin_swap(may_change_columns=changes)
         new = [] if there is None else [name for name in columns if name not in there]
         if new and self._there is None and load.schema_change != "add":
             raise DatabaseError(f"{load.table} was made by somebody else meanwhile, with other columns.")

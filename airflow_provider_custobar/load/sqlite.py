@@ -17,11 +17,11 @@ class SqliteStaging(Staging):
         self.run(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
         self.connection.commit()
 
-    def begin_swap(self, there: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def begin_swap(self, *, may_change_columns: bool) -> tuple[str, ...] | None:
         # A transaction that begins by reading could not go on to write once somebody else has written.
         self.connection.commit()
         self.run("BEGIN IMMEDIATE")
-        return self._columns_of_target() if there is None else there
+        return self._columns_of_target()
 
     def fold(self, name: str) -> str:
         return name.lower()

@@ -44,7 +44,10 @@ _SQL_TYPES: Mapping[FieldType, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a load has come: what is in the staging table, and where the API's pages go on."""
+    """How far a load has come: what is in the staging table, and where the API's pages go on.
+
+    ``target`` are the columns that the table had then, None where it was to be made.
+    """
 
     rows: int = 0
     bytes: int = 0
@@ -53,6 +56,7 @@ class Progress:
     position: Position | None = None
     is_whole: bool = False
     discovered: tuple[str, ...] = ()
+    target: tuple[str, ...] | None = None
 
 
 class Staging:
@@ -113,23 +117,19 @@ class Staging:
         """The rows so far are in."""
         self.connection.commit()
 
-    def begin_swap(self, there: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Begin the one transaction in which the rows get into the table; return its columns, as they are now.
+    def begin_swap(self, *, may_change_columns: bool) -> tuple[str, ...] | None:
+        """Begin the one transaction in which the rows get into the table; return its columns as they are now, or None.
 
-        ``there`` are those that it had; None where it is to be made.
+        ``may_change_columns``: the table is to be made, or to get further columns.
         """
-        return there
+        return self._columns_of_target()
 
     def create_target(self, columns: Mapping[str, FieldType | None]) -> None:
         self.connection.execute(CreateTable(self._described(self.target, columns)))
 
     def end_swap(self, result: object) -> None:
-        """End it; from now on everybody sees the rows."""
-        self.drop()
+        """End it; from now on everybody sees the rows. A temporary table goes with the connection."""
         self.connection.commit()
-
-    def drop(self) -> None:
-        self.run(f"DROP TABLE {self.quoted(self.table)}")
 
     def discard(self) -> None:
         """Leave nothing behind."""

@@ -12,6 +12,8 @@ from airflow_provider_custobar.load.job import Load, LoadError
 from airflow_provider_custobar.load.layout import POSITION, Layout
 from airflow_provider_custobar.load.staging import Staging
 
+_POSITIONS_AT_ONCE = 500
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
@@ -35,10 +37,24 @@ def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -
     if load.mode == "replace":
         deleted = _count(staging.connection, target.delete())
     elif load.mode == "replace_window":
+        _check_window(staging, load, layout, rows)
         deleted = _count(staging.connection, target.delete().where(*_in_window(staging, load, layout, target)))
     everything = sa.select(*(rows.c[name] for name in columns))
     inserted = _count(staging.connection, target.insert().from_select(list(columns), everything))
     return Counts(inserted=inserted, deleted=deleted)
+
+
+def _check_window(staging: Staging, load: Load, layout: Layout, rows: sa.TableClause) -> None:
+    """The rows, with the types of the table's columns, must lie where they will be looked for the next time."""
+    inside = sa.and_(*_in_window(staging, load, layout, rows))
+    outside = sa.select(sa.func.count()).select_from(rows).where(sa.or_(sa.not_(inside), inside.is_(None)))
+    count = staging.connection.execute(outside).scalar_one()
+    if count:
+        name = layout.name_of(str(load.query.resource.timestamp))
+        raise LoadError(
+            f"{count:,} rows are not in the window any more in {name}, as its type keeps them: a run that is repeated could not"
+            " replace them. Give the column a type that keeps moments exactly, or use another mode."
+        )
 
 
 def _in_window(staging: Staging, load: Load, layout: Layout, target: sa.TableClause) -> list[sa.ColumnElement[bool]]:
@@ -89,15 +105,18 @@ def _remove_earlier(connection: sa.Connection, load: Load, keys: Sequence[str], 
         sa.func.row_number().over(partition_by=[rows.c[key] for key in keys], order_by=rows.c[POSITION].desc()).label("number")
     )
     ranked = sa.select(rows.c[POSITION], number).subquery("ranked")
-    # MySQL reads a table that it deletes from only through another subquery.
-    earlier = sa.select(ranked.c[POSITION]).where(ranked.c.number > 1)
-    removed = _count(connection, rows.delete().where(rows.c[POSITION].in_(earlier)))
-    if removed > 0:
-        if not load.query.resource.key_is_unique and not load.keys_are_given:
-            raise LoadError(
-                f"{removed:,} rows of {load.query.resource.name} share their {', '.join(keys)} with another, as versions by"
-                " language or shop do: name key_columns that tell them apart, such as ['external_id', 'language']."
-            )
+    # Not in one statement: MySQL cannot name a temporary table twice.
+    earlier = list(connection.execute(sa.select(ranked.c[POSITION]).where(ranked.c.number > 1)).scalars())
+    removed = len(earlier)
+    if removed and not load.query.resource.key_is_unique and not load.keys_are_given:
+        raise LoadError(
+            f"{removed:,} rows of {load.query.resource.name} share their {', '.join(keys)} with another, as versions by"
+            " language or shop do: name key_columns that tell them apart, such as ['external_id', 'language']."
+        )
+    for start in range(0, removed, _POSITIONS_AT_ONCE):
+        some: sa.BindParameter[Any] = sa.bindparam("some", earlier[start : start + _POSITIONS_AT_ONCE], expanding=True)
+        connection.execute(rows.delete().where(rows.c[POSITION].in_(some)))
+    if removed:
         load.log.info("%s rows came twice, by %s: the later ones count", f"{removed:,}", ", ".join(keys))
 
 

@@ -94,6 +94,8 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
 
 @contextmanager
 def _result(hook: DbApiHook, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None) -> Iterator[Result]:
+    from airflow_provider_custobar.load.failures import telling  # noqa: PLC0415 - it takes a while
+
     engine = _engine(hook)
     if engine is None:
         with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
@@ -106,7 +108,8 @@ def _result(hook: DbApiHook, sql: str, parameters: Mapping[str, Any] | Sequence[
             # no placeholder.
             options = {"stream_results": True, "yield_per": _ROWS_AT_ONCE, "no_parameters": parameters is None}
             values = parameters if parameters is None or isinstance(parameters, Mapping) else tuple(parameters)
-            with connection.exec_driver_sql(sql, values, execution_options=options) as result:
+            # What the database says of a value that it cannot cast shows that value.
+            with telling(connection, tuple), connection.exec_driver_sql(sql, values, execution_options=options) as result:
                 yield list(result.keys()), result
     finally:
         engine.dispose()

@@ -129,7 +129,7 @@ class CustobarEventTrigger(BaseTrigger):
             yield TriggerEvent({"status": "success", "found": found})
 
     async def _wait(self) -> EventsFound:
-        config = await CustobarHook(self.custobar_conn_id).get_async_config()
+        config = await self._find_config()
         check = self._check(config)
         polls = failures = 0
         async with shared_client(config) as client:
@@ -147,6 +147,22 @@ class CustobarEventTrigger(BaseTrigger):
                     self.log.warning("Poll failed (%s in a row): %s", failures, error)
                 await asyncio.sleep(self._pause(check, polls))
                 polls += 1
+
+    async def _find_config(self) -> ClientConfig:
+        failures = 0
+        while True:
+            try:
+                return await CustobarHook(self.custobar_conn_id).get_async_config()
+            except CustobarError:
+                raise
+            except Exception as error:
+                # Airflow may only be unable to tell at the moment.
+                failures += 1
+                reason = f"The connection {self.custobar_conn_id!r} cannot be read ({type(error).__name__}: {error})"
+                if failures >= self.max_consecutive_failures:
+                    raise CustobarError(f"{reason}. Given up after {failures} attempts.") from error
+                self.log.warning("%s (%s in a row)", reason, failures)
+            await asyncio.sleep(self.poke_interval)
 
     def _check(self, config: ClientConfig) -> EventCheck:
         refuse_lost_arguments(self)

@@ -56,6 +56,10 @@ KNOWN_FIELDS = (
 )
 
 
+# There is something in the shop, of which nothing can be made: no reason to remove what Custobar has.
+_UNREADABLE = object()
+
+
 class CustomerMapping:
     """Makes Custobar's rows of the shop's customers.
 
@@ -132,13 +136,15 @@ class CustomerMapping:
             if value is not None:
                 reader = self._readers.get(name)
                 value = reader(value, address) if reader else value
+            if value is _UNREADABLE:
+                continue
             if value is None or value in ("", []):
                 value = self._nothing
             if value is not None:
                 row[target] = value
         return row
 
-    def _phone(self, value: Any, address: Mapping[str, Any]) -> str | None:
+    def _phone(self, value: Any, address: Mapping[str, Any]) -> object:
         region = str(address.get("country_code") or "").upper() or None
         try:
             number = phonenumbers.parse(str(value), region)
@@ -146,7 +152,7 @@ class CustomerMapping:
             number = None
         if number is None or not phonenumbers.is_valid_number(number):
             self.phones_left_out += 1
-            return None
+            return _UNREADABLE
         return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 

@@ -194,6 +194,24 @@ def test_a_comment_that_is_garbage_is_ignored(tenant: CustobarSandbox, db: Any, 
     assert staging(db) == []
 
 
+def test_a_server_that_crashed_has_emptied_the_staging_table(tenant: CustobarSandbox, db: Any) -> None:
+    """Rule: what is recorded counts only with the rows that it speaks of, which are gone where an unlogged table was reset."""
+    fail(tenant, task(1))
+    (name,) = staging(db)
+    db.execute(f'TRUNCATE "{name}"')
+    assert not load(task(2))["resumed"]
+    assert rows(db) == expected(tenant)
+
+
+def test_another_table_than_before_starts_over(tenant: CustobarSandbox, db: Any) -> None:
+    """Rule: rows that were collected for a table of other columns are collected anew, by the rules for the one there is."""
+    fail(tenant, task(1))
+    db.execute("CREATE TABLE e (type text, date timestamptz)")
+    with pytest.raises(LoadError, match="no column for"):
+        load(task(2))
+    assert not load(task(2), schema_change="ignore")["resumed"]
+
+
 def hours_ago(hours: int) -> str:
     return (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
 
@@ -205,6 +223,7 @@ def hours_ago(hours: int) -> str:
 )  # fmt: skip
 def test_what_dead_runs_have_left_is_dropped(tenant: CustobarSandbox, db: Any, changes: Any, is_dropped: bool) -> None:
     """Rule: a task's next run drops what earlier ones have left, unless an attempt of theirs may come within the day."""
+    load(task(1, run="first"), date=OTHER_DAY)
     fail(tenant, task(1, run="dead"))
     name = rewrite_comment(db, changes)
     load(task(1, run="next"), date=OTHER_DAY)

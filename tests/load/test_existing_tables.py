@@ -163,6 +163,36 @@ def test_errors_show_no_values(tenant: CustobarSandbox, postgres: Postgres, mode
     assert "Secret" not in str(caught.value)
 
 
+HOSTILE = ["Anna Virtanen, secret\nline two", 'Anna "Ann" Virtanen secret', "O'Secret", "`secret`", "358405551234 secret"]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("place", ["postgres", "duck"])
+def test_errors_show_nothing_of_a_hostile_value(
+    tenant: CustobarSandbox, request: pytest.FixtureRequest, place: str, value: str
+) -> None:
+    """Rule: whatever quotes and line ends a refused value has, none of it is in the error."""
+    database: Database = request.getfixturevalue(place)
+    database.query("CREATE TABLE t (external_id text, city integer)")
+    tenant.load("customers", [{"external_id": "a", "city": value}])
+    with pytest.raises(LoadError) as caught:
+        load(resource="customers", fields=["city"])
+    assert not any(word in str(caught.value) for word in ("secret", "Secret", "Ann", "Virtanen", "358"))
+    assert database.query("SELECT * FROM t") == []
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp(0)"])
+def test_a_column_that_is_too_coarse_for_its_window_is_refused(tenant: CustobarSandbox, postgres: Postgres, kind: str) -> None:
+    """Rule: rows that the window would not find again, as the column keeps their moments, would be there twice: none is."""
+    postgres.query(f"CREATE TABLE t (type text, date {kind})")
+    tenant.load(
+        "events", [{"type": "BROWSE", "date": "2026-02-10T21:59:59.7Z"}, {"type": "BROWSE", "date": "2026-02-09T22:30:00Z"}]
+    )
+    with pytest.raises(LoadError, match="not in the window any more in date"):
+        load(resource="events", event_types="BROWSE", date="2026-02-10", fields=["type", "date"])
+    assert postgres.query("SELECT * FROM t") == []
+
+
 def test_views_and_foreign_keys_stay(tenant: CustobarSandbox, postgres: Postgres) -> None:
     """Rule: a replace changes rows only, so what hangs on the table goes on: views, indexes, permissions, triggers."""
     postgres.query("CREATE TABLE t (external_id text PRIMARY KEY, city text)")

@@ -334,3 +334,11 @@ def test_a_reading_that_breaks_off_keeps_nothing() -> None:
     with pytest.raises(ConnectionError):
         list(rows)
     assert list(rows) == list(range(1_500))
+
+
+def test_a_phone_that_cannot_be_read_removes_nothing() -> None:
+    """Rule: clear_empty removes what is empty in the shop, and not what is there and cannot be read."""
+    mapping = CustomerMapping(clear_empty=True)
+    assert "phone_number" not in mapping.row({"id": 1, "default_address": {"phone": "call my office", "country_code": "FI"}})
+    assert mapping.phones_left_out == 1
+    assert mapping.row({"id": 1, "default_address": {"phone": "", "country_code": "FI"}})["phone_number"] == ""
