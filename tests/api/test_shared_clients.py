@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_custobar.api import shared_clients
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
+from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.shared_clients import shared_client
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
@@ -192,7 +193,7 @@ async def test_a_client_that_cannot_be_opened_may_be_tried_again(
     bundle.write_text("no certificate", encoding="utf-8")
     config = connect_to(verify=str(bundle))
     failures = await asyncio.gather(*(use(config) for _ in range(3)), return_exceptions=True)
-    assert [isinstance(failure, OSError) for failure in failures] == [True] * 3
+    assert [isinstance(failure, InvalidArgumentError) for failure in failures] == [True] * 3
     bundle.write_text(certifi.contents(), encoding="utf-8")
     assert not await is_open(await use(config))
 
