@@ -48,7 +48,6 @@ class Layout:
         column_mapping: Mapping[str, str],
         schema_change: SchemaChange,
         keys: Sequence[str],
-        with_position: bool,
         timezone: str,
         logger: logging.Logger,
     ) -> None:
@@ -60,7 +59,6 @@ class Layout:
         # The columns that there are, and those that will be, as they are written.
         self._places = {fold(name): name for name in table_columns or ()}
         self._policy = schema_change
-        self._with_position = with_position
         self._zone = zone_of(timezone)
         self._log = logger
         self._ignored: set[str] = set()
@@ -154,7 +152,7 @@ class Layout:
                     f"Record {position + 1:,} of {self._resource.name} has no {key}: an upsert cannot tell whether it is there"
                     " already. Name other key_columns, or use mode='replace'."
                 )
-        if self._with_position:
+        if self.keys:
             arrays[POSITION] = pa.array(range(before, before + batch.num_rows), pa.int64())
         return arrays
 

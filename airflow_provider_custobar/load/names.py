@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-
-from sqlalchemy import Dialect
+from typing import TYPE_CHECKING
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
 
 
 def check_identifier(argument: str, name: object, dialect: Dialect) -> str:
@@ -14,17 +16,23 @@ def check_identifier(argument: str, name: object, dialect: Dialect) -> str:
 
     :raises InvalidArgumentError: empty, not a text, or longer than the database keeps names.
     """
-    if not isinstance(name, str) or not name.strip() or name.strip() == "None" or "\x00" in name:
+    if not isinstance(name, str) or not can_be_a_name(name) or name.strip() == "None":
         raise InvalidArgumentError(argument, name, "give a name; a template must not render to nothing")
-    longest = longest_name(dialect)
-    # PostgreSQL would cut it without a word, and so might take it for another table's.
-    if len(name.encode("utf-8", "surrogatepass")) > longest:
-        raise InvalidArgumentError(argument, name, f"{dialect.name} keeps {longest} bytes of a name")
+    if is_too_long(name, dialect):
+        raise InvalidArgumentError(argument, name, f"{dialect.name} keeps {_longest(dialect)} bytes of a name")
     return name
 
 
-def longest_name(dialect: Dialect) -> int:
-    """How many bytes of a name the database keeps."""
+def can_be_a_name(name: str) -> bool:
+    return bool(name.strip()) and "\x00" not in name
+
+
+def is_too_long(name: str, dialect: Dialect) -> bool:
+    """PostgreSQL would cut such a name without a word, and so might take it for another's."""
+    return len(name.encode("utf-8", "surrogatepass")) > _longest(dialect)
+
+
+def _longest(dialect: Dialect) -> int:
     # DuckDB's dialect takes the number from PostgreSQL's.
     return 9_999 if dialect.name == "duckdb" else dialect.max_identifier_length
 
@@ -40,16 +48,16 @@ def split_table(table: object, schema: object, dialect: Dialect) -> tuple[str | 
             # Its dialect takes the part before the dot for a database's name.
             raise InvalidArgumentError("schema", schema, "a schema with a dot in its name cannot be reached in DuckDB")
         return named, check_identifier("table", table, dialect)
-    before, _, name = check_identifier_text(table).rpartition(".")
-    if not before:
-        return None, check_identifier("table", name, dialect)
-    return check_identifier("table", before, dialect), check_identifier("table", name, dialect)
-
-
-def check_identifier_text(table: object) -> str:
     if not isinstance(table, str):
         raise InvalidArgumentError("table", table, "give the table's name, such as analytics.events")
-    return table
+    before, name = parts_of(table)
+    return before and check_identifier("table", before, dialect), check_identifier("table", name, dialect)
+
+
+def parts_of(table: str) -> tuple[str | None, str]:
+    """``schema.table`` as schema and table."""
+    schema, _, name = table.rpartition(".")
+    return schema or None, name
 
 
 def staging_names(task: object, run: object) -> tuple[str, str]:

@@ -38,6 +38,8 @@ class PostgresStaging(Staging):
     Whoever works with it holds an advisory lock, which goes with the connection: a staging table that nobody holds was left.
     """
 
+    outlives_its_connection = True
+
     def __init__(self, connection: sa.Connection, load: Load) -> None:
         super().__init__(connection, load)
         self.table = sa.table(load.staging, schema=load.staging_schema or load.schema)
@@ -149,7 +151,6 @@ class PostgresStaging(Staging):
         self.connection.commit()
 
     def has_committed(self, transaction: str) -> bool:
-        """Whether a transaction of an earlier attempt was committed."""
         status = self.connection.execute(sa.text("SELECT txid_status(:id)"), {"id": int(transaction)}).scalar_one_or_none()
         self.connection.rollback()
         return bool(status == "committed")

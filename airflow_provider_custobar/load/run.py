@@ -105,7 +105,7 @@ class LoadRun:
 
     def _ended_before(self) -> LoadResult | None:
         last = self._load.commits.last()
-        if last is None or not isinstance(self._staging, PostgresStaging) or not self._staging.has_committed(last[0]):
+        if last is None or not self._staging.has_committed(last[0]):
             return None
         return replace(msgspec.convert(last[1], LoadResult), resumed=True)
 
@@ -120,7 +120,6 @@ class LoadRun:
             column_mapping=load.column_mapping,
             schema_change=load.schema_change,
             keys=load.keys if load.mode == "upsert" else (),
-            with_position=load.mode == "upsert",
             timezone=load.timezone,
             logger=load.log,
         )
@@ -249,7 +248,7 @@ class LoadRun:
 
     def _clean_up(self, error: BaseException) -> None:
         may_go_on = isinstance(error, DatabaseError) or can_pass(error)
-        if isinstance(self._staging, PostgresStaging) and self._load.will_follow and may_go_on:
+        if self._staging.outlives_its_connection and self._load.will_follow and may_go_on:
             self._load.log.info("What is collected so far stays in %s, for the next attempt", self._load.staging)
             return
         try:

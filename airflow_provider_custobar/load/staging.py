@@ -19,7 +19,7 @@ from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.resources import FieldType
 from airflow_provider_custobar.load.job import Load, LoadError
 from airflow_provider_custobar.load.layout import POSITION
-from airflow_provider_custobar.load.names import longest_name
+from airflow_provider_custobar.load.names import can_be_a_name, is_too_long
 
 _T = FieldType
 _MOMENT = (
@@ -67,6 +67,8 @@ class Staging:
     """
 
     moments: Literal["aware", "naive", "text"] = "aware"
+    #: Whether another attempt can go on with the table.
+    outlives_its_connection = False
 
     def __init__(self, connection: sa.Connection, load: Load) -> None:
         self.connection = connection
@@ -84,6 +86,10 @@ class Staging:
         columns = self._columns_of_target()
         self.connection.rollback()
         return columns
+
+    def has_committed(self, transaction: str) -> bool:
+        """Whether a transaction of an earlier attempt, by its id, was committed; False where that cannot be told."""
+        return False
 
     def saved(self) -> Progress | None:
         """What an earlier attempt has left to go on from."""
@@ -152,8 +158,7 @@ class Staging:
 
         :raises LoadError: the database cannot hold it.
         """
-        longest = longest_name(self.connection.dialect)
-        if not name.strip() or "\x00" in name or len(name.encode("utf-8", "surrogatepass")) > longest:
+        if not can_be_a_name(name) or is_too_long(name, self.connection.dialect):
             raise LoadError(
                 f"The field {shorten(name, 80)!r} cannot be a column of {self.connection.dialect.name}: give it another name by"
                 " column_mapping, or collect such fields by schema_change='extra_column'."

@@ -44,7 +44,7 @@ from airflow_provider_custobar.export.results import ExportResult, Progress
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.transfers.attempt import TaskAttempt
 from airflow_provider_custobar.transfers.names import fill_in
-from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, one_of
+from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -133,7 +133,7 @@ class CustobarExportOperator(CustobarQueryOperator):
     def metadata_of(self, query: Query) -> dict[str, str]:
         """What goes along with an object, where its store has such a thing."""
         window = query.window
-        period = _interval(window.start, window.end) if window else {}
+        period = interval(window.start, window.end) if window else {}
         return {"custobar-resource": query.resource.name} | {f"custobar-window-{name}": at for name, at in period.items()}
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -261,19 +261,15 @@ class CustobarExportOperator(CustobarQueryOperator):
             "rows": sum(result.rows for _, result in results),
             "bytes": sum(result.bytes for _, result in results),
             "pages": sum(result.pages for _, result in results),
-            "window": _interval(windows[0][0].start, windows[-1][0].end) if windows else None,
+            "window": interval(windows[0][0].start, windows[-1][0].end) if windows else None,
             "windows": [
-                _interval(window.start, window.end) | {"rows": result.rows, "uris": list(result.uris)}
+                interval(window.start, window.end) | {"rows": result.rows, "uris": list(result.uris)}
                 for window, result in windows
             ],
             "event_types": list(query.event_types),
             "bad_timestamps": sum(result.unplaced for _, result in results),
             "resumed": any(result.resumed for _, result in results),
         }
-
-
-def _interval(start: datetime, end: datetime) -> dict[str, Any]:
-    return {"start": start.isoformat(), "end": end.isoformat()}
 
 
 def _refuse_same_place(exports: Sequence[Export]) -> None:

@@ -24,17 +24,15 @@ from airflow_provider_custobar.export.encoders import page_format_for
 from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.export.results import Progress
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.load.commit_log import CommitLog
+from airflow_provider_custobar.load.job import MODES, SCHEMA_CHANGES, Load, LoadResult, Mode, SchemaChange
+from airflow_provider_custobar.load.names import check_identifier, parts_of, split_table, staging_names
 from airflow_provider_custobar.transfers.attempt import TaskAttempt
 from airflow_provider_custobar.transfers.database import dataset_of, engine_of, find_hook, uri_of
-from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, one_of
+from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_custobar.load.job import Load, LoadResult, Mode, SchemaChange
-
-MODES = ("append", "replace", "replace_window", "upsert")
-SCHEMA_CHANGES = ("fail", "add", "ignore", "extra_column")
 
 
 class CustobarToSqlOperator(CustobarQueryOperator):
@@ -168,7 +166,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
 
         hook = find_hook(self.conn_id, self.hook_params)
-        schema, table = (self.schema, self.table) if self.schema else _parts(self.table)
+        schema, table = (self.schema, self.table) if self.schema else parts_of(self.table)
         namespace, name = dataset_of(hook, schema, table)
         config = CustobarHook(self.custobar_conn_id).get_config()
         columns = SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name=column) for column in self._columns])
@@ -209,10 +207,6 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         return tuple(given or [mapping.get(str(query.resource.key), str(query.resource.key))])
 
     def _load(self, query: Query, mode: Mode, client: CustobarClient, attempt: TaskAttempt, dialect: Any) -> Load:
-        from airflow_provider_custobar.load.commit_log import CommitLog  # noqa: PLC0415 - as above
-        from airflow_provider_custobar.load.job import Load  # noqa: PLC0415
-        from airflow_provider_custobar.load.names import check_identifier, split_table, staging_names  # noqa: PLC0415
-
         schema, table = split_table(self.table, self.schema, dialect)
         mapping = self.column_mapping or {}
         if not isinstance(mapping, Mapping) or not all(
@@ -281,15 +275,10 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             "deleted": result.deleted,
             "bytes": result.bytes,
             "pages": result.pages,
-            "window": {"start": window.start.isoformat(), "end": window.end.isoformat()} if window else None,
+            "window": interval(window.start, window.end) if window else None,
             "event_types": list(query.event_types),
             "bad_timestamps": result.unplaced,
             "created": result.created,
             "new_columns": list(result.new_columns),
             "resumed": result.resumed,
         }
-
-
-def _parts(table: str) -> tuple[str | None, str]:
-    schema, _, name = table.rpartition(".")
-    return schema or None, name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -180,3 +181,8 @@ def described(query: Query) -> str:
     types = f" of type {', '.join(query.event_types)}" if query.event_types else ""
     period = f" in {query.window}" if query.window else ""
     return f"{query.resource.name}{types}{period}"
+
+
+def interval(start: datetime, end: datetime) -> dict[str, Any]:
+    """A period as it is told in XCom and manifests."""
+    return {"start": start.isoformat(), "end": end.isoformat()}

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -317,3 +318,14 @@ def test_rows_wait_on_the_servers_side(places: None, server: PostgresServer, ten
     with closing(server.connect()) as watching:
         mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         assert watching.execute(mine).fetchone() == (0,)
+
+
+def test_what_a_query_cannot_cast_is_not_shown(places: None, tenant: CustobarSandbox) -> None:
+    """Rule: an error of the database in the middle of a query tells its kind, and no value, which is somebody's."""
+    with pytest.raises(CustobarError) as caught:
+        operator("SELECT i AS id, CASE WHEN i > 8000 THEN 'Anna Secret'::int END AS n FROM generate_series(1, 9000) i").execute(
+            {}
+        )
+    assert "postgresql refused it" in str(caught.value)
+    assert "Secret" not in "".join(traceback.format_exception(caught.value)).replace("'Anna Secret'::int", "")
+    assert tenant.requests == []

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -577,3 +578,21 @@ async def test_a_server_that_goes_away_is_called_at_the_same_pace(two_tenants: d
         assert_paced([request.at for request in tenant.requests] + calls)
 
     await asyncio.gather(*(wait(tenant, deferrable=deferrable) for deferrable, tenant in two_tenants.items()))
+
+
+async def test_a_connection_that_cannot_be_read_for_a_moment_does_not_end_the_wait(
+    quiet_tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: Airflow may be unable to tell a connection; the wait goes on when it can, and gives up with the reason."""
+    quiet_tenant.load("events", [EVENT])
+    document = os.environ["AIRFLOW_CONN_CUSTOBAR_DEFAULT"]
+    monkeypatch.delenv("AIRFLOW_CONN_CUSTOBAR_DEFAULT")
+    wait = {"event_types": "BROWSE", "date": DAY, "poke_interval": 0.05}
+    (event,) = [each async for each in CustobarEventTrigger(**wait, max_consecutive_failures=2).run()]
+    assert event.payload["status"] == "error"
+    assert "'custobar_default' cannot be read" in event.payload["message"]
+    waiting = asyncio.create_task(anext(aiter(CustobarEventTrigger(**wait, max_consecutive_failures=1000).run())))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    monkeypatch.setenv("AIRFLOW_CONN_CUSTOBAR_DEFAULT", document)
+    assert (await asyncio.wait_for(waiting, 20)).payload["status"] == "success"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.load.job import LoadError
+from airflow_provider_custobar.load.run import LoadRun
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator
 from tests.load.databases import Database, load, loader
@@ -137,3 +139,10 @@ def test_everything_but_choices_is_a_template() -> None:
     assert (operator.key_columns, operator.column_mapping) == (["v_k"], {"email": "v_m"})
     assert set(CustobarQueryOperator.query_template_fields) < set(operator.template_fields)
     assert not {"mode", "schema_change", "on_empty", "api_format"} & set(operator.template_fields)
+
+
+@pytest.mark.parametrize("name", ["bigquery", "mssql", "oracle", "trino"])
+def test_databases_that_could_show_half_of_a_change_are_refused(name: str) -> None:
+    """Rule: where a table cannot change at once, nothing is asked of anybody, and the way out is named."""
+    with pytest.raises(LoadError, match=f"{name}.*export files"):
+        LoadRun(SimpleNamespace(), SimpleNamespace(dialect=SimpleNamespace(name=name)))  # type: ignore[arg-type]
