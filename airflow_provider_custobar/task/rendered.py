@@ -18,11 +18,10 @@ class Rendered:
 
     def __setattr__(self, name: str, value: Any) -> None:
         # However a template field loses its value, it is set to None. Rendering itself is let through, for the UI to show it.
-        before = getattr(self, name, None)
-        super().__setattr__(name, value)
         if name in getattr(self, "template_fields", ()):
             others = tuple(lost for lost in self._lost_arguments if lost != name)
-            self._lost_arguments = (*others, name) if _is_lost(before, value) else others
+            self._lost_arguments = (*others, name) if _is_lost(getattr(self, name, None), value) else others
+        super().__setattr__(name, value)
 
     def refuse_lost_arguments(self) -> None:
         """
