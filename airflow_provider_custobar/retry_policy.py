@@ -21,9 +21,9 @@ class CustobarRetryPolicy(RetryPolicy):
     """
     Retry what may pass, after the time that the server names; fail at once what will not.
 
-    Final are wrong arguments, bad rows, a wrong token (401), a missing scope (403) and every other answer that trying again
-    would only repeat. What comes from elsewhere, such as an object store, is left to the task's ``retries`` and
-    ``retry_delay``, or to the next policy of a ``ChainRetryPolicy``.
+    What is final, such as wrong arguments, bad rows, a wrong token (401) or a missing scope (403), Airflow does not retry when
+    an operator here raises it; the policy does as much for tasks of your own that use the hook. What comes from elsewhere, such
+    as an object store, is left to the task's ``retries`` and ``retry_delay``, or to the next policy of a ``ChainRetryPolicy``.
 
     .. code-block:: python
 
