@@ -133,7 +133,7 @@ def test_a_key_that_is_no_number_is_a_reason_against_its_row(value: Any) -> None
     assert isinstance(check_row(0, row, build_plan(resource="customers")), Rejected)
 
 
-@pytest.mark.parametrize("value", [Decimal("19.90"), Decimal("19.00"), Decimal("NaN"), 19.9, "1990"])
+@pytest.mark.parametrize("value", [Decimal("19.90"), Decimal("19.00"), Decimal("NaN"), 19.9, 1990.0, "1990.00"])
 def test_money_with_digits_behind_the_point_is_refused(value: Any) -> None:
     """Rule: euros are not taken for hundredths: such a row is refused, with what money must be."""
     (row,) = SqlRows(Query(["external_id", "price"], [("1", value)]), resource="products")
