@@ -86,10 +86,12 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
     group = plan.checker.group_of(checked)
     if reasons:
         return Rejected(position, reasons, row, group)
-    lacking = () if group is None else plan.checker.lacking(checked)
-    for name in chain.from_iterable(plan.resource.needs[number] for number in lacking):
-        # An empty cell of a later row must not remove what the first row of its group has filled in.
-        checked.pop(name, None)
+    lacking: Sequence[int] = ()
+    if group is not None:
+        lacking = plan.checker.lacking({name for name, value in checked.items() if value != ""})
+        for name in chain.from_iterable(plan.resource.needs[number] for number in lacking):
+            # An empty cell of a later row must not remove what the first row of its group has filled in.
+            checked.pop(name, None)
     try:
         data = _encoded(checked, plan)
     except _UnfitError as error:

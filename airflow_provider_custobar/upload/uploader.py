@@ -193,7 +193,8 @@ class _Run:
                 self._good += 1
                 digest.update(row.data)
                 digest.update(b"\n")
-                self._dropped.update(row.dropped)
+                if row.dropped:
+                    self._dropped.update(row.dropped)
                 if row.identity is not None:
                     self._duplicates.note(row.identity)
             else:

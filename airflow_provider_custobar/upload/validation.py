@@ -6,7 +6,7 @@ Reasons name fields and never show their values, which are personal data.
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -42,7 +42,7 @@ class Checker:
         self._resource = resource
         self._rules = rules
         self._known = resource.write_fields.keys()
-        self._needs = resource.needs
+        self._needs = tuple(map(frozenset[str], resource.needs))
         # A file's columns are the same in every row.
         self._hint = lru_cache(maxsize=256)(lambda name: did_you_mean(name, self._known))
         self._typed = schema_of(resource.name, zone, from_text=False).validator.validate_python
@@ -81,8 +81,8 @@ class Checker:
             reasons = reasons or ["it has names or values that no JSON can hold"]
             checked = dict(filled)
         checked.update(cleared)
-        if self.group_of(checked) is None:
-            reasons += [need(self._needs[number]) for number in self.lacking(checked)]
+        if (lacking := self.lacking(filled)) and self.group_of(checked) is None:
+            reasons += [need(self._resource.needs[number]) for number in lacking]
         return checked, reasons + self._dangers(checked)
 
     def group_of(self, row: Mapping[str, Any]) -> str | None:
@@ -96,9 +96,9 @@ class Checker:
         except ValueError:
             return None
 
-    def lacking(self, row: Mapping[str, Any]) -> list[int]:
-        """Which of the resource's needs a checked row does not fill in."""
-        return [number for number, names in enumerate(self._needs) if not any(_is_filled(row.get(name)) for name in names)]
+    def lacking(self, filled: Collection[str]) -> list[int]:
+        """Which of the resource's needs the fields of these names do not fill in."""
+        return [number for number, names in enumerate(self._needs) if names.isdisjoint(filled)]
 
     def _is_foreign(self, name: object) -> bool:
         """Whether Custobar has no field of this name, which ``unknown_fields`` decides of."""
@@ -130,7 +130,8 @@ class Checker:
         if self._resource.name != "customers":
             return []
         reasons = []
-        if self._rules.require_external_id and not _is_filled(row.get("external_id")):
+        external_id = row.get("external_id")
+        if self._rules.require_external_id and (external_id is None or (isinstance(external_id, str) and not external_id)):
             reasons.append(
                 "no external_id: such a row updates every customer with that e-mail address or phone number"
                 " (require_external_id=False allows it)"
@@ -161,7 +162,3 @@ def _told(names: Sequence[Any], row: Mapping[Any, Any], source: Mapping[Any, Any
     is_person = len(names) == len(row) and not all(map(looks_like_a_field, names))
     places = {name: place for place, name in enumerate(source, 1)}
     return {name: field_name(None if is_person else name, places.get(name)) for name in names}
-
-
-def _is_filled(value: object) -> bool:
-    return value is not None and not (isinstance(value, str) and not value)
