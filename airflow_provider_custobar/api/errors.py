@@ -30,6 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 _LONGEST_VALUE = 120
+_MOST_NAMES = 10
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,59}")
 
 
@@ -206,6 +207,18 @@ def field_name(name: object, place: int | None = None) -> str:
     if looks_like_a_field(name):
         return repr(name)
     return f"column {place}" if place else "a field whose name has other characters than letters, digits, _ and ."
+
+
+def field_names(names: Iterable[object], *, of: Iterable[object] = ()) -> str:
+    """The same of several, ten at most. ``of`` is all of the header: with one other name in it, it may be a person's row."""
+    names = list(names)
+    shown = [str(name) for name in names if looks_like_a_field(name)] if all(map(looks_like_a_field, of)) else []
+    told = shown[:_MOST_NAMES]
+    if len(shown) > _MOST_NAMES:
+        told.append(f"{len(shown) - _MOST_NAMES:,} more")
+    if len(shown) < len(names):
+        told.append(f"{len(names) - len(shown):,} whose names are not shown")
+    return ", ".join(told) or "none"
 
 
 def looks_like_a_field(name: object) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_custobar.api.errors import field_names
 from airflow_provider_custobar.upload.field_mapping import FieldMapping
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
 
@@ -125,7 +126,7 @@ def _encoded(row: Mapping[str, Any], plan: UploadPlan) -> bytes:
     # Only rows that hold one of these words, be it in a text, need the slow look.
     suspect = any(word in encoded for word in (b"null", b"NaN", b"Infinity"))
     if suspect and (names := [name for name, value in row.items() if _holds_no_number(value)]):
-        raise _UnfitError(f"{names[0]} holds NaN or infinity, which JSON does not know")
+        raise _UnfitError(f"{field_names(names[:1])} holds NaN or infinity, which JSON does not know")
     if len(encoded) + ENVELOPE_BYTES > plan.max_batch_bytes:
         raise _UnfitError(f"it has {len(encoded):,} bytes, too many for max_batch_bytes={plan.max_batch_bytes:,}")
     return encoded

@@ -80,10 +80,12 @@ class Upload:
     that nothing is sent where ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time; rows that make
     one thing together, such as a sale, are read once more before. ``reject`` gets each bad row as it is found; ``after_check``
     is called once when all were found, before any is sent. With ``changes``, only rows go that are not as they were.
+    ``place_of`` tells where a row stands, by its position, which is told without it.
     ``read_back`` is needed where the plan verifies; ``sleep`` waits for that.
     """
 
     open_rows: Callable[[], Iterable[object]]
+    place_of: Callable[[int], str] | None = None
     plan: UploadPlan
     send: Send
     reject: Callable[[Rejected], None] = _nowhere
@@ -207,7 +209,7 @@ class _Run:
             told = ", ".join(f"{name} in {count:,} rows" for name, count in self._dropped.most_common(_FIELDS_SHOWN))
             self._log.warning("%s: values of fields that Custobar does not have are left out: %s", self._name, told)
         if result.rejected:
-            summary = _summary(first, result, self._name)
+            summary = _summary(first, result, self._name, self._upload.place_of)
             if self._plan.on_invalid == "fail":
                 raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
             self._log.warning("%s", summary)
@@ -365,8 +367,11 @@ def _may_have_arrived(error: BaseException) -> bool:
     return isinstance(error, (ServerError, MalformedResponseError)) or not isinstance(error, CustobarError)
 
 
-def _summary(first: Sequence[Rejected], result: UploadResult, name: str) -> str:
-    lines = [f"row {rejected.position}: {'; '.join(rejected.reasons)}" for rejected in first]
+def _summary(first: Sequence[Rejected], result: UploadResult, name: str, place_of: Callable[[int], str] | None) -> str:
+    lines = []
+    for rejected in first:
+        place = f" ({place_of(rejected.position)})" if place_of else ""
+        lines.append(f"row {rejected.position}{place}: {'; '.join(rejected.reasons)}")
     more = result.rejected - len(first)
     return "\n".join(
         [
