@@ -64,7 +64,7 @@ FROM_TEXT: Mapping[FieldType, str] = {
 CUSTOMER_ID_ACCEPTED = "a text of letters, digits and dashes only"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,]+(Z|[+-][0-9:]+)?)?")
+_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,]+)?)(Z|[+-][0-9:]+| UTC| [+-][0-9:]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 # Every language writes small numbers with a negative exponent; a positive one is where a spreadsheet has lost digits.
 _NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE]-[0-9]{1,3})?")
@@ -236,11 +236,13 @@ def _day(value: object) -> str:
 def _moment_in(zone: tzinfo) -> Callable[[object], str]:
     def moment(value: object) -> str:
         if isinstance(value, str):
-            if not _MOMENT.fullmatch(value):
+            match = _MOMENT.fullmatch(value)
+            if not match or (match[3] and not match[2]):
                 raise ValueError
-            parsed = datetime.fromisoformat(value)
+            # Shops and warehouses write offsets behind a space.
+            parsed = datetime.fromisoformat(f"{match[1]}{(match[3] or '').lstrip().replace('UTC', 'Z')}")
             # A day is a day of the tenant's, whichever zone that is in.
-            if len(value) == len("2026-02-01") or (parsed.tzinfo is not None and value[10] == "T"):
+            if len(value) == len("2026-02-01") or (parsed.tzinfo is not None and value[10] == "T" and " " not in value):
                 return value
         elif isinstance(value, datetime):
             parsed = value
@@ -258,6 +260,16 @@ def _moment_in(zone: tzinfo) -> Callable[[object], str]:
 
 
 def _objects(value: object) -> object:
+    """The stocks of a product, which are the only objects: as documented, ``shop_id`` is a text and ``quantity`` a number."""
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, Mapping) for item in value):
         raise ValueError
-    return value
+    return [
+        {name: member if member is None or name not in _STOCK else _STOCK[name](member) for name, member in item.items()}
+        for item in value
+    ]
+
+
+_STOCK: Mapping[str, Callable[[Any], object]] = {
+    "shop_id": lambda value: value if isinstance(value, str) else as_text(value),
+    "quantity": _number,
+}

@@ -157,6 +157,15 @@ def test_the_mapped_name_decides() -> None:
     assert converted("customers", "external_id", 7, field_mapping={"external_id": "ACME__id"}) == 7
 
 
+def test_a_column_can_be_left_out() -> None:
+    """Rule: None leaves a query's column out, as it does elsewhere."""
+    mapping: dict[str, Any] = {"id": "external_id", "notes": None}
+    (row,) = SqlRows(Query(["id", "notes"], [(7, "n")]), resource="customers", field_mapping=mapping)
+    checked = check_row(0, row, build_plan(field_mapping=mapping))
+    assert isinstance(checked, GoodRow)
+    assert checked.data == b'{"external_id":"7"}'
+
+
 @pytest.mark.parametrize("names", [["a", "b", "a"], ["external_id", "external_id"]])
 def test_two_columns_of_one_name_are_refused(names: list[str]) -> None:
     """Rule: of two columns with one name none is dropped in silence."""

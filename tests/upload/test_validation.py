@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.resources import RESOURCES, FieldType
 from airflow_provider_custobar.upload.plan import build_plan
-from airflow_provider_custobar.upload.rows import Rejected, check_row
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
 from tests.upload.support import GOOD
 
 T = FieldType
@@ -45,6 +46,9 @@ ACCEPTED: dict[FieldType, list[Any]] = {
         "2026-02-01T10:00:00Z",
         "2026-02-01T10:00:00.123456+02:00",
         "2026-02-01T10:00",
+        "2026-02-01 10:00:00 +0200",
+        "2026-02-01 10:00:00 UTC",
+        "2026-02-01 10:00:00.123+00",
         date(2026, 2, 1),
         datetime(2026, 2, 1, 10),  # noqa: DTZ001 - the tenant's own zone applies
         datetime(2026, 2, 1, 10, tzinfo=UTC),
@@ -53,7 +57,7 @@ ACCEPTED: dict[FieldType, list[Any]] = {
     ],
     T.STRINGS: [[], ["a"], ["a", "b"], ("a", "b"), "a", "a,b", 1, [1], ["a", 2.0]],
     T.STRING_OR_STRINGS: ["a", [], ["a", "b"], 17, [17, "b"]],
-    T.OBJECTS: [[], [{"shop_id": "1", "quantity": 2}], ({"a": 1},)],
+    T.OBJECTS: [[], [{"shop_id": "1", "quantity": 2}], ({"a": 1},), [{"shop_id": 1.0, "quantity": "2.5"}]],
 }
 REFUSED: dict[FieldType, list[Any]] = {
     T.STRING: [1.5, 2.0**53, Decimal("1.5"), Decimal("1E+5000"), True, ["a"], {"a": 1}, date(2026, 2, 1)],
@@ -80,12 +84,13 @@ REFUSED: dict[FieldType, list[Any]] = {
         "2026-02-01\n", datetime(2026, 2, 1, tzinfo=UTC), 20260201, True,
     ],
     T.DATETIME: [
-        "yesterday", "2026-02-30", "2026-02-01T25:00:00", "01.02.2026 10:00", "2026-02-01x10:00:00", "2026-02-01🎉10:00:00",
+        "yesterday", "2026-02-30", "2026-02-01 UTC", "2026-02-01Z", "2026-02-01 10:00:00 EET", "2026-02-01 10:00:00  +0200",
+        "2026-02-01T25:00:00", "01.02.2026 10:00", "2026-02-01x10:00:00", "2026-02-01🎉10:00:00",
         "2026-02-01T10:00:00Z\n", 1770000000, 1770000000.5, "1770000000", True,
     ],
     T.STRINGS: [1.5, [1.5], [True], ["a", None], [["a"]], {"a": 1}, True, {"a"}],
     T.STRING_OR_STRINGS: [1.5, [1.5], {"a": 1}, True],
-    T.OBJECTS: ["a", {"shop_id": "1"}, ["a"], [1], 1, True],
+    T.OBJECTS: ["a", {"shop_id": "1"}, ["a"], [1], 1, True, [{"shop_id": True}], [{"quantity": "many"}]],
 }  # fmt: skip
 #: One field of each type.
 FIELD: dict[FieldType, tuple[str, str]] = {
@@ -289,3 +294,29 @@ def test_reasons_never_show_values(data: st.DataObject) -> None:
     text = "\n".join(reasons(resource, row))
     assert SECRET not in text
     assert "9981" not in text
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "value", "sent"),
+    [
+        *[("sales", "product_id", value, "17") for value in WHOLE[:-1]],
+        ("sales", "product_id", 2.0**53 - 1, "9007199254740991"),
+        ("sales", "product_id", 2**70, str(2**70)),
+        ("sales", "product_id", -0.0, "0"),
+        ("customers", "tags", [17, "a", 17.0], ["17", "a", "17"]),
+        ("products", "category_id", 17, "17"),
+        ("sales", "quantity", "0.5", Decimal("0.5")),
+        ("sales", "quantity", "2.0000", 2),
+        ("sales", "sale_exchange_rate", "0.0850000000000000000001", Decimal("0.0850000000000000000001")),
+        ("sales", "total", "1990", 1990),
+        ("events", "sentiment_value", "2.0000", 2),
+        ("products", "stock", [{"shop_id": 7, "quantity": "2.0000", "x": 1}], [{"shop_id": "7", "quantity": 2, "x": 1}]),
+        ("customers", "birth_date", datetime(1990, 1, 2), "1990-01-02"),  # noqa: DTZ001 - as databases have it
+    ],
+)
+def test_values_are_converted_exactly(resource: str, name: str, value: Any, sent: Any) -> None:
+    """Numbers become the texts, and numerals the numbers, that they mean to the last digit, as the vendor's plugins have it."""
+    checked = check_row(0, GOOD[resource] | {name: value}, build_plan(resource))
+    assert isinstance(checked, GoodRow)
+    assert json.loads(checked.data, parse_float=Decimal)[name] == sent
+    assert type(json.loads(checked.data, parse_float=Decimal)[name]) is type(sent)
