@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -53,8 +53,7 @@ class Rejected:
             return json.dumps(_with_text_keys(document), default=_readable).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class GoodRow:
+class GoodRow(NamedTuple):
     """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would;
     ``group`` what it is a part of, such as a sale, and ``lacking`` which of the resource's needs other rows of that must fill
     in. ``dropped`` tells the fields that were left out.
@@ -83,7 +82,8 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
     renamed, twice = _renamed(given, plan.field_mapping) if plan.field_mapping else (given, ())
     kept, dropped = plan.checker.drop(renamed, row)
     checked, reasons = plan.checker.check(kept, from_text=from_text, source=row)
-    reasons += [f"field_mapping gives two of its fields the same name, {name!r}" for name in twice]
+    if twice:
+        reasons += [f"field_mapping gives two of its fields the same name, {name!r}" for name in twice]
     group = plan.checker.group_of(checked)
     if reasons:
         return Rejected(position, reasons, row, group)
