@@ -37,6 +37,8 @@ class Groups:
         self._execute = self._connection.execute
         self._execute("PRAGMA synchronous = OFF")
         self._execute("PRAGMA journal_mode = OFF")
+        # In KiB: enough for some hundred thousand groups, beyond which it is the file that grows.
+        self._execute("PRAGMA cache_size = -16384")
         self._execute("CREATE TABLE groups (name BLOB PRIMARY KEY, lacking INTEGER, is_to_go INTEGER, bad TEXT) WITHOUT ROWID")
         self._execute("BEGIN")
         # Most rows of a group stand together, so the last one is at hand.
