@@ -37,7 +37,7 @@ from airflow_provider_custobar.upload.contacts import check_email, check_phone
 
 #: What a field of each type must be, as reasons against a row say it.
 ACCEPTED: Mapping[FieldType, str] = {
-    FieldType.STRING: "a text or a whole number",
+    FieldType.STRING: "a text",
     FieldType.EMAIL: "an e-mail address",
     FieldType.PHONE: "a phone number with its country's prefix, such as +358401234567",
     FieldType.COUNTRY: "a country code of two letters, such as FI",
@@ -48,8 +48,8 @@ ACCEPTED: Mapping[FieldType, str] = {
     FieldType.MONEY: "a whole number of hundredths (1990 for 19.90)",
     FieldType.DATE: "a date, YYYY-MM-DD",
     FieldType.DATETIME: "a date or an ISO 8601 datetime",
-    FieldType.STRINGS: "a list of texts or whole numbers",
-    FieldType.STRING_OR_STRINGS: "a text, a whole number or a list of these",
+    FieldType.STRINGS: "a list of texts",
+    FieldType.STRING_OR_STRINGS: "a text or a list of texts",
     FieldType.OBJECTS: "a list of objects",
 }
 #: What becomes of a CSV cell, where that is more than the text itself.

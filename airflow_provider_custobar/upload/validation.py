@@ -147,7 +147,7 @@ class Checker:
 
     def _value_reason(self, name: str, value: object) -> str:
         # The type of a value is told where it may be what is wrong, the value never.
-        told = "" if isinstance(value, (str, list, tuple)) else f", not {type(value).__name__}"
+        told = "" if isinstance(value, str) else f", not {type(value).__name__}"
         return f"{name} must be {accepted_by(self._resource.name, name)}{told}"
 
 
