@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.api.resources import Resource
-from airflow_provider_custobar.upload.rows import GoodRow, Rejected
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable
 from airflow_provider_custobar.upload.validation import need
 
 _LONGEST_REASON = 300
+_MOST_TORN = 100
 
 
 @dataclass(slots=True)
@@ -44,6 +47,7 @@ class Groups:
         # Most rows of a group stand together, so the last one is at hand.
         self._name: str | None = None
         self._last = _Known(0, False, None)
+        self._torn: deque[Rejected] = deque(maxlen=_MOST_TORN)
 
     def close(self) -> None:
         self._connection.close()
@@ -51,16 +55,30 @@ class Groups:
     def note(self, row: GoodRow | Rejected, *, is_to_go: bool) -> None:
         """Once for each row. ``is_to_go`` is whether the row by itself would be sent."""
         if row.group is None:
+            # A line that cannot be read names no group, but may be of the one before it, or behind it.
+            if isinstance(row, Rejected) and not isinstance(row.row, Mapping):
+                self._note_torn(row)
+                self._torn.append(row)
             return
         if row.group != self._name:
             self.noted()
             self._name, self._last = row.group, _Known(-1, False, None)
-        last = self._last
+            for torn in self._torn:
+                self._note_torn(torn)
+        self._torn.clear()
         if isinstance(row, GoodRow):
-            last.lacking &= sum(1 << number for number in row.lacking)
-            last.is_to_go |= is_to_go
-        elif last.bad is None:
-            last.bad = f"row {row.position}: {shorten('; '.join(row.reasons), _LONGEST_REASON)}"
+            self._last.lacking &= sum(1 << number for number in row.lacking)
+            self._last.is_to_go |= is_to_go
+        else:
+            self._note_bad(row)
+
+    def _note_torn(self, row: Rejected) -> None:
+        if self._name is not None and self._name in str(row.row.content if isinstance(row.row, Unreadable) else row.row):
+            self._note_bad(row)
+
+    def _note_bad(self, row: Rejected) -> None:
+        if self._last.bad is None:
+            self._last.bad = f"row {row.position}: {shorten('; '.join(row.reasons), _LONGEST_REASON)}"
 
     def noted(self) -> Self:
         """Every row was noted."""

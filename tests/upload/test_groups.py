@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.upload.changes import Changes
+from airflow_provider_custobar.upload.files import File, FileRows
 from airflow_provider_custobar.upload.journal import Journal
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import TextRow
@@ -32,7 +34,7 @@ def sale(name: object, items: int, head: int = 0, **values: Any) -> list[dict[st
     return [line(name, item, **(HEAD if item == head else {}), **values) for item in range(items)]
 
 
-def skipped(rows: list[Any], **options: Any) -> tuple[list[str], dict[int, str]]:
+def skipped(rows: Any, **options: Any) -> tuple[list[str], dict[int, str]]:
     """The ids of what is sent, and the reasons by position."""
     _, sent, rejected = run(rows, resource="sales", on_invalid="skip", **options)
     return [row["external_id"] for row in sent.rows], {each.position: "; ".join(each.reasons) for each in rejected}
@@ -107,6 +109,24 @@ def test_rows_without_a_sale_stand_alone(empty: dict[str, Any]) -> None:
     sent, rejected = skipped([*sale("a", 2), line("x", 0, **HEAD) | empty, ["no row"], *sale("b", 1)])
     assert (sent, sorted(rejected)) == (["a-0", "a-1", "b-0"], [2, 3])
     assert rejected[2].startswith("sale_external_id must be ")
+
+
+@pytest.mark.parametrize("torn", ["b,b-1", "b,b-1,,,x", '"b"x,,,', "c,b-1", ",b-1"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_that_cannot_be_read_may_be_of_the_sale_beside_it(torn: str, place: int) -> None:
+    """Rule: a torn line that holds the name of the sale before or behind it sets that one aside; others are sent."""
+    lines = ["b,b-0,2026-02-01,7", "b,b-2,,"]
+    lines.insert(place, torn)
+    lines = ["sale_external_id,external_id,sale_date,sale_customer_id", "a,a-0,2026-02-01,7", *lines, "d,d-0,2026-02-01,7"]
+    if torn.startswith('"'):
+        # As JSON, where a torn line is no line of JSON.
+        cells = [line.split(",") for line in lines]
+        lines = [json.dumps(dict(zip(cells[0], row, strict=False))) if '"' not in row[0] else '{"x": "b",' for row in cells[1:]]
+    name = "a.jsonl" if torn.startswith('"') else "a.csv"
+    data = "\n".join(lines).encode()
+    sent, rejected = skipped(FileRows([File(name=name, open=lambda: io.BytesIO(data))]))
+    assert sent == ["a-0", "d-0"]
+    assert sorted(rejected) == [1, 2, 3]
 
 
 def test_empty_cells_of_later_rows_remove_nothing() -> None:
