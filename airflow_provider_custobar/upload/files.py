@@ -65,14 +65,26 @@ class FileRows:
         self._readers = [
             (file, _READERS[_format_of(file.name, file_format)], _compression_of(file.name, compression)) for file in files
         ]
+        # Of each file that was begun: how many rows came before it.
+        self._before: list[tuple[int, str]] = []
         # A byte order mark is no part of the first name.
         self._encoding = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
 
+    def place_of(self, position: int) -> str:
+        """Where the row stands that the last reading gave at ``position``."""
+        before, name = next(begun for begun in reversed(self._before) if begun[0] <= position)
+        return f"number {position - before + 1:,} in {name}"
+
     def __iter__(self) -> Iterator[object]:
+        position = 0
+        self._before = []
         for file, read, compression in self._readers:
+            self._before.append((position, file.name))
             try:
                 with file.open() as raw, _unpacked(raw, compression) as data:
-                    yield from read(data, self._encoding)
+                    for row in read(data, self._encoding):
+                        yield row
+                        position += 1
             except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError, csv.Error, _UnreadableFileError) as error:
                 raise FileError(f"{file.name} cannot be read to its end: {error}") from error
 
