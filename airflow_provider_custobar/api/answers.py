@@ -18,11 +18,16 @@ _REASON_LENGTH = 300
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One complete HTTP answer. Header names are in lower case."""
+    """One complete HTTP answer. Header names are in lower case.
+
+    ``body`` is decoded; it is empty where that of an error could not be read. ``is_ended`` is False where nothing but the end
+    of the connection told its end: whether it is whole, only the body itself can show.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_ended: bool = True
 
 
 def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:

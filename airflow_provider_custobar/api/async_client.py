@@ -18,6 +18,7 @@ import httpx
 from airflow_provider_custobar.api import event_check, flow, newest
 from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
 from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
 from airflow_provider_custobar.api.errors import CertificateError, InvalidArgumentError, ProtocolError, TransportError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext
@@ -68,9 +69,11 @@ class AsyncCustobarClient:
         self._http = httpx.AsyncClient(
             # Given explicitly, so that no ~/.netrc entry takes its place.
             auth=self._sign,
+            headers={"Accept-Encoding": ACCEPT_ENCODING},
             # A connection comes free when its request ends, and each of these has a timeout.
             timeout=httpx.Timeout(config.timeout, pool=None),
-            limits=httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS),
+            # A connection is used once: httpx takes bytes that are left over from one answer for the beginning of the next.
+            limits=httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=0),
             verify=tls or tls_context(config),
             follow_redirects=False,
         )
@@ -151,18 +154,35 @@ class AsyncCustobarClient:
 
     async def _exchange(self, request: Request) -> Outcome:
         try:
-            response = await self._http.request(
+            async with self._http.stream(
                 request.method, request.url, headers=dict(request.headers), content=request.body
-            )
+            ) as response:
+                return await self._read(response)
         except httpx.InvalidURL as error:
             raise ProtocolError(f"The server named an address that is no URL ({error}).") from None
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            cause = self.config.redact(f"{type(error).__name__}: {error}")
-            if "CERTIFICATE_VERIFY_FAILED" in cause:
-                return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
+        except httpx.TransportError as error:
             never_connected = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-            return TransportError(no_answer(self.config, cause), may_have_arrived=not never_connected)
-        return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+            return self._failure(error, may_have_arrived=not never_connected)
+
+    async def _read(self, response: httpx.Response) -> Outcome:
+        """The whole answer, of which the head is there."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            body = Body(headers)
+            async for piece in response.aiter_raw():
+                body.write(piece)
+            return Reply(response.status_code, headers, body.whole(), is_ended=body.is_ended)
+        except (BodyError, httpx.TransportError) as error:
+            if response.status_code >= 300:
+                # The status says more than the body would.
+                return Reply(response.status_code, headers, b"")
+            return self._failure(error, may_have_arrived=True)
+
+    def _failure(self, error: Exception, *, may_have_arrived: bool) -> TransportError:
+        cause = self.config.redact(f"{type(error).__name__}: {error}")
+        if "CERTIFICATE_VERIFY_FAILED" in cause:
+            return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
+        return TransportError(no_answer(self.config, cause), may_have_arrived=may_have_arrived)
 
     def _sign(self, request: httpx.Request) -> httpx.Request:
         request.headers["Authorization"] = self.config.authorization

@@ -1,0 +1,67 @@
+"""Answers as the sync client's library reads them, with two things put right that http.client takes too lightly.
+
+An interim answer (1xx, such as 103 Early Hints) is not the answer: http.client knows only 100 as one, and leaves what follows
+on the connection, where it would pass for the answer to the next request. And a line that the end of the connection cut
+short is no line: half a header, or half the size of a chunk ("00" of "00f0"), would be taken as it stands.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+_MOST_INTERIM = 100
+
+
+class _Lines(io.BufferedReader):
+    """Bytes from a socket, of which only whole lines are lines."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(-1 if size is None else size)
+        if not line.endswith(b"\n") and len(line) != size:
+            # What http.client raises where the status line does not come at all.
+            raise http.client.RemoteDisconnected("the connection ended before the answer did")
+        return line
+
+
+class FinalResponse(http.client.HTTPResponse):
+    """The answer that ends the exchange, after any interim ones."""
+
+    fp: Any
+    headers: Any
+    msg: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp = _Lines(self.fp.detach())
+
+    def begin(self) -> None:
+        for _ in range(_MOST_INTERIM):
+            super().begin()
+            if self.status == http.client.SWITCHING_PROTOCOLS:
+                raise http.client.HTTPException("the server changed the protocol without being asked to")
+            if self.status >= 200:
+                return
+            # Without these, the next one is not read.
+            self.headers = self.msg = None
+        raise http.client.HTTPException(f"more than {_MOST_INTERIM} interim answers")
+
+
+class FinalResponseAdapter(requests.adapters.HTTPAdapter):
+    """Lets every connection, through a proxy or not, read its answers as :class:`FinalResponse`."""
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str | None,
+        proxies: Mapping[str, str] | None = None,
+        cert: Any = None,
+    ) -> Any:
+        pool: Any = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        if pool.ConnectionCls.response_class is not FinalResponse:
+            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": FinalResponse})
+        return pool
