@@ -11,7 +11,7 @@ import msgspec
 
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.service import Service
+from airflow_provider_custobar.api.network import Proxy, ca_source
 
 _REASON_LENGTH = 300
 
@@ -36,8 +36,9 @@ def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.Respons
     reason = reason_of(reply, config)
     said = f' ("{reason}")' if reason else ""
     retry_after = retry_after_seconds(reply.headers.get("retry-after"))
+    who = "A proxy" if status == 407 else service.name
     return _KINDS.get(status, errors.ServerError if status >= 500 else errors.BadRequestError)(
-        f"{service.name} answered {status} for {subject}{said}: {service.advice.get(status, _other_advice(status, service))}.",
+        f"{who} answered {status} for {subject}{said}: {_advice(status, config)}.",
         status=status,
         reason=reason,
         retry_after=service.pause_of(reply.headers) if retry_after is None else retry_after,
@@ -53,8 +54,15 @@ _KINDS: Mapping[int, type[errors.ResponseError]] = {
 }
 
 
-def _other_advice(status: int, service: Service) -> str:
-    return service.advice[500 if status >= 500 else 400]
+def _advice(status: int, config: ClientConfig) -> str:
+    service = config.service
+    if status == 401 and config.authorization.startswith("Basic "):
+        return service.login_advice
+    if status == 407:
+        return "put its user and password into the proxy's URL, as in HTTPS_PROXY=http://user:password@host:port (or ALL_PROXY)"
+    if status < 400:
+        return "it is a redirect that names no address; check the connection's host"
+    return service.advice.get(status, service.advice[500 if status >= 500 else 400])
 
 
 def reason_of(reply: Reply, config: ClientConfig) -> str:
@@ -69,17 +77,30 @@ def reason_of(reply: Reply, config: ClientConfig) -> str:
     return errors.shorten(config.redact(str(reason)), _REASON_LENGTH) if isinstance(reason, (str, list)) else ""
 
 
-def no_answer(config: ClientConfig, cause: str) -> str:
+def no_answer(config: ClientConfig, cause: str, proxy: Proxy | None = None) -> str:
     """The message of a :class:`~airflow_provider_custobar.api.errors.TransportError`."""
-    return f"No complete answer from {config.base_url} ({cause}): check the connection's host, and the network."
+    way, check = (f" through {proxy}", f"{proxy.variable}, ") if proxy else ("", "")
+    patience = ', its extra "timeout"' if "timed out" in cause.lower() or "Timeout" in cause else ""
+    hint = f"check {check}the connection's host{patience}, and the network"
+    return f"No complete answer from {config.base_url}{way} ({cause}): {hint}."
 
 
-def untrusted(config: ClientConfig, cause: str) -> str:
+def untrusted(config: ClientConfig, cause: str, proxy: Proxy | None = None) -> str:
     """The message of a :class:`~airflow_provider_custobar.api.errors.CertificateError`."""
-    return (
-        f"The certificate of {config.base_url} is not trusted ({cause}): check the connection's host; a CA bundle of your own"
-        ' goes into the connection\'s extra "verify".'
-    )
+    way = f", reached through {proxy}," if proxy else ""
+    bundle = ca_source(config)
+    if "expired" in cause or "not yet valid" in cause:
+        advice = "check the clock of this machine, else tell whoever runs that server"
+    elif "mismatch" in cause or "doesn't match" in cause:
+        advice = "check the connection's host"
+    elif bundle:
+        advice = f"check the connection's host, and whether {bundle} holds the authority that signed it"
+    else:
+        advice = (
+            "check the connection's host; a CA bundle of your own goes into the connection's extra \"verify\", or into"
+            " REQUESTS_CA_BUNDLE"
+        )
+    return f"The certificate of {config.base_url}{way} is not trusted ({cause}): {advice}."
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolError
 from airflow_provider_custobar.api.service import CUSTOBAR, Service
@@ -53,7 +54,7 @@ class ClientConfig:
 
     @property
     def origin(self) -> Origin:
-        return _origin(urlsplit(self.base_url))
+        return origin_of(self.base_url)
 
     @property
     def company(self) -> str | None:
@@ -76,24 +77,30 @@ class ClientConfig:
         try:
             url = urljoin(current, target)
             parts = urlsplit(url)
-            _origin(parts)
+            origin = origin_of(url)
         except ValueError as error:
             raise ProtocolError(f"{what} is not a URL ({error}): the answer is not to be trusted.") from None
-        if parts.scheme in _DEFAULT_PORTS and parts.hostname and not parts.username:
-            origin = _origin(parts)
-            if origin == self.origin:
-                return url
-            scheme, host, port = origin
-            named = host in self.trusted_hosts and port == _DEFAULT_PORTS[scheme]
-            if what == "next_url" and scheme == self.origin[0] and (named or f"{host}:{port}" in self.trusted_hosts):
-                return url
-        shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        advice = (
-            f" If that host is {self.service.name}'s, add it to the connection's extra \"trusted_hosts\"."
-            if what == "next_url"
-            else f" Set the connection's host to the address that {self.service.name} really answers at."
-        )
-        raise ProtocolError(f"{what} points to {shown}, not to {self.base_url}: the token is not sent there.{advice}")
+        is_address = parts.scheme in _DEFAULT_PORTS and bool(parts.hostname) and "@" not in parts.netloc
+        if is_address and (origin == self.origin or (what == "next_url" and origin in map(origin_of, self.places()))):
+            return url
+        name = self.service.name
+        if not is_address:
+            kind = "It carries a user's name" if "@" in parts.netloc else "It is no address of the web"
+            advice = f"{kind}: check that the connection's host is {name}'s, and that no proxy changes its answers."
+        elif self.origin[0] == "https" != parts.scheme:
+            advice = f"It is never sent without encryption: tell {name}, or who runs a proxy in front of it, to name https."
+        elif parts.scheme != self.origin[0]:
+            advice = "Set the connection's schema to https, which is what the server answers with."
+        elif what == "next_url":
+            host = _place(origin).partition("://")[2]
+            advice = f'If that host is {name}\'s, add "{host}" to the connection\'s extra "trusted_hosts".'
+        else:
+            advice = f"If that is the address that {name} really answers at, set the connection's host to it."
+        raise ProtocolError(f"{what} points to {_place(origin)}, not to {self.base_url}: the token is not sent there. {advice}")
+
+    def places(self) -> list[str]:
+        """The scheme, host and port of everything that may be asked: the API itself, and the hosts that are trusted."""
+        return [self.base_url, *(f"{self.origin[0]}://{host}" for host in self.trusted_hosts)]
 
     def redact(self, text: str) -> str:
         """``text`` without this connection's credentials."""
@@ -134,8 +141,31 @@ def config_from_connection(
     )
 
 
-def _origin(parts: SplitResult) -> Origin:
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+def origin_of(url: str) -> Origin:
+    """Scheme, host and port: two URLs have the same one however they are spelt. An IPv6 host has no brackets here.
+
+    :raises ValueError: it is no URL.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme, _ipv6(host) or host, parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+
+
+def _place(origin: Origin) -> str:
+    scheme, host, port = origin
+    return f"{scheme}://{_in_url(host)}" + (f":{port}" if port not in (0, _DEFAULT_PORTS.get(scheme)) else "")
+
+
+def _ipv6(text: str) -> str:
+    """The address in its canonical spelling; empty where ``text`` is none."""
+    try:
+        return ipaddress.IPv6Address(text).compressed
+    except ValueError:
+        return ""
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _base_url(host: str | None, schema: str | None, port: int | None, service: Service) -> str:
@@ -155,12 +185,17 @@ def _base_url(host: str | None, schema: str | None, port: int | None, service: S
         raise InvalidArgumentError("schema", schema, "give https (the default) or http")
     if "://" not in text:
         text = f"{scheme}://{text}"
+    # Airflow takes the brackets away when it reads a connection from a URI.
+    start, slash, path = text.partition("://")[2].partition("/")
+    if _ipv6(start):
+        text = f"{text.partition('://')[0]}://[{start}]{slash}{path}"
     try:
         parts = urlsplit(text)
         name, own_port = parts.hostname or "", parts.port
     except ValueError as error:
         raise InvalidArgumentError("host", host, accepted) from error
-    is_ipv6 = parts.netloc.startswith("[")
+    is_ipv6 = bool(_ipv6(name)) and re.fullmatch(r"\[[^]]*\](:\d*)?", parts.netloc) is not None
+    name = _ipv6(name) or name
     if (
         parts.scheme not in _DEFAULT_PORTS
         or not (is_ipv6 or _HOST.match(name))
@@ -174,8 +209,7 @@ def _base_url(host: str | None, schema: str | None, port: int | None, service: S
     is_bare = "." not in name and not is_ipv6 and name != "localhost" and "://" not in (host or "")
     if is_bare and final_port in (None, _DEFAULT_PORTS[parts.scheme]):
         name = f"{name}.{service.domain}"
-    shown = f"[{name}]" if is_ipv6 else name
-    return f"{parts.scheme}://{shown}" + (f":{final_port}" if final_port else "")
+    return f"{parts.scheme}://{_in_url(name)}" + (f":{final_port}" if final_port else "")
 
 
 def _authorization(login: str | None, password: str | None, scheme: object, service: Service) -> str:
@@ -236,12 +270,19 @@ def _trusted_hosts(value: object) -> tuple[str, ...]:
     hosts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value or []
     if not isinstance(hosts, (list, tuple)) or not all(isinstance(host, str) for host in hosts):
         raise InvalidArgumentError("extra trusted_hosts", value, "give a list of host or host:port")
-    named = tuple(host.lower() for host in hosts if host)
-    for host in named:
-        name, _, port = host.partition(":")
-        if not _HOST.match(name) or (port and not port.isdecimal()):
-            raise InvalidArgumentError("extra trusted_hosts", host, "give a list of host or host:port, without scheme or path")
-    return named
+    return tuple(_trusted_host(host.lower()) for host in hosts if host)
+
+
+def _trusted_host(host: str) -> str:
+    if _ipv6(host):
+        return _in_url(_ipv6(host))
+    bracketed = re.fullmatch(r"\[([^]]*)\](?::(.*))?", host)
+    name, port = (_ipv6(bracketed[1]), bracketed[2]) if bracketed else host.split(":", 1) if ":" in host else (host, None)
+    is_name = bool(name) if bracketed else bool(_HOST.match(name))
+    is_port = port is None or (port.isdecimal() and 1 <= int(port) <= _LAST_PORT)
+    if not (is_name and is_port):
+        raise InvalidArgumentError("extra trusted_hosts", host, "give a list of host or host:port, without scheme or path")
+    return _in_url(name) + (f":{port}" if port else "")
 
 
 def _flag(extra: Mapping[str, Any], name: str) -> bool:

@@ -20,6 +20,7 @@ from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body
 from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
 from airflow_provider_custobar.api.http_response import FinalResponseAdapter
+from airflow_provider_custobar.api.network import network_of, tls_context
 from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
 T = TypeVar("T")
@@ -83,8 +84,12 @@ class Driver:
         self._session.auth = _Authorization(config.authorization)
         self._session.cookies = _Cookies()
         self._session.headers["Accept-Encoding"] = ACCEPT_ENCODING
+        # What the environment says is in these two.
+        self._session.trust_env = False
+        self._network = network_of(config)
+        adapter = FinalResponseAdapter(tls_context(config))
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, FinalResponseAdapter())
+            self._session.mount(scheme, adapter)
         self._ahead: set[Ahead] = set()
 
     def __enter__(self) -> Self:
@@ -148,13 +153,13 @@ class Driver:
                 headers = {k.lower(): v for k, v in response.headers.items()}
                 if ahead and response.status_code == 200:
                     ahead.begin(request, headers)
-                return self._read(response, headers)
+                return self._read(request, response, headers)
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
         except requests.RequestException as error:
-            return self._failure(error, may_have_arrived=not _never_connected(error))
+            return self._failure(request, error, may_have_arrived=not _never_connected(error))
 
-    def _read(self, response: requests.Response, headers: Mapping[str, str]) -> Outcome:
+    def _read(self, request: Request, response: requests.Response, headers: Mapping[str, str]) -> Outcome:
         """The whole answer, of which the head is there."""
         try:
             body = Body(headers)
@@ -166,13 +171,14 @@ class Driver:
             if response.status_code >= 300:
                 # The status says more than the body would.
                 return Reply(response.status_code, headers, b"")
-            return self._failure(error, may_have_arrived=True)
+            return self._failure(request, error, may_have_arrived=True)
 
-    def _failure(self, error: Exception, *, may_have_arrived: bool) -> TransportError:
-        cause = self.config.redact(_cause(error))
+    def _failure(self, request: Request, error: Exception, *, may_have_arrived: bool) -> TransportError:
+        cause = self._network.redact(self.config.redact(_cause(error)))
+        proxy = self._network.proxy_for(request.url)
         if "CERTIFICATE_VERIFY_FAILED" in cause:
-            return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
-        return TransportError(no_answer(self.config, cause), may_have_arrived=may_have_arrived)
+            return CertificateError(untrusted(self.config, cause, proxy), may_have_arrived=False)
+        return TransportError(no_answer(self.config, cause, proxy), may_have_arrived=may_have_arrived)
 
     def _open(self, request: Request) -> requests.Response:
         """Send ``request`` and wait for the head of the answer. Raises what requests raises."""
@@ -183,8 +189,15 @@ class Driver:
         if request.url.isascii():
             # requests writes escapes in its own way, but the next page's address is to be sent as it was given.
             prepared.url = request.url
-        settings = session.merge_environment_settings(prepared.url, {}, True, self.config.verify, None)
-        return session.send(prepared, timeout=self.config.timeout, allow_redirects=False, **settings)
+        proxy = self._network.proxy_for(request.url)
+        return session.send(
+            prepared,
+            timeout=self.config.timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=self.config.verify is not False,
+            proxies={"all": proxy.url} if proxy else {},
+        )
 
     def _send_early(self, request: Request, dropped: threading.Event) -> requests.Response:
         pacer, clock = self._context.pacer, self._context.clock
@@ -203,7 +216,8 @@ class Driver:
 def _never_connected(error: requests.RequestException) -> bool:
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
-    return isinstance(error, requests.ConnectTimeout) or isinstance(
+    # A proxy's error is one before there is a way through it.
+    return isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
         reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import http.client
 import io
-from collections.abc import Mapping
+import ssl
 from typing import Any
 
 import requests
@@ -52,16 +52,29 @@ class FinalResponse(http.client.HTTPResponse):
 
 
 class FinalResponseAdapter(requests.adapters.HTTPAdapter):
-    """Lets every connection, through a proxy or not, read its answers as :class:`FinalResponse`."""
+    """Lets every connection, through a proxy or not, read answers as :class:`FinalResponse` and check certificates by ``tls``.
 
-    def get_connection_with_tls_context(
-        self,
-        request: requests.PreparedRequest,
-        verify: bool | str | None,
-        proxies: Mapping[str, str] | None = None,
-        cert: Any = None,
-    ) -> Any:
+    What it overrides are the places that requests documents for it.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        super().__init__()
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"ssl_context": self._tls}
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         pool: Any = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
         if pool.ConnectionCls.response_class is not FinalResponse:
             pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), {"response_class": FinalResponse})
         return pool
+
+    def proxy_manager_for(self, proxy: Any, **settings: Any) -> Any:
+        if not proxy.startswith("socks"):
+            settings["proxy_ssl_context"] = self._tls
+        return super().proxy_manager_for(proxy, **settings)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave the connection as it is: its context knows the authorities."""
