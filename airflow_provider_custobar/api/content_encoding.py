@@ -17,6 +17,8 @@ _ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 # So much at once, in and out: a piece that inflates a thousandfold would be in memory beside the body.
 _INPUT_BYTES = 64 * 1024
 _OUTPUT_BYTES = 1 << 20
+# What some servers write behind the end; it is no member, whole or cut.
+_PADDING = b"\0 \t\r\n"
 # As many as urllib3 takes; nobody means more.
 _MOST_CODINGS = 5
 
@@ -92,6 +94,9 @@ class _Inflating:
         is_full = False
         while data or is_full:
             if self._stream.eof:
+                data = data.lstrip(_PADDING)
+                if not data:
+                    return
                 if self._name != "gzip":
                     raise BodyError(f"there is more behind the end mark of the {self._name} body")
                 self._stream = zlib.decompressobj(_GZIP)
@@ -105,13 +110,22 @@ class _Inflating:
 
 def _codings(header: str) -> list[str]:
     names = [name.strip().lower() for name in header.split(",")]
-    names = ["gzip" if name == "x-gzip" else name for name in names if name not in ("", "identity")]
+    names = ["gzip" if name == "x-gzip" else name for name in names if name not in ("", "identity") and not _is_charset(name)]
     for name in names:
         if name not in ("gzip", "deflate"):
             raise BodyError(f"the body has the Content-Encoding {name[:40]!r}, which was not asked for")
     if len(names) > _MOST_CODINGS:
         raise BodyError(f"the body was compressed {len(names)} times over")
     return names
+
+
+def _is_charset(name: str) -> bool:
+    """Some servers write the charset here (S3 keeps whatever it was told), and mean no compression."""
+    try:
+        "".encode(name)
+    except (LookupError, UnicodeError, ValueError):
+        return False
+    return True
 
 
 def _has_zlib_header(data: bytes) -> bool:

@@ -1,8 +1,9 @@
-"""Answers as the sync client's library reads them, with two things put right that http.client takes too lightly.
+"""Answers as the sync client's library reads them, with three things put right that http.client takes too lightly.
 
 An interim answer (1xx, such as 103 Early Hints) is not the answer: http.client knows only 100 as one, and leaves what follows
-on the connection, where it would pass for the answer to the next request. And a line that the end of the connection cut
-short is no line: half a header, or half the size of a chunk ("00" of "00f0"), would be taken as it stands.
+on the connection, where it would pass for the answer to the next request. A line that the end of the connection cut short is
+no line: half a header, or half the size of a chunk ("00" of "00f0"), would be taken as it stands. And a body that goes on
+behind its Content-Length was not measured in bytes: servers that count characters cut as many bytes off as there are umlauts.
 """
 
 from __future__ import annotations
@@ -17,8 +18,32 @@ import requests
 _MOST_INTERIM = 100
 
 
+class _Socket(io.RawIOBase):
+    """A connection that can be told to be at its end."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._raw = raw
+        self.is_over = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        return 0 if self.is_over else self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class _Lines(io.BufferedReader):
-    """Bytes from a socket, of which only whole lines are lines."""
+    """Bytes of a connection, of which only whole lines are lines. Once closed, ``rest`` is what came and was not read."""
+
+    rest = b""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._socket = _Socket(raw)
+        super().__init__(self._socket)
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(-1 if size is None else size)
@@ -26,6 +51,12 @@ class _Lines(io.BufferedReader):
             # What http.client raises where the status line does not come at all.
             raise http.client.RemoteDisconnected("the connection ended before the answer did")
         return line
+
+    def close(self) -> None:
+        if not self.closed:
+            self._socket.is_over = True
+            self.rest = self.peek()
+        super().close()
 
 
 class FinalResponse(http.client.HTTPResponse):
@@ -38,6 +69,14 @@ class FinalResponse(http.client.HTTPResponse):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fp = _Lines(self.fp.detach())
+
+    def read(self, amt: int | None = None) -> bytes:
+        fp = self.fp
+        data = super().read(amt)
+        is_at_end = fp is not None and self.fp is None and not self.chunked and "content-length" in self.headers
+        if is_at_end and fp.rest.strip():
+            raise http.client.HTTPException("there is more of the body than its Content-Length says")
+        return data
 
     def begin(self) -> None:
         for _ in range(_MOST_INTERIM):

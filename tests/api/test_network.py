@@ -356,6 +356,7 @@ def test_a_socks_proxy_needs_its_libraries(
     ],
     ids=str,
 )
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 @pytest.mark.parametrize("way", ["direct", "proxy", "tls proxy"])
 def test_both_clients_trust_the_same_authorities(
     make_any_client: Callable[..., Any],
