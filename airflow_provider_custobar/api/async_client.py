@@ -175,7 +175,7 @@ class AsyncCustobarClient:
         """The whole answer, of which the head is there."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         try:
-            body = Body(headers)
+            body = Body(headers, response.status_code)
             async for piece in response.aiter_raw():
                 body.write(piece)
             return Reply(response.status_code, headers, body.whole(), is_ended=body.is_ended)

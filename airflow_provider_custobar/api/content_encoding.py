@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 #: What is asked for, and all that is read.
 ACCEPT_ENCODING = "gzip, deflate"
 
+_WITHOUT_CONTENT = (204, 205)
 # How zlib calls the containers of a deflate stream (RFC 1950, 1951, 1952).
 _ZLIB, _RAW, _GZIP = zlib.MAX_WBITS, -zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 # So much at once, in and out: a piece that inflates a thousandfold would be in memory beside the body.
@@ -30,16 +31,17 @@ class BodyError(ValueError):
 class Body:
     """Takes the bytes of one answer piece by piece, and gives its decoded body.
 
-    The body is in memory once. ``headers`` are the answer's, names in lower case.
+    The body is in memory once. ``headers`` are the answer's, names in lower case, and ``status`` its own.
 
     :raises BodyError: a coding that was not asked for; in :meth:`write` and :meth:`whole`, bytes that are not what the header
         says, and a stream without its end.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], status: int = 200) -> None:
         self._framed = _is_framed(headers)
+        header = "" if status in _WITHOUT_CONTENT else headers.get("content-encoding", "")
         # Applied in the order of the header, so undone from its end.
-        self._codings = [_Inflating(name) for name in reversed(_codings(headers.get("content-encoding", "")))]
+        self._codings = [_Inflating(name) for name in reversed(_codings(header))]
         # Unlike a list of pieces joined at the end, this never holds a page twice.
         self._decoded = io.BytesIO()
 

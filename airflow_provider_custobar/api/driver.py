@@ -162,7 +162,7 @@ class Driver:
     def _read(self, request: Request, response: requests.Response, headers: Mapping[str, str]) -> Outcome:
         """The whole answer, of which the head is there."""
         try:
-            body = Body(headers)
+            body = Body(headers, response.status_code)
             # Not requests' own way, which decodes, and does not ask for the end of what it decodes.
             for piece in response.raw.stream(_READ_BYTES, decode_content=False):
                 body.write(piece)

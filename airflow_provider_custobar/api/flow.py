@@ -111,8 +111,8 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
     def read(reply: Reply) -> Page:
         if not reply.is_ended and query.api_format == "csv":
             # JSON shows its own end.
-            raise errors.MalformedResponseError(
-                f"Nothing tells where the CSV page of {name} ends (neither Content-Length, chunks nor compression), so it may"
+            raise errors.TransportError(
+                f"Nothing tells where the CSV page of {name} ends (neither Content-Length, nor chunks, nor compression), so it may"
                 " be a part: tell whoever runs the server or the proxy in front of it, or ask for JSON pages."
             )
         page = decode(reply.body, reply.headers, name)

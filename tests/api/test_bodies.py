@@ -216,7 +216,13 @@ def test_a_page_that_is_not_whole_is_asked_for_again(make_any_client: Callable[.
     assert rows_of(client) == EVERY_ROW
     assert len(client.long_waits) == 1
     raw_server.answers = [CUT[kind]]
-    with pytest.raises((errors.TransportError, errors.MalformedResponseError)) as caught:
+    # Where the body's own form is what tells.
+    error = (
+        errors.MalformedResponseError
+        if kind == "shorter length" and "Sync" not in type(client).__name__
+        else errors.TransportError
+    )
+    with pytest.raises(error) as caught:
         rows_of(make_any_client(raw_server.url, max_attempts=2))
     if kind.startswith("no length"):
         assert "Content-Length" in str(caught.value)
@@ -329,10 +335,20 @@ def test_only_a_200_is_a_page(make_any_client: Callable[..., Any], raw_server: A
         rows_of(make_any_client(raw_server.url, max_attempts=2), api_format)
 
 
-@pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted", "204 No Content"])
-def test_every_success_status_is_one_for_an_upload(raw_server: Any, status: str) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        sized(b"", status="200 OK"),
+        sized(b"{}", status="201 Created"),
+        head(status="202 Accepted"),
+        head(status="204 None"),
+        head(GZIP, status="204 None"),
+        sized(b"", GZIP, status="205 Reset"),
+    ],
+)
+def test_every_success_status_is_one_for_an_upload(raw_server: Any, answer: bytes) -> None:
     """Rule: an upload is taken with any 2xx (which one is not documented); testing the connection wants a 200."""
-    raw_server.answers = [sized(b"", status=status) if status[:3] != "204" else head(status=status)]
+    raw_server.answers = [answer]
     config = config_from_connection(host=raw_server.url, password="APITOKEN", extra={"max_attempts": 1})
     with CustobarClient(config, sleep=lambda _: None) as client:
         assert client.upload(RESOURCES["customers"], [b'{"external_id":"1"}']) is None
