@@ -11,7 +11,6 @@ import msgspec
 
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.network import Proxy, ca_source
 
 _REASON_LENGTH = 300
 
@@ -75,32 +74,6 @@ def reason_of(reply: Reply, config: ClientConfig) -> str:
         return "" if text.lstrip()[:1] in ("<", "{", "[") else errors.shorten(text, _REASON_LENGTH)
     reason = config.service.reason_of(document)
     return errors.shorten(config.redact(str(reason)), _REASON_LENGTH) if isinstance(reason, (str, list)) else ""
-
-
-def no_answer(config: ClientConfig, cause: str, proxy: Proxy | None = None) -> str:
-    """The message of a :class:`~airflow_provider_custobar.api.errors.TransportError`."""
-    way, check = (f" through {proxy}", f"{proxy.variable}, ") if proxy else ("", "")
-    patience = ', its extra "timeout"' if "timed out" in cause.lower() or "Timeout" in cause else ""
-    hint = f"check {check}the connection's host{patience}, and the network"
-    return f"No complete answer from {config.base_url}{way} ({cause}): {hint}."
-
-
-def untrusted(config: ClientConfig, cause: str, proxy: Proxy | None = None) -> str:
-    """The message of a :class:`~airflow_provider_custobar.api.errors.CertificateError`."""
-    way = f", reached through {proxy}," if proxy else ""
-    bundle = ca_source(config)
-    if "expired" in cause or "not yet valid" in cause:
-        advice = "check the clock of this machine, else tell whoever runs that server"
-    elif "mismatch" in cause or "doesn't match" in cause:
-        advice = "check the connection's host"
-    elif bundle:
-        advice = f"check the connection's host, and whether {bundle} holds the authority that signed it"
-    else:
-        advice = (
-            "check the connection's host; a CA bundle of your own goes into the connection's extra \"verify\", or into"
-            " REQUESTS_CA_BUNDLE"
-        )
-    return f"The certificate of {config.base_url}{way} is not trusted ({cause}): {advice}."
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:

@@ -15,10 +15,10 @@ from typing import Generic, Self, TypeVar
 import httpx
 
 from airflow_provider_custobar.api import event_check, flow, newest
-from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
+from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
-from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
+from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext
 from airflow_provider_custobar.api.network import Proxy, network_of, tls_context
@@ -169,7 +169,7 @@ class AsyncCustobarClient:
             raise ProtocolError(f"The server named an address that is no URL ({error}).") from None
         except httpx.TransportError as error:
             never_connected = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError))
-            return self._failure(request, error, may_have_arrived=not never_connected)
+            return self._network.error(request.url, f"{type(error).__name__}: {error}", may_have_arrived=not never_connected)
 
     async def _read(self, request: Request, response: httpx.Response) -> Outcome:
         """The whole answer, of which the head is there."""
@@ -183,14 +183,7 @@ class AsyncCustobarClient:
             if response.status_code >= 300:
                 # The status says more than the body would.
                 return Reply(response.status_code, headers, b"")
-            return self._failure(request, error, may_have_arrived=True)
-
-    def _failure(self, request: Request, error: Exception, *, may_have_arrived: bool) -> TransportError:
-        cause = self._network.redact(self.config.redact(f"{type(error).__name__}: {error}"))
-        proxy = self._network.proxy_for(request.url)
-        if "CERTIFICATE_VERIFY_FAILED" in cause:
-            return CertificateError(untrusted(self.config, cause, proxy), may_have_arrived=False)
-        return TransportError(no_answer(self.config, cause, proxy), may_have_arrived=may_have_arrived)
+            return self._network.error(request.url, f"{type(error).__name__}: {error}", may_have_arrived=True)
 
     def _sign(self, request: httpx.Request) -> httpx.Request:
         request.headers["Authorization"] = self.config.authorization

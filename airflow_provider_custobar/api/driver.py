@@ -14,10 +14,10 @@ import urllib3
 
 from airflow_provider_custobar.api import flow
 from airflow_provider_custobar.api.ahead import CLOSED, Ahead
-from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
+from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
-from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
+from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
 from airflow_provider_custobar.api.http_response import FinalResponseAdapter
 from airflow_provider_custobar.api.network import network_of, tls_context
@@ -157,7 +157,7 @@ class Driver:
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
         except requests.RequestException as error:
-            return self._failure(request, error, may_have_arrived=not _never_connected(error))
+            return self._network.error(request.url, _cause(error), may_have_arrived=not _never_connected(error))
 
     def _read(self, request: Request, response: requests.Response, headers: Mapping[str, str]) -> Outcome:
         """The whole answer, of which the head is there."""
@@ -171,14 +171,7 @@ class Driver:
             if response.status_code >= 300:
                 # The status says more than the body would.
                 return Reply(response.status_code, headers, b"")
-            return self._failure(request, error, may_have_arrived=True)
-
-    def _failure(self, request: Request, error: Exception, *, may_have_arrived: bool) -> TransportError:
-        cause = self._network.redact(self.config.redact(_cause(error)))
-        proxy = self._network.proxy_for(request.url)
-        if "CERTIFICATE_VERIFY_FAILED" in cause:
-            return CertificateError(untrusted(self.config, cause, proxy), may_have_arrived=False)
-        return TransportError(no_answer(self.config, cause, proxy), may_have_arrived=may_have_arrived)
+            return self._network.error(request.url, _cause(error), may_have_arrived=True)
 
     def _open(self, request: Request) -> requests.Response:
         """Send ``request`` and wait for the head of the answer. Raises what requests raises."""

@@ -112,8 +112,8 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
         if not reply.is_ended and query.api_format == "csv":
             # JSON shows its own end.
             raise errors.TransportError(
-                f"Nothing tells where the CSV page of {name} ends (neither Content-Length, nor chunks, nor compression), so it may"
-                " be a part: tell whoever runs the server or the proxy in front of it, or ask for JSON pages."
+                f"Nothing tells where the CSV page of {name} ends (neither Content-Length, nor chunks, nor compression), so it"
+                " may be a part: tell whoever runs the server or the proxy in front of it, or ask for JSON pages."
             )
         page = decode(reply.body, reply.headers, name)
         if isinstance(page, CsvPage) and page.header and not known.intersection(page.header):

@@ -19,8 +19,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
 
-from airflow_provider_custobar.api.config import ClientConfig, Origin, origin_of
-from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.errors import CertificateError, InvalidArgumentError, TransportError
+from airflow_provider_custobar.api.origin import Origin, origin_of
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -41,13 +42,39 @@ class Proxy:
 class Network:
     """``proxies`` holds the places that are reached through one, by scheme, host and port."""
 
+    config: ClientConfig
     proxies: Mapping[Origin, Proxy]
 
     def proxy_for(self, url: str) -> Proxy | None:
         return self.proxies.get(origin_of(url))
 
-    def redact(self, text: str) -> str:
-        """``text`` without the proxies' credentials."""
+    def error(self, url: str, cause: str, *, may_have_arrived: bool) -> TransportError:
+        """Why no complete answer came from ``url``, and what to do about it; ``cause`` is what a library says."""
+        cause = self._redact(self.config.redact(cause))
+        place, proxy = self.config.base_url, self.proxy_for(url)
+        way = f" through {proxy}" if proxy else ""
+        if "CERTIFICATE_VERIFY_FAILED" in cause:
+            message = f"The certificate of {place}{way} is not trusted ({cause}): {self._certificate_advice(cause)}."
+            return CertificateError(message, may_have_arrived=False)
+        named = f"{proxy.variable}, the connection's host" if proxy else "the connection's host"
+        patience = ', its extra "timeout"' if "timed out" in cause.lower() or "Timeout" in cause else ""
+        message = f"No complete answer from {place}{way} ({cause}): check {named}{patience}, and the network."
+        return TransportError(message, may_have_arrived=may_have_arrived)
+
+    def _certificate_advice(self, cause: str) -> str:
+        name, path = _ca_bundle(self.config)
+        if "expired" in cause or "not yet valid" in cause:
+            return "check the clock of this machine, else tell whoever runs that server"
+        if "mismatch" in cause:
+            return "check the connection's host"
+        if name:
+            return f"check the connection's host, and whether {name}={path} holds the authority that signed it"
+        return (
+            "check the connection's host; a CA bundle of your own goes into the connection's extra \"verify\", or into"
+            " REQUESTS_CA_BUNDLE"
+        )
+
+    def _redact(self, text: str) -> str:
         for proxy in self.proxies.values():
             for secret in _secrets(urlsplit(proxy.url)):
                 text = text.replace(secret, "***")
@@ -60,7 +87,7 @@ def network_of(config: ClientConfig) -> Network:
     :raises InvalidArgumentError: names the variable of a proxy that cannot be used.
     """
     routes = {origin_of(place): _proxy(place) for place in config.places()}
-    return Network({origin: proxy for origin, proxy in routes.items() if proxy})
+    return Network(config, {origin: proxy for origin, proxy in routes.items() if proxy})
 
 
 def tls_context(config: ClientConfig) -> ssl.SSLContext:
@@ -89,12 +116,6 @@ def tls_context(config: ClientConfig) -> ssl.SSLContext:
 
 def _uses_tls(config: ClientConfig) -> bool:
     return config.origin[0] == "https" or any(proxy.url.startswith("https") for proxy in network_of(config).proxies.values())
-
-
-def ca_source(config: ClientConfig) -> str:
-    """Where the authorities come from that certificates are checked against, for messages."""
-    name, path = _ca_bundle(config)
-    return f"{name}={path}" if name else ""
 
 
 def _ca_bundle(config: ClientConfig) -> tuple[str, str]:
