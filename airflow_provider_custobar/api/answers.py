@@ -11,18 +11,22 @@ import msgspec
 
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.service import Service
 
 _REASON_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One complete HTTP answer. Header names are in lower case."""
+    """One complete HTTP answer. Header names are in lower case.
+
+    ``body`` is decoded; it is empty where that of an error could not be read. ``is_ended`` is False where nothing but the end
+    of the connection told its end: whether it is whole, only the body itself can show.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_ended: bool = True
 
 
 def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:
@@ -31,8 +35,9 @@ def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.Respons
     reason = reason_of(reply, config)
     said = f' ("{reason}")' if reason else ""
     retry_after = retry_after_seconds(reply.headers.get("retry-after"))
+    who = "A proxy" if status == 407 else service.name
     return _KINDS.get(status, errors.ServerError if status >= 500 else errors.BadRequestError)(
-        f"{service.name} answered {status} for {subject}{said}: {service.advice.get(status, _other_advice(status, service))}.",
+        f"{who} answered {status} for {subject}{said}: {_advice(status, config)}.",
         status=status,
         reason=reason,
         retry_after=service.pause_of(reply.headers) if retry_after is None else retry_after,
@@ -48,8 +53,15 @@ _KINDS: Mapping[int, type[errors.ResponseError]] = {
 }
 
 
-def _other_advice(status: int, service: Service) -> str:
-    return service.advice[500 if status >= 500 else 400]
+def _advice(status: int, config: ClientConfig) -> str:
+    service = config.service
+    if status == 401 and config.authorization.startswith("Basic "):
+        return service.login_advice
+    if status == 407:
+        return "put its user and password into the proxy's URL, as in HTTPS_PROXY=http://user:password@host:port (or ALL_PROXY)"
+    if status < 400:
+        return "it is a redirect that names no address; check the connection's host"
+    return service.advice.get(status, service.advice[500 if status >= 500 else 400])
 
 
 def reason_of(reply: Reply, config: ClientConfig) -> str:
@@ -62,19 +74,6 @@ def reason_of(reply: Reply, config: ClientConfig) -> str:
         return "" if text.lstrip()[:1] in ("<", "{", "[") else errors.shorten(text, _REASON_LENGTH)
     reason = config.service.reason_of(document)
     return errors.shorten(config.redact(str(reason)), _REASON_LENGTH) if isinstance(reason, (str, list)) else ""
-
-
-def no_answer(config: ClientConfig, cause: str) -> str:
-    """The message of a :class:`~airflow_provider_custobar.api.errors.TransportError`."""
-    return f"No complete answer from {config.base_url} ({cause}): check the connection's host, and the network."
-
-
-def untrusted(config: ClientConfig, cause: str) -> str:
-    """The message of a :class:`~airflow_provider_custobar.api.errors.CertificateError`."""
-    return (
-        f"The certificate of {config.base_url} is not trusted ({cause}): check the connection's host; a CA bundle of your own"
-        ' goes into the connection\'s extra "verify".'
-    )
 
 
 def retry_after_seconds(value: str | None, now: datetime | None = None) -> float | None:

@@ -9,18 +9,19 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import httpx
 
 from airflow_provider_custobar.api import event_check, flow, newest
-from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
+from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CertificateError, InvalidArgumentError, ProtocolError, TransportError
+from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
+from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext
+from airflow_provider_custobar.api.network import Proxy, network_of, tls_context
 from airflow_provider_custobar.api.newest import Moment
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
@@ -48,7 +49,8 @@ class _Done(Generic[T]):
 class AsyncCustobarClient:
     """One tenant's API over one connection pool; an asynchronous context manager.
 
-    ``tls`` is what :func:`tls_context` makes, for who must not wait for it here. ``sleep`` and ``clock`` are for tests.
+    ``tls`` is what :func:`~airflow_provider_custobar.api.network.tls_context` makes, for who must not wait for it here.
+    ``sleep`` and ``clock`` are for tests.
     """
 
     def __init__(
@@ -65,13 +67,21 @@ class AsyncCustobarClient:
         self._context = FlowContext(config, pacer or Pacer(config.requests_per_minute), clock)
         self._free_connections = asyncio.Semaphore(_MOST_CONNECTIONS)
         self._sending = Pacer(config.requests_per_minute)
+        self._network = network_of(config)
+        tls = tls or tls_context(config)
+        # A connection is used once: httpx takes bytes that are left over from one answer for the beginning of the next.
+        limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=0)
         self._http = httpx.AsyncClient(
             # Given explicitly, so that no ~/.netrc entry takes its place.
             auth=self._sign,
+            headers={"Accept-Encoding": ACCEPT_ENCODING},
             # A connection comes free when its request ends, and each of these has a timeout.
             timeout=httpx.Timeout(config.timeout, pool=None),
-            limits=httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS),
-            verify=tls or tls_context(config),
+            limits=limits,
+            verify=tls,
+            # What the environment says is in these two.
+            trust_env=False,
+            mounts={place: _through(self._network.proxy_for(place), tls, limits) for place in config.places()},
             follow_redirects=False,
         )
 
@@ -151,34 +161,43 @@ class AsyncCustobarClient:
 
     async def _exchange(self, request: Request) -> Outcome:
         try:
-            response = await self._http.request(
+            async with self._http.stream(
                 request.method, request.url, headers=dict(request.headers), content=request.body
-            )
+            ) as response:
+                return await self._read(request, response)
         except httpx.InvalidURL as error:
             raise ProtocolError(f"The server named an address that is no URL ({error}).") from None
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            cause = self.config.redact(f"{type(error).__name__}: {error}")
-            if "CERTIFICATE_VERIFY_FAILED" in cause:
-                return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
-            never_connected = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-            return TransportError(no_answer(self.config, cause), may_have_arrived=not never_connected)
-        return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+        except httpx.TransportError as error:
+            never_connected = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError))
+            return self._network.error(request.url, f"{type(error).__name__}: {error}", may_have_arrived=not never_connected)
+
+    async def _read(self, request: Request, response: httpx.Response) -> Outcome:
+        """The whole answer, of which the head is there."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            body = Body(headers, response.status_code)
+            async for piece in response.aiter_raw():
+                body.write(piece)
+            return Reply(response.status_code, headers, body.whole(), is_ended=body.is_ended)
+        except (BodyError, httpx.TransportError) as error:
+            if response.status_code >= 300:
+                # The status says more than the body would.
+                return Reply(response.status_code, headers, b"")
+            return self._network.error(request.url, f"{type(error).__name__}: {error}", may_have_arrived=True)
 
     def _sign(self, request: httpx.Request) -> httpx.Request:
         request.headers["Authorization"] = self.config.authorization
         return request
 
 
-def tls_context(config: ClientConfig) -> ssl.SSLContext:
-    """What checks the server's certificate. Reading the authorities' certificates takes tens of milliseconds."""
-    verify = config.verify
-    if isinstance(verify, bool):
-        return httpx.create_ssl_context(verify=verify)
-    is_folder = Path(verify).is_dir()
-    try:
-        return ssl.create_default_context(capath=verify if is_folder else None, cafile=None if is_folder else verify)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidArgumentError("extra verify", verify, f"it is no readable CA bundle ({error})") from None
+def _through(proxy: Proxy | None, tls: ssl.SSLContext, limits: httpx.Limits) -> httpx.AsyncHTTPTransport | None:
+    """What sends through ``proxy``; None for the client's own way, which is straight on."""
+    if proxy is None:
+        return None
+    # To httpx both kinds of SOCKS 5 are one, and its older versions know only this name.
+    url = proxy.url.replace("socks5h://", "socks5://", 1)
+    way = httpx.Proxy(url, ssl_context=tls if url.startswith("https") else None)
+    return httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits, proxy=way)
 
 
 async def _advance(steps: Generator[YieldT, Outcome, T], outcome: Outcome) -> YieldT | _Done[T]:

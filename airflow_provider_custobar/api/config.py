@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolError
+from airflow_provider_custobar.api.origin import DEFAULT_PORTS, Origin, in_url, ipv6, origin_of, place_of
 from airflow_provider_custobar.api.service import CUSTOBAR, Service
 from airflow_provider_custobar.api.windows import check_timezone
 
@@ -19,15 +20,12 @@ DEFAULT_REQUESTS_PER_MINUTE = 60.0
 DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_MAX_ATTEMPTS = 8
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65_535
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"^{_LABEL}(\.{_LABEL})*$")
 
 # "app" is where tenants without a host of their own are (documentation of authentication).
 _SHARED_HOSTS = frozenset({"app", "dev", "developers", "www"})
-
-Origin = tuple[str, str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class ClientConfig:
 
     @property
     def origin(self) -> Origin:
-        return _origin(urlsplit(self.base_url))
+        return origin_of(self.base_url)
 
     @property
     def company(self) -> str | None:
@@ -76,24 +74,32 @@ class ClientConfig:
         try:
             url = urljoin(current, target)
             parts = urlsplit(url)
-            _origin(parts)
+            origin = origin_of(url)
         except ValueError as error:
             raise ProtocolError(f"{what} is not a URL ({error}): the answer is not to be trusted.") from None
-        if parts.scheme in _DEFAULT_PORTS and parts.hostname and not parts.username:
-            origin = _origin(parts)
-            if origin == self.origin:
-                return url
-            scheme, host, port = origin
-            named = host in self.trusted_hosts and port == _DEFAULT_PORTS[scheme]
-            if what == "next_url" and scheme == self.origin[0] and (named or f"{host}:{port}" in self.trusted_hosts):
-                return url
-        shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        advice = (
-            f" If that host is {self.service.name}'s, add it to the connection's extra \"trusted_hosts\"."
-            if what == "next_url"
-            else f" Set the connection's host to the address that {self.service.name} really answers at."
+        is_address = parts.scheme in DEFAULT_PORTS and bool(parts.hostname) and "@" not in parts.netloc
+        if is_address and (origin == self.origin or (what == "next_url" and origin in map(origin_of, self.places()))):
+            return url
+        name = self.service.name
+        if not is_address:
+            kind = "It carries a user's name" if "@" in parts.netloc else "It is no address of the web"
+            advice = f"{kind}: check that the connection's host is {name}'s, and that no proxy changes its answers."
+        elif self.origin[0] == "https" != parts.scheme:
+            advice = f"It is never sent without encryption: tell {name}, or who runs a proxy in front of it, to name https."
+        elif parts.scheme != self.origin[0]:
+            advice = f"Set the connection's host to {place_of(origin)}, if that is where {name} really answers."
+        elif what == "next_url":
+            host = place_of(origin).partition("://")[2]
+            advice = f'If that host is {name}\'s, add "{host}" to the connection\'s extra "trusted_hosts".'
+        else:
+            advice = f"If that is the address that {name} really answers at, set the connection's host to it."
+        raise ProtocolError(
+            f"{what} points to {place_of(origin)}, not to {self.base_url}: the token is not sent there. {advice}"
         )
-        raise ProtocolError(f"{what} points to {shown}, not to {self.base_url}: the token is not sent there.{advice}")
+
+    def places(self) -> list[str]:
+        """The scheme, host and port of everything that may be asked: the API itself, and the hosts that are trusted."""
+        return [self.base_url, *(f"{self.origin[0]}://{host}" for host in self.trusted_hosts)]
 
     def redact(self, text: str) -> str:
         """``text`` without this connection's credentials."""
@@ -134,10 +140,6 @@ def config_from_connection(
     )
 
 
-def _origin(parts: SplitResult) -> Origin:
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
-
-
 def _base_url(host: str | None, schema: str | None, port: int | None, service: Service) -> str:
     named = f"{service.example}.{service.domain}"
     accepted = (
@@ -151,18 +153,23 @@ def _base_url(host: str | None, schema: str | None, port: int | None, service: S
     if port is not None and not 1 <= port <= _LAST_PORT:
         raise InvalidArgumentError("port", port, f"give a number from 1 to {_LAST_PORT}")
     scheme = (schema or "https").strip().lower()
-    if scheme not in _DEFAULT_PORTS:
+    if scheme not in DEFAULT_PORTS:
         raise InvalidArgumentError("schema", schema, "give https (the default) or http")
     if "://" not in text:
         text = f"{scheme}://{text}"
+    # Airflow takes the brackets away when it reads a connection from a URI.
+    start, slash, path = text.partition("://")[2].partition("/")
+    if ipv6(start):
+        text = f"{text.partition('://')[0]}://[{start}]{slash}{path}"
     try:
         parts = urlsplit(text)
         name, own_port = parts.hostname or "", parts.port
     except ValueError as error:
         raise InvalidArgumentError("host", host, accepted) from error
-    is_ipv6 = parts.netloc.startswith("[")
+    is_ipv6 = bool(ipv6(name)) and re.fullmatch(r"\[[^]]*\](:\d*)?", parts.netloc) is not None
+    name = ipv6(name) or name
     if (
-        parts.scheme not in _DEFAULT_PORTS
+        parts.scheme not in DEFAULT_PORTS
         or not (is_ipv6 or _HOST.match(name))
         or parts.path.rstrip("/") not in ("", "/api")
         or parts.query
@@ -172,10 +179,9 @@ def _base_url(host: str | None, schema: str | None, port: int | None, service: S
     final_port = own_port or port
     # A bare word is a tenant's short name, unless a scheme or an unusual port shows that it is a host of a local network.
     is_bare = "." not in name and not is_ipv6 and name != "localhost" and "://" not in (host or "")
-    if is_bare and final_port in (None, _DEFAULT_PORTS[parts.scheme]):
+    if is_bare and final_port in (None, DEFAULT_PORTS[parts.scheme]):
         name = f"{name}.{service.domain}"
-    shown = f"[{name}]" if is_ipv6 else name
-    return f"{parts.scheme}://{shown}" + (f":{final_port}" if final_port else "")
+    return f"{parts.scheme}://{in_url(name)}" + (f":{final_port}" if final_port else "")
 
 
 def _authorization(login: str | None, password: str | None, scheme: object, service: Service) -> str:
@@ -236,12 +242,19 @@ def _trusted_hosts(value: object) -> tuple[str, ...]:
     hosts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value or []
     if not isinstance(hosts, (list, tuple)) or not all(isinstance(host, str) for host in hosts):
         raise InvalidArgumentError("extra trusted_hosts", value, "give a list of host or host:port")
-    named = tuple(host.lower() for host in hosts if host)
-    for host in named:
-        name, _, port = host.partition(":")
-        if not _HOST.match(name) or (port and not port.isdecimal()):
-            raise InvalidArgumentError("extra trusted_hosts", host, "give a list of host or host:port, without scheme or path")
-    return named
+    return tuple(_trusted_host(host.lower()) for host in hosts if host)
+
+
+def _trusted_host(host: str) -> str:
+    if ipv6(host):
+        return in_url(ipv6(host))
+    bracketed = re.fullmatch(r"\[([^]]*)\](?::(.*))?", host)
+    name, port = (ipv6(bracketed[1]), bracketed[2]) if bracketed else host.split(":", 1) if ":" in host else (host, None)
+    is_name = bool(name) if bracketed else bool(_HOST.match(name))
+    is_port = port is None or (port.isdecimal() and 1 <= int(port) <= _LAST_PORT)
+    if not (is_name and is_port):
+        raise InvalidArgumentError("extra trusted_hosts", host, "give a list of host or host:port, without scheme or path")
+    return in_url(name) + (f":{port}" if port else "")
 
 
 def _flag(extra: Mapping[str, Any], name: str) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,10 +14,13 @@ import urllib3
 
 from airflow_provider_custobar.api import flow
 from airflow_provider_custobar.api.ahead import CLOSED, Ahead
-from airflow_provider_custobar.api.answers import Reply, no_answer, untrusted
+from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CertificateError, ProtocolError, TransportError
+from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
+from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
+from airflow_provider_custobar.api.http_response import FinalResponseAdapter
+from airflow_provider_custobar.api.network import network_of, tls_context
 from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ YieldT = TypeVar("YieldT")
 
 log = logging.getLogger(__name__)
 
-# requests' own default reads an answer in pieces of 10 KiB, which costs five times the CPU.
+# urllib3's own default reads an answer in pieces of 64 KiB.
 _READ_BYTES = 1 << 20
 
 
@@ -81,6 +83,13 @@ class Driver:
         self._session = requests.Session()
         self._session.auth = _Authorization(config.authorization)
         self._session.cookies = _Cookies()
+        self._session.headers["Accept-Encoding"] = ACCEPT_ENCODING
+        # What the environment says is in these two.
+        self._session.trust_env = False
+        self._network = network_of(config)
+        adapter = FinalResponseAdapter(tls_context(config))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
         self._ahead: set[Ahead] = set()
 
     def __enter__(self) -> Self:
@@ -144,18 +153,25 @@ class Driver:
                 headers = {k.lower(): v for k, v in response.headers.items()}
                 if ahead and response.status_code == 200:
                     ahead.begin(request, headers)
-                # Unlike a list of pieces joined at the end, this never holds a page twice.
-                body = io.BytesIO()
-                for piece in response.iter_content(_READ_BYTES):
-                    body.write(piece)
-                return Reply(response.status_code, headers, body.getvalue())
+                return self._read(request, response, headers)
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
         except requests.RequestException as error:
-            cause = self.config.redact(_cause(error))
-            if "CERTIFICATE_VERIFY_FAILED" in cause:
-                return CertificateError(untrusted(self.config, cause), may_have_arrived=False)
-            return TransportError(no_answer(self.config, cause), may_have_arrived=not _never_connected(error))
+            return self._network.error(request.url, _cause(error), may_have_arrived=not _never_connected(error))
+
+    def _read(self, request: Request, response: requests.Response, headers: Mapping[str, str]) -> Outcome:
+        """The whole answer, of which the head is there."""
+        try:
+            body = Body(headers, response.status_code)
+            # Not requests' own way, which decodes, and does not ask for the end of what it decodes.
+            for piece in response.raw.stream(_READ_BYTES, decode_content=False):
+                body.write(piece)
+            return Reply(response.status_code, headers, body.whole(), is_ended=body.is_ended)
+        except (BodyError, urllib3.exceptions.HTTPError) as error:
+            if response.status_code >= 300:
+                # The status says more than the body would.
+                return Reply(response.status_code, headers, b"")
+            return self._network.error(request.url, _cause(error), may_have_arrived=True)
 
     def _open(self, request: Request) -> requests.Response:
         """Send ``request`` and wait for the head of the answer. Raises what requests raises."""
@@ -166,8 +182,15 @@ class Driver:
         if request.url.isascii():
             # requests writes escapes in its own way, but the next page's address is to be sent as it was given.
             prepared.url = request.url
-        settings = session.merge_environment_settings(prepared.url, {}, True, self.config.verify, None)
-        return session.send(prepared, timeout=self.config.timeout, allow_redirects=False, **settings)
+        proxy = self._network.proxy_for(request.url)
+        return session.send(
+            prepared,
+            timeout=self.config.timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=self.config.verify is not False,
+            proxies={"all": proxy.url} if proxy else {},
+        )
 
     def _send_early(self, request: Request, dropped: threading.Event) -> requests.Response:
         pacer, clock = self._context.pacer, self._context.clock
@@ -186,7 +209,8 @@ class Driver:
 def _never_connected(error: requests.RequestException) -> bool:
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
-    return isinstance(error, requests.ConnectTimeout) or isinstance(
+    # A proxy's error is one before there is a way through it.
+    return isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
         reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     )
 

@@ -109,6 +109,12 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
     known = {*query.fields, *query.resource.read_fields}
 
     def read(reply: Reply) -> Page:
+        if not reply.is_ended and query.api_format == "csv":
+            # JSON shows its own end.
+            raise errors.TransportError(
+                f"Nothing tells where the CSV page of {name} ends (neither Content-Length, nor chunks, nor compression), so it"
+                " may be a part: tell whoever runs the server or the proxy in front of it, or ask for JSON pages."
+            )
         page = decode(reply.body, reply.headers, name)
         if isinstance(page, CsvPage) and page.header and not known.intersection(page.header):
             # Any text is CSV of a kind: a proxy's plain message would pass for a page without rows.
@@ -229,6 +235,12 @@ def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) 
         if not (300 <= outcome.status < 400 and location):
             if outcome.status >= 300:
                 raise error_of(outcome, subject, context.config)
+            if request.method == "GET" and outcome.status != 200:
+                service = context.config.service.name
+                raise errors.MalformedResponseError(
+                    f"{service} answered {outcome.status} for {subject}, and only a 200 is a whole answer: check that the"
+                    f" connection's host is {service}'s API and that no proxy answers in its place."
+                )
             return outcome
         if request.method != "GET" and outcome.status not in (307, 308):
             raise errors.ProtocolError(

@@ -16,9 +16,10 @@ class Service:
     are those of a token, the first one by default; ``password_advice`` says what the connection's password is for.
     ``test_path`` is a GET that does no harm.
 
-    ``advice`` says what to do about an HTTP status; 400 stands for all other 4xx, 500 for all 5xx. ``reason_of`` finds what
-    the server said in the decoded body of an error. ``pause_of`` tells from an answer's headers (names in lower case) for how
-    many seconds nobody should ask again; None if that is left to Retry-After.
+    ``advice`` says what to do about an HTTP status; 400 stands for all other 4xx, 500 for all 5xx. ``login_advice`` takes the
+    place of that for 401 where the connection has a login. ``reason_of`` finds what the server said in the decoded body of an
+    error. ``pause_of`` tells from an answer's headers (names in lower case) for how many seconds nobody should ask again; None
+    if that is left to Retry-After.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Service:
     password_advice: str
     test_path: str
     advice: Mapping[int, str] = field(repr=False)
+    login_advice: str
     reason_of: Callable[[Any], object] = field(repr=False)
     pause_of: Callable[[Mapping[str, str]], float | None] = field(default=lambda _: None, repr=False)
 
@@ -55,7 +57,7 @@ CUSTOBAR = Service(
     test_path="/api/data/customers/?limit=1&fields=external_id",
     advice=MappingProxyType(
         {
-            400: "the request is refused as it stands; check its arguments against what the server said",
+            400: "the request is refused as it stands; check its arguments",
             401: f"check the token in the connection's password; {_ACCESS_ADVICE}",
             403: f"the token may not do this; {_ACCESS_ADVICE}",
             404: "there is no such path; check the connection's host and the resource",
@@ -64,5 +66,6 @@ CUSTOBAR = Service(
             500: "the server failed; if it stays so, ask Custobar",
         }
     ),
+    login_advice="check the connection's login and password: a user's own, or no login and an API token as the password",
     reason_of=_custobar_reason,
 )

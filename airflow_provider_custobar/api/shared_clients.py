@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from airflow_provider_custobar.api.async_client import AsyncCustobarClient, tls_context
+from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
+from airflow_provider_custobar.api.network import tls_context
 from airflow_provider_custobar.api.steps import Pacer
 
 

@@ -95,6 +95,34 @@ def test_connection_test_tells_what_is_wrong(
     assert not secret or secret not in message
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE"])
+async def test_what_the_environment_says_wrong_is_named(
+    tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Rule: Test Connection, a task and a trigger all name the variable that no request can be made with, and make none."""
+    monkeypatch.setenv(variable, "nonsense://user:secret@127.0.0.1")
+    passed, message = CustobarHook().test_connection()
+    assert not passed
+    assert message.startswith(f"{variable}=")
+    assert "secret" not in message or variable == "REQUESTS_CA_BUNDLE"
+    for use in (
+        lambda: list(CustobarHook().get_records("customers")),
+        lambda: CustobarHook().upload("customers", [{"external_id": "1"}]),
+    ):
+        with pytest.raises(InvalidArgumentError, match=f"^{variable}="):
+            use()
+    with pytest.raises(InvalidArgumentError, match=f"^{variable}="):
+        await CustobarHook().get_async_conn()
+    assert tenant.requests == []
+
+
+@pytest.mark.parametrize("uri", ["custobar://:{}@[::1]:{}/http", "custobar://http://:{}@[::1]:{}"])
+def test_a_connection_uri_may_have_an_ipv6_host(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    """Rule: a host in brackets, which Airflow takes away, is reached as it was written."""
+    monkeypatch.setenv("AIRFLOW_CONN_IPV6", uri.format("APITOKEN", 8765))
+    assert CustobarHook("ipv6").get_config().base_url == "http://[::1]:8765"
+
+
 def test_connection_test_does_not_try_again(tenant: CustobarSandbox) -> None:
     """Rule: whoever presses the button gets an answer at once."""
     tenant.faults.add(Fault("status", status=503, times=None))

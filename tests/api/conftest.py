@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socketserver
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -216,6 +218,51 @@ class _RecordingHandler(BaseHTTPRequestHandler):
 @pytest.fixture
 def elsewhere() -> Iterator[RecordingServer]:
     with RecordingServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+class RawServer(socketserver.ThreadingTCPServer):
+    """Answers each request with the next of ``answers``, byte for byte; the last one again and again.
+
+    The connection ends after each answer unless ``keeps_open``. ``paths`` are those asked for; ``heads`` the requests' own.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.heads: list[str] = []
+        self.keeps_open = False
+        super().__init__(("127.0.0.1", 0), _RawHandler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def paths(self) -> list[str]:
+        return [head.split(" ")[1] for head in self.heads]
+
+
+class _RawHandler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        server = self.server
+        assert isinstance(server, RawServer)
+        while head := b"".join(iter(self.rfile.readline, b"\r\n")).decode():
+            length = re.search(r"(?im)^content-length: *(\d+)", head)
+            self.rfile.read(int(length[1]) if length else 0)
+            server.heads.append(head)
+            answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
+            self.wfile.write(answer.replace(b"Connection: close\r\n", b"") if server.keeps_open else answer)
+            if not server.keeps_open:
+                return
+
+
+@pytest.fixture
+def raw_server() -> Iterator[RawServer]:
+    with RawServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server

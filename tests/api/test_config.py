@@ -40,6 +40,12 @@ TOKEN = "APIQQQQWWWWEEEERRRRTTTTYYYYUUUUIIIIOOOO1"
         ({"host": "localhost", "schema": "http", "port": 8765}, "http://localhost:8765"),
         ({"host": "http://[::1]:8765"}, "http://[::1]:8765"),
         ({"host": "[::1]", "schema": "http", "port": 8765}, "http://[::1]:8765"),
+        ({"host": "::1", "schema": "http", "port": 8765}, "http://[::1]:8765"),
+        ({"host": "::1"}, "https://[::1]"),
+        ({"host": "http://::1", "port": 8765}, "http://[::1]:8765"),
+        ({"host": "2001:DB8:0::1", "port": 8443}, "https://[2001:db8::1]:8443"),
+        ({"host": "https://[2001:db8::0001]:8443/api/"}, "https://[2001:db8::1]:8443"),
+        ({"host": "::ffff:10.0.0.1"}, "https://[::ffff:a00:1]"),
     ],
 )
 def test_each_way_to_name_the_host(fields: dict[str, object], base_url: str) -> None:

@@ -51,6 +51,24 @@ def test_errors_say_what_the_server_said_and_what_to_do(
 
 
 @pytest.mark.parametrize(
+    ("status", "login", "helps", "does_not"),
+    [
+        (401, "teppo", "login and password", "scope"),
+        (401, None, "token", "login"),
+        (304, None, "redirect", "arguments"),
+        (407, None, "HTTPS_PROXY", "arguments"),
+    ],
+)
+def test_the_advice_fits_the_case(
+    make_runner: Callable[..., Any], answers: Any, *, status: int, login: str | None, helps: str, does_not: str
+) -> None:
+    """Rule: no advice is given that could not help: a login has no scope, and a proxy does not care for arguments."""
+    error = failure(make_runner(max_attempts=1, login=login), [answers.raw(b"", status)])
+    assert helps in str(error)
+    assert does_not not in str(error)
+
+
+@pytest.mark.parametrize(
     ("body", "said"),
     [
         (b'{"error": {"reason": "Bad \\u00e4"}}', "Bad ä"),

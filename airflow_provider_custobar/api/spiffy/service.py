@@ -73,16 +73,17 @@ SPIFFY_STORES = Service(
     test_path="/api/store.json",
     advice=MappingProxyType(
         {
-            400: "the request is refused as it stands; check its arguments against what the server said",
-            401: "check the API key in the connection's login and the API password in its password",
+            400: "the request is refused as it stands; check its arguments",
+            401: "check the OAuth token in the connection's password; a private app's API key goes into the login",
             403: "the private app may not do this; check what it is allowed to read and write",
             404: "there is no such path or record; check the connection's host, and the customer's id",
             413: "the request is too large",
-            422: "the store does not take this customer; check its fields against what the server said",
+            422: "the store does not take this customer; check its fields",
             429: "too many requests; lower requests_per_minute or share an Airflow pool between tasks",
             500: "the server failed; if it stays so, ask Spiffy Stores",
         }
     ),
+    login_advice="check the API key in the connection's login and the API password in its password",
     reason_of=_reason_of,
     pause_of=pause_of,
 )
