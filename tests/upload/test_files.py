@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.upload.files import File, FileError, FileRows
-from airflow_provider_custobar.upload.json_array import read_array
+from airflow_provider_custobar.upload.formats.json_array import read_array
 from airflow_provider_custobar.upload.rows import TextRow, Unreadable
 
 ROWS: list[dict[str, Any]] = [{"external_id": "1", "first_name": 'Äinö, "A"\nB'}, {"external_id": "2", "first_name": "🎉"}]
