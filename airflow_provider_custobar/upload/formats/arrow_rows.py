@@ -99,4 +99,5 @@ def _check_names(owner: str, kind: Any) -> None:
         whose = f"members of {shorten(owner, 60)}" if owner else "of its columns"
         raise UnreadableFileError(f"two {whose} are named {shorten(repr(twice), 60)}")
     for field in fields:
-        _check_names(field.name, field.type)
+        # The parts of a list or a map have names that say nothing.
+        _check_names(field.name if types.is_struct(kind) else owner, field.type)

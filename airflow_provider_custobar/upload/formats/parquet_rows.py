@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
+from airflow_provider_custobar.upload.rows import Unreadable
 
 _ROWS = 1_000
 
@@ -23,6 +24,7 @@ def read_parquet(data: io.BufferedReader) -> Iterator[object]:
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
 
+        from airflow_provider_custobar.upload.formats import int96  # noqa: PLC0415
         from airflow_provider_custobar.upload.formats.arrow_rows import ArrowRows  # noqa: PLC0415
     except ImportError as error:
         raise UnreadableFileError(
@@ -30,11 +32,13 @@ def read_parquet(data: io.BufferedReader) -> Iterator[object]:
         ) from error
     with _seekable(data) as seekable:
         try:
-            # By default, INT96 timestamps beyond the year 2262 become others.
-            file = pq.ParquetFile(seekable, coerce_int96_timestamp_unit="us")
+            file = pq.ParquetFile(seekable, coerce_int96_timestamp_unit=int96.UNIT)
             rows = ArrowRows(file.schema_arrow)
+            loses_digits = int96.rows_that_lose_digits(seekable, file, _ROWS)
             for batch in file.iter_batches(batch_size=_ROWS, use_threads=False):
-                yield from rows.of(batch)
+                for row in rows.of(batch):
+                    is_cut = loses_digits is not None and next(loses_digits) and not isinstance(row, Unreadable)
+                    yield Unreadable("it holds a timestamp with digits beyond microseconds", row) if is_cut else row
         except (pa.ArrowException, OSError) as error:
             raise UnreadableFileError(str(error)) from error
 
