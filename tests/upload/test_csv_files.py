@@ -38,6 +38,7 @@ AB = [{"a": "1", "b": "2"}]
         # A delimiter at the end of each line.
         ("a,b,\r\n1,2,\r\n", AB),
         ("a;b;;\r\n1;2;;\r\n", AB),
+        ("a,b,\r\n1,2\r\n", AB),
         # Excel's own line.
         ("sep=;\r\na;b\r\n1;2\r\n", AB),
         ("SEP=|\na|b\n1|2\n", AB),

@@ -80,9 +80,12 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[object]:
         raise UnreadableFileError("its first line holds NUL characters: give its encoding, such as utf-16-le")
     if not names or len(set(names)) < len(names) or "" in names:
         raise UnreadableFileError(_NAMES_WANTED)
-    for cells in reader:
-        if not any(cells):
-            continue
+    filled = (cells for cells in reader if any(cells))
+    first = next(filled, [])
+    if len(first) == len(names):
+        # The header alone may do so.
+        width = len(names)
+    for cells in itertools.chain([first], filled) if first else ():
         if len(cells) == width:
             if len(names) < width and any(cells[len(names) :]):
                 raise UnreadableFileError(_NAMES_WANTED)
