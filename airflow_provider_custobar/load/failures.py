@@ -94,6 +94,9 @@ def _told(error: BaseException, names: Collection[str], words: Collection[str]) 
     told = (getattr(details, f"{kind}_name", None) for kind in ("constraint", "column", "table", "schema"))
     known = {str(name).casefold() for name in (*names, *words, *told) if name}
     message = str(getattr(details, "message_primary", None) or error)
+    if words and str(getattr(details, "sqlstate", None)).startswith("P0"):
+        # Somebody's own function says whatever it likes.
+        message = "a function of the database's has raised it"
     said = _without_values(message, known)
     where = _COLUMN.match(str(getattr(details, "context", None) or ""))
     column = getattr(details, "column_name", None) or (where and where[1])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.transfers.database import find_hook, uri_of
+from airflow_provider_custobar.transfers.database import find_hook
 from airflow_provider_custobar.transfers.query_base import one_of
 from airflow_provider_custobar.transfers.query_result import query_result
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
@@ -25,6 +25,8 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     The query is executed once, and its result kept in a temporary file on the worker: memory does not grow with the rows.
     Values become what Custobar expects: keys that are numbers become texts, 0 and 1 booleans, decimals numbers, arrays and JSON
     lists, dates and datetimes ISO 8601 (without an offset, in the connection's time zone). Money must be whole hundredths.
+    What has no form in JSON is a reason against its row, not against the query: bytes, intervals, ``infinity``, years before 1
+    and after 9999.
 
     An attempt that follows a failed one goes on after the rows that it has sent, if the query gives the same ones again, in the
     same order: ``ORDER BY`` sees to that.
@@ -63,11 +65,6 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         self.parameters = parameters
         self.clear_empty = clear_empty
         self.hook_params = hook_params
-        self._source = ""
-
-    @property
-    def source_uris(self) -> Sequence[str]:
-        return [self._source]
 
     def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
@@ -78,7 +75,6 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         if self.parameters is not None and (isinstance(self.parameters, str) or not hasattr(self.parameters, "__len__")):
             raise InvalidArgumentError("parameters", type(self.parameters).__name__, "give a list, or a mapping by name")
         hook = find_hook(self.conn_id, self.hook_params)
-        self._source = uri_of(hook, None, "")
 
         @contextmanager
         def execute() -> Iterator[Result]:
