@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from airflow_provider_custobar.api.errors import did_you_mean, shorten
 from airflow_provider_custobar.api.resources import Resource, is_company_field
 from airflow_provider_custobar.upload.schema import accepted_by, schema_of
+from airflow_provider_custobar.upload.values import Unfit
 
 _IRREVERSIBLE = ("is_forgotten", "is_deleted")
 
@@ -61,6 +62,10 @@ class Checker:
             reasons += [self._value_reason(str(name), filled[name]) for name in wrong if name in self._known]
             reasons = reasons or ["it has names or values that no JSON can hold"]
             checked = dict(filled)
+        # No field takes them, but those that have no rule.
+        reasons += [
+            f"{name} {value.reason}" for name, value in filled.items() if type(value) is Unfit and name not in self._known
+        ]
         checked.update(cleared)
         return checked, reasons + self._row_reasons(checked)
 
@@ -106,6 +111,8 @@ class Checker:
         return f"{shorten(name, 40)!r} is not a field of {self._resource.name}.{hint} Your own fields are named COMPANY__name"
 
     def _value_reason(self, name: str, value: object) -> str:
+        if isinstance(value, Unfit):
+            return f"{name} must be {accepted_by(self._resource.name, name)}, and {value.reason}"
         # The type of a value is told where it may be what is wrong, the value never.
         told = "" if isinstance(value, str) else f", not {type(value).__name__}"
         return f"{name} must be {accepted_by(self._resource.name, name)}{told}"
