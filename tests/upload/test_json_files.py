@@ -90,6 +90,17 @@ def test_a_row_that_no_value_can_be_made_of_is_set_aside_alone(text: str, said: 
         assert bad.content == text
 
 
+@pytest.mark.parametrize("depth", [150, 700, 950, 5_000])
+def test_a_value_that_is_nested_deep_is_a_reason_against_its_row(depth: int) -> None:
+    """Rule: between what every reader takes and what none does, it is the row that is refused, and it can be written down."""
+    for rows in both(f'{{"external_id": "1", "ACME__n": {"[" * depth}1{"]" * depth}}}', '{"external_id": "2"}'):
+        rejected, good = (check_row(place, row, build_plan()) for place, row in enumerate(rows))
+        assert isinstance(rejected, Rejected)
+        assert "nested" in rejected.reasons[0]
+        assert json.loads(rejected.as_json())["position"] == 0
+        assert isinstance(good, GoodRow)
+
+
 @pytest.mark.parametrize(
     "text",
     ['{"a": ":x\\":", "b": "c :d"}', '{"a": "\\": 1"}', '{"a": {"a": {"a": 1}}}', '{"a" : 1, "b"\t:2}', '[{"a": 1}, {"a": 2}]'],

@@ -16,12 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.upload.files import FileError
+from airflow_provider_custobar.upload.files import FileError, FileRows
 from airflow_provider_custobar.upload.formats.arrow_rows import ArrowRows
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable, check_row
+from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from airflow_provider_custobar.upload.values import Unfit
-from tests.upload.file_help import read, table_bytes
+from tests.upload.file_help import file, read, table_bytes
+from tests.upload.support import run
 
 # As timestamps without a zone are.
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001
@@ -147,6 +149,16 @@ def test_a_value_that_cannot_be_had_is_a_reason_against_its_row_alone(array: Any
     assert isinstance(rejected, Rejected)
     assert rejected.reasons[0].startswith("ACME__born holds a ")
     assert json.loads(rejected.as_json())["row"]["external_id"] == str(bad)
+
+
+def test_an_error_names_file_row_and_field() -> None:
+    """Rule: with on_invalid="fail" it is said which row of which file holds which field; leaving the column out mends it."""
+    data = table_bytes([("external_id", pa.array(["a", "b"])), ("birth_date", raw([0, 2_932_897], pa.date32()))])
+    rows = FileRows([file("1.parquet", data), file("2.parquet", data)])
+    with pytest.raises(InvalidRowsError, match=r"row 1 \(number 2 in 1\.parquet\): birth_date must be .*years 1 to 9999"):
+        run(rows)
+    assert run(rows, on_invalid="skip")[0].uploaded == 2
+    assert run(rows, field_mapping={"birth_date": None})[0].uploaded == 4
 
 
 @pytest.mark.parametrize(
