@@ -88,7 +88,7 @@ class Staging:
         return columns
 
     def has_committed(self, transaction: str) -> bool:
-        """Whether a transaction of an earlier attempt, by its id, was committed; False where that cannot be told."""
+        """Whether a transaction of an earlier attempt, by its id, was committed here; False where that cannot be told."""
         return False
 
     def saved(self) -> Progress | None:

@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from airflow_provider_custobar.api.errors import did_you_mean, field_name, looks_like_a_field
+from airflow_provider_custobar.api.errors import did_you_mean, field_name, field_names, looks_like_a_field
 from airflow_provider_custobar.api.resources import Resource, is_company_field
 from airflow_provider_custobar.upload.options import UnknownFields
 from airflow_provider_custobar.upload.schema import accepted_by, as_text, schema_of
+from airflow_provider_custobar.upload.values import Unfit
 
 _IRREVERSIBLE = ("is_forgotten", "is_deleted")
 
@@ -80,6 +81,12 @@ class Checker:
             reasons += [self._value_reason(str(name), filled[name]) for name in wrong if name in self._known]
             reasons = reasons or ["it has names or values that no JSON can hold"]
             checked = dict(filled)
+        # No field takes them, but those that have no rule.
+        reasons += [
+            f"{field_names([name])} {value.reason}"
+            for name, value in filled.items()
+            if type(value) is Unfit and name not in self._known
+        ]
         checked.update(cleared)
         if (lacking := self.lacking(filled)) and self.group_of(checked) is None:
             reasons += [need(self._resource.needs[number]) for number in lacking]
@@ -146,6 +153,8 @@ class Checker:
         return reasons
 
     def _value_reason(self, name: str, value: object) -> str:
+        if isinstance(value, Unfit):
+            return f"{name} must be {accepted_by(self._resource.name, name)}, and {value.reason}"
         # The type of a value is told where it may be what is wrong, the value never.
         told = "" if isinstance(value, str) else f", not {type(value).__name__}"
         return f"{name} must be {accepted_by(self._resource.name, name)}{told}"
