@@ -26,19 +26,13 @@ class RunPeriod:
 
 
 class HasPeriod(Protocol):
-    """The fields of an operator or sensor that name a period; ``given`` from :func:`names_given`."""
+    """The fields of an operator or sensor that name a period."""
 
     date: Any
     window_start: Any
     window_end: Any
     window: Literal["auto"] | None
-    given: tuple[str, ...]
     log: Any
-
-
-def names_given(**arguments: object) -> tuple[str, ...]:
-    """The names of the arguments that were given, before their templates are rendered."""
-    return tuple(name for name, value in arguments.items() if value is not None)
 
 
 def check_period(date: object, window_start: object, window_end: object, window: object) -> None:
@@ -48,19 +42,10 @@ def check_period(date: object, window_start: object, window_end: object, window:
     """
     if window not in (None, "auto"):
         raise InvalidArgumentError("window", window, "give auto, or leave it out")
-    others = names_given(date=date, window_start=window_start, window_end=window_end)
-    if window is not None and others:
-        raise InvalidArgumentError("window", window, f"give either window or {others[0]}, not both")
-
-
-def refuse_lost_arguments(task: HasPeriod) -> None:
-    """Refuse what a template made nothing of: to leave an argument out is to ask for everything.
-
-    :raises InvalidArgumentError: an argument that was given is None.
-    """
-    for name in task.given:
-        if getattr(task, name) is None:
-            raise InvalidArgumentError(name, None, "its template rendered to nothing; without it, everything would be meant")
+    others = {"date": date, "window_start": window_start, "window_end": window_end}
+    other = next((name for name, value in others.items() if value is not None), None)
+    if window is not None and other is not None:
+        raise InvalidArgumentError("window", window, f"give either window or {other}, not both")
 
 
 def period_arguments(task: HasPeriod, context: Mapping[str, Any], timezone: str) -> dict[str, Any]:

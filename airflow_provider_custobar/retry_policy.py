@@ -10,7 +10,7 @@ try:
 except ImportError as missing:
     raise ImportError("CustobarRetryPolicy needs Airflow 3.3 or newer, which has retry policies") from missing
 
-from airflow_provider_custobar.api.errors import CustobarError, RateLimitedError, ResponseError, shorten
+from airflow_provider_custobar.api.errors import CustobarError, Fate, RateLimitedError, ResponseError, shorten
 from airflow_provider_custobar.api.flow import LONGEST_WAIT_SECONDS, RATE_LIMIT_WAIT_SECONDS
 
 # What Airflow's database has room for.
@@ -32,10 +32,10 @@ class CustobarRetryPolicy(RetryPolicy):
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
         error = _custobar_error(exception)
-        if error is None or not (error.final or error.retriable):
+        if error is None:
             return RetryDecision.default()
-        reason = shorten(f"{type(error).__name__} {'is final' if error.final else 'may pass'}: {error}", _LONGEST_REASON)
-        return RetryDecision.fail(reason) if error.final else RetryDecision.retry(_delay(error), reason)
+        reason = shorten(f"{type(error).__name__} {error.fate.value}: {error}", _LONGEST_REASON)
+        return RetryDecision.fail(reason) if error.fate is Fate.FINAL else RetryDecision.retry(_delay(error), reason)
 
     def serialize(self) -> dict[str, Any]:
         return {"__type": f"{type(self).__module__}.{type(self).__qualname__}"}

@@ -1,23 +1,36 @@
-"""Everything that can go wrong with Custobar, sorted by what can be done about it.
+"""Everything that can go wrong, and what can be done about it: the one table that everybody reads.
 
 ::
 
-    CustobarError
-    ├── InvalidArgumentError        wrong input, found before any request; final
-    ├── TransportError              no complete answer arrived; tried again
-    │   └── CertificateError        the server's certificate is not trusted; final
-    ├── MalformedResponseError      a 2xx answer whose body cannot be read; tried again
-    ├── ProtocolError               the answers contradict each other or leave the origin; final
-    ├── ExpiredCursorError          the place where an earlier attempt stopped is gone; start over
-    ├── UploadRefusedError          an upload answered with a success status and an error; final
-    └── ResponseError               an answer with an error status
-        ├── RateLimitedError        429; tried again after Retry-After
-        ├── ServerError             5xx; tried again
-        ├── AuthenticationError     401; final
-        ├── AccessDeniedError       403; final
-        ├── NotFoundError           404; final
-        ├── PayloadTooLargeError    413; final
-        └── BadRequestError         any other 4xx; final
+    CustobarError                   may pass, unless it is one of these
+    ├── InvalidArgumentError        final        wrong input, found before any request
+    ├── TransportError              may pass     no complete answer arrived
+    │   └── CertificateError        final        the server's certificate is not trusted
+    ├── MalformedResponseError      may pass     a success status with a body that is not what was asked for
+    ├── ProtocolError               final        the answers contradict each other or leave the origin
+    ├── ExpiredCursorError          start over   the next page's address is not taken any more
+    ├── UploadRefusedError          final        an upload answered with a success status and an error
+    ├── ResponseError               final        an answer with an error status
+    │   ├── RateLimitedError        may pass     429; after Retry-After
+    │   ├── ServerError             may pass     5xx
+    │   ├── AuthenticationError     final        401
+    │   ├── AccessDeniedError       final        403
+    │   ├── NotFoundError           final        404
+    │   ├── PayloadTooLargeError    final        413
+    │   └── BadRequestError         final        any other 4xx
+    ├── StoreChangedError           may pass     a shop's customers came and went while they were read
+    ├── TargetError                 final        no such bucket, or an object that must not be replaced
+    │   └── LostError               start over   what an earlier attempt left in the store is gone
+    ├── EmptyExportError            may pass     nothing to export, and on_empty="fail"
+    ├── ColumnTypeError             final        a value that its column cannot hold
+    ├── MissingExtraError           final        a package that is not installed
+    ├── LoadError                   final        rows, or a table, that do not fit
+    ├── DatabaseError               may pass     the database failed, or is not there
+    ├── BusyError                   may pass     another attempt at the same load is at work
+    ├── FileError                   may pass     a file that cannot be read to its end, as it is now
+    ├── InvalidRowsError            final        rows that must not be sent
+    ├── PartlySentError             final        rows that must not be sent twice may have been sent
+    └── ChangesError                final        the file of what was uploaded before cannot be used
 
 Texts name the resource and the way out; they never hold a record or a token.
 """
@@ -27,6 +40,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from typing import Any, ClassVar
 
 _LONGEST_VALUE = 120
@@ -34,15 +48,22 @@ _MOST_NAMES = 10
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,59}")
 
 
+class Fate(Enum):
+    """What another try at what ended in an error would bring."""
+
+    #: The same again, also in another attempt of the task.
+    FINAL = "is final"
+    #: Perhaps an answer: the request is tried again, and so is the task, which goes on where it stopped.
+    TRANSIENT = "may pass"
+    #: Perhaps an answer, but from the beginning only: what came so far is of no use.
+    START_OVER = "needs a fresh start"
+
+
 class CustobarError(Exception):
-    """Any failure of this provider.
+    """Any failure of this provider. ``may_have_arrived``: the server may have done what the request was for."""
 
-    ``retriable`` tells whether the same request may succeed later, ``final`` whether even another attempt of the whole task
-    would only find the same.
-    """
-
-    retriable: ClassVar[bool] = False
-    final: ClassVar[bool] = False
+    fate: ClassVar[Fate] = Fate.TRANSIENT
+    may_have_arrived: bool = False
 
     def add_advice(self, sentence: str) -> None:
         """Append a sentence to the message."""
@@ -55,7 +76,7 @@ class InvalidArgumentError(CustobarError, ValueError):
     ``argument`` is its name, ``value`` what was given (``None`` where it must not be shown).
     """
 
-    final = True
+    fate = Fate.FINAL
 
     def __init__(self, argument: str, value: object, accepted: str, *, secret: bool = False) -> None:
         self.argument = argument
@@ -67,8 +88,6 @@ class InvalidArgumentError(CustobarError, ValueError):
 class TransportError(CustobarError):
     """No complete answer. ``may_have_arrived`` is False only where the server cannot have seen the request."""
 
-    retriable = True
-
     def __init__(self, message: str, *, may_have_arrived: bool = True) -> None:
         self.may_have_arrived = may_have_arrived
         super().__init__(message)
@@ -77,30 +96,31 @@ class TransportError(CustobarError):
 class CertificateError(TransportError):
     """The server's certificate is not trusted. The next attempt would find the same."""
 
-    retriable = False
-    final = True
+    fate = Fate.FINAL
 
 
 class MalformedResponseError(CustobarError):
     """A success status with a body that is not what was asked for, such as a proxy's page or text cut short."""
 
-    retriable = True
+    may_have_arrived = True
 
 
 class ProtocolError(CustobarError):
     """Answers that cannot belong to one another: a repeated or foreign next page, a changed CSV header."""
 
-    final = True
+    fate = Fate.FINAL
 
 
 class ExpiredCursorError(CustobarError):
-    """The place where the earlier attempt stopped is not there any more; only the first page is."""
+    """The address of the next page, which the API itself has named, is not taken any more; only the first page's is."""
+
+    fate = Fate.START_OVER
 
 
 class UploadRefusedError(CustobarError):
     """A 2xx answer to an upload whose body holds an ``error``: Custobar took nothing of the batch."""
 
-    final = True
+    fate = Fate.FINAL
 
 
 class ResponseError(CustobarError):
@@ -109,7 +129,7 @@ class ResponseError(CustobarError):
     ``status`` is the HTTP status, ``reason`` what the server said, ``retry_after`` its Retry-After in seconds.
     """
 
-    final = True
+    fate = Fate.FINAL
 
     def __init__(self, message: str, *, status: int, reason: str, retry_after: float | None = None) -> None:
         self.status = status
@@ -121,15 +141,14 @@ class ResponseError(CustobarError):
 class RateLimitedError(ResponseError):
     """429: too many requests."""
 
-    retriable = True
-    final = False
+    fate = Fate.TRANSIENT
 
 
 class ServerError(ResponseError):
     """5xx: the server failed."""
 
-    retriable = True
-    final = False
+    fate = Fate.TRANSIENT
+    may_have_arrived = True
 
 
 class AuthenticationError(ResponseError):
@@ -150,6 +169,11 @@ class PayloadTooLargeError(ResponseError):
 
 class BadRequestError(ResponseError):
     """Any other 4xx: the server refuses the request as it stands."""
+
+
+def fate_of(error: BaseException) -> Fate:
+    """The fate of any error: what is not ours, such as an object store's, may pass."""
+    return error.fate if isinstance(error, CustobarError) else Fate.TRANSIENT
 
 
 def as_document(error: CustobarError) -> dict[str, str | int | float | None]:

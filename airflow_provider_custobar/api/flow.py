@@ -94,7 +94,7 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
     ``after``, the pages that follow the one that it was taken from.
 
     :raises ProtocolError: a next page that was there before, or lies outside the origin; a CSV header that changes.
-    :raises ExpiredCursorError: the API, or the connection, does not take the page that ``after`` names.
+    :raises ExpiredCursorError: the API, or the connection, does not take the address of a page that the API itself has named.
     """
     name = query.resource.name
     decode = decode_csv_page if query.api_format == "csv" else decode_json_page
@@ -103,7 +103,7 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
     if not 0 <= start.chain < len(chains):
         accepted = f"it is the position of another query; this one has {len(chains)} series of pages"
         raise errors.InvalidArgumentError("after", start.chain, accepted)
-    cursor = _stored_url(context.config, start, name)
+    stored = _stored_url(context.config, start, name)
     selection = Selection(query, context.config.timezone, chain=chains[start.chain].label, after=start)
     header = start.header
     known = {*query.fields, *query.resource.read_fields}
@@ -116,16 +116,17 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
         return page
 
     for number, chain in enumerate(chains[start.chain :], start.chain):
-        links = Links(context.config, name, cursor or context.config.url_for(chain.path(query.resource)))
+        links = Links(context.config, name, stored or context.config.url_for(chain.path(query.resource)))
+        was_named, stored = bool(stored), ""
         while links.request:
             try:
                 page = yield from exchange(context, links.request, read, subject=name, begun=links.is_begun)
             except errors.ResponseError as error:
-                if cursor and _is_refusal(error):
+                if was_named and _is_refusal(error):
                     said = f' ("{error.reason}")' if error.reason else ""
                     raise errors.ExpiredCursorError(_expired(name, f"Custobar answered {error.status}{said}")) from error
                 raise
-            cursor = ""
+            was_named = True
             if isinstance(page, CsvPage) and page.header:
                 header = header or page.header
                 if page.header != header:
@@ -247,20 +248,16 @@ def _stored_url(config: ClientConfig, start: Position, name: str) -> str:
 
 
 def _is_refusal(error: errors.ResponseError) -> bool:
-    final = 400 <= error.status < 500 and not error.retriable
-    return final and not isinstance(error, (errors.AuthenticationError, errors.AccessDeniedError))
+    is_final = 400 <= error.status < 500 and error.fate is errors.Fate.FINAL
+    return is_final and not isinstance(error, (errors.AuthenticationError, errors.AccessDeniedError))
 
 
 def _expired(name: str, cause: str) -> str:
-    return f"The place in {name} where the earlier attempt stopped is not there any more: {cause}"
+    return f"The next page of {name} is not there any more, so that only a fresh start from the first one can help: {cause}"
 
 
 def _may_repeat(request: Request, error: errors.CustobarError) -> bool:
-    if not error.retriable:
-        return False
-    if request.repeatable or isinstance(error, errors.RateLimitedError):
-        return True
-    return isinstance(error, errors.TransportError) and not error.may_have_arrived
+    return error.fate is errors.Fate.TRANSIENT and (request.repeatable or not error.may_have_arrived)
 
 
 def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> float:

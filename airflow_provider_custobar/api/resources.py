@@ -13,6 +13,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
+import msgspec
+
 from airflow_provider_custobar.api.errors import InvalidArgumentError, did_you_mean
 
 ApiFormat = Literal["json", "csv"]
@@ -101,10 +103,9 @@ class Resource:
 
     def may_be_sent_again(self, rows: Iterable[bytes]) -> bool:
         """Whether an upload of these rows, each a JSON object, can be repeated without leaving anything there twice."""
-        if self.never_repeatable:
-            return False
-        mark = f'"{self.repeatable_with}":'.encode()
-        return self.repeatable_with is None or all(mark in row for row in rows)
+        if self.repeatable_with is None:
+            return not self.never_repeatable
+        return all(msgspec.json.decode(row).get(self.repeatable_with) for row in rows)
 
     @property
     def data_path(self) -> str:

@@ -15,7 +15,7 @@ import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.resources import FieldType, Resource
 from airflow_provider_custobar.api.windows import parse_timestamp
 
@@ -50,7 +50,7 @@ _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 class ColumnTypeError(CustobarError):
     """A value that its column's type cannot hold. The text never shows the value, which may be personal data."""
 
-    final = True
+    fate = Fate.FINAL
 
 
 class UnfitError(Exception):

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Literal
 
-from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError
 
 Codec = Literal["gzip", "zstd"] | None
 Compression = Literal["gzip", "zstd", "infer"] | None
@@ -28,7 +28,7 @@ _UNKNOWN_ENDINGS = frozenset({".bz2", ".xz", ".lz4", ".br", ".snappy", ".zip"})
 class MissingExtraError(CustobarError):
     """A package that only some exports need is not installed. The text has the pip line."""
 
-    final = True
+    fate = Fate.FINAL
 
 
 def resolve_compression(compression: Compression, name: str) -> Codec:

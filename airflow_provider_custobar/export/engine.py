@@ -7,21 +7,14 @@ from functools import partial
 
 import msgspec
 
-from airflow_provider_custobar.api.errors import (
-    CustobarError,
-    ExpiredCursorError,
-    MalformedResponseError,
-    ProtocolError,
-    ResponseError,
-    TransportError,
-)
+from airflow_provider_custobar.api.errors import CustobarError, Fate, ProtocolError, fate_of
 from airflow_provider_custobar.api.pages import CsvPage, Page
 from airflow_provider_custobar.export.checkpoints import Checkpoint, WholeFile
 from airflow_provider_custobar.export.cutting import Cutter
 from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.pipeline import Pipeline
 from airflow_provider_custobar.export.results import ExportResult, FileResult
-from airflow_provider_custobar.export.targets import LostError, ObjectInfo
+from airflow_provider_custobar.export.targets import ObjectInfo
 from airflow_provider_custobar.export.writer import Count, Place, Writer
 
 # One page on its way, one being encoded and stored: so many, at most, are fetched again after a kill.
@@ -54,12 +47,13 @@ class ExportRun:
         :raises EmptyExportError: no rows, and ``on_empty="fail"``.
         :raises CustobarError: the last failure of the API, or a store that refuses.
         """
-        if self._saved is not None:
-            try:
-                return _Attempt(self._export, *self._saved).run()
-            except (ExpiredCursorError, LostError, ProtocolError) as error:
-                self._export.log.warning("What an earlier attempt left cannot be continued, so this one starts over: %s", error)
-                self._check()
+        try:
+            return _Attempt(self._export, *(self._saved or ())).run()
+        except CustobarError as error:
+            if not may_start_over(error, is_continued=self._saved is not None):
+                raise
+            self._export.log.warning("Starting over from the first page: %s", error)
+            self._check()
         return _Attempt(self._export).run()
 
     def _check(self) -> None:
@@ -160,7 +154,9 @@ class _Attempt:
 
     def _leaves_work_after(self, error: BaseException) -> bool:
         checkpoints = self._export.checkpoints
-        return checkpoints is not None and checkpoints.is_recorded and self._export.will_follow and can_pass(error)
+        # Without a row there is nothing to go on from: where none is an error, some may come on any page.
+        is_worth_it = checkpoints is not None and checkpoints.is_recorded and self._count.rows > 0
+        return is_worth_it and self._export.will_follow and fate_of(error) is Fate.TRANSIENT
 
     def _clean_up(self) -> None:
         self._writer.abort()
@@ -168,8 +164,9 @@ class _Attempt:
             self._export.checkpoints.clear()
 
 
-def can_pass(error: BaseException) -> bool:
-    """Whether another attempt may get beyond ``error``."""
-    if isinstance(error, CustobarError):
-        return isinstance(error, (TransportError, ResponseError, MalformedResponseError))
-    return True
+def may_start_over(error: CustobarError, *, is_continued: bool) -> bool:
+    """Whether a run that ended so is to begin once more from its first page.
+
+    Answers that contradict each other are final, unless those of an earlier attempt are among them.
+    """
+    return error.fate is Fate.START_OVER or (is_continued and isinstance(error, ProtocolError))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.errors import CustobarError, Fate
 
 #: What a store needs to find something unfinished again: JSON, at most some hundred bytes, whatever the object's size.
 State = dict[str, Any]
@@ -15,9 +15,13 @@ State = dict[str, Any]
 class TargetError(CustobarError):
     """The store refuses, is missing, or holds an object that must not be replaced."""
 
+    fate = Fate.FINAL
+
 
 class LostError(TargetError):
     """What an earlier attempt left in the store is not there any more, or not as it was left."""
+
+    fate = Fate.START_OVER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
@@ -24,7 +24,7 @@ SCHEMA_CHANGES: tuple[SchemaChange, ...] = ("fail", "add", "ignore", "extra_colu
 class LoadError(CustobarError):
     """The rows do not fit the table, or the table does not fit the load; another attempt would find the same."""
 
-    final = True
+    fate = Fate.FINAL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,6 @@ _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 class BusyError(CustobarError):
     """Another attempt at the same load is at work."""
 
-    retriable = True
-
 
 class PostgresStaging(Staging):
     """An unlogged table. Its comment says how far the load has come, in the same transaction as the rows.
@@ -143,11 +141,6 @@ class PostgresStaging(Staging):
         self.run(f"DROP TABLE {self.quoted(self.table)}")
         transaction = self.connection.execute(sa.text("SELECT txid_current()")).scalar_one()
         self.load.commits.about_to_commit(str(transaction), result)
-        self.connection.commit()
-
-    def discard(self) -> None:
-        super().discard()
-        self.run(f"DROP TABLE IF EXISTS {self.quoted(self.table)}")
         self.connection.commit()
 
     def has_committed(self, transaction: str) -> bool:

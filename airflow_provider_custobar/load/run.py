@@ -10,10 +10,10 @@ from functools import partial
 import msgspec
 import sqlalchemy as sa
 
-from airflow_provider_custobar.api.errors import CustobarError, ExpiredCursorError, InvalidArgumentError, ProtocolError
+from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, fate_of
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.export.arrow_pages import ArrowPages
-from airflow_provider_custobar.export.engine import EmptyExportError, can_pass
+from airflow_provider_custobar.export.engine import EmptyExportError, may_start_over
 from airflow_provider_custobar.export.pipeline import Pipeline
 from airflow_provider_custobar.export.results import ExportResult, FileResult
 from airflow_provider_custobar.export.results import Progress as Report
@@ -61,6 +61,8 @@ class LoadRun:
         self._layout: Layout | None = None
         self._saved: Progress | None = None
         self._done: LoadResult | None = None
+        # In the staging table, or on their way there.
+        self._rows = 0
 
     def prepare(self) -> None:
         """Find out without a request to Custobar whether the table can take the rows.
@@ -88,10 +90,10 @@ class LoadRun:
             return self._done
         try:
             result = self._attempt(self._saved, report)
-        except (ExpiredCursorError, ProtocolError) as error:
-            if self._saved is None:
+        except CustobarError as error:
+            if not may_start_over(error, is_continued=self._saved is not None):
                 raise
-            self._load.log.warning("What an earlier attempt left cannot be continued, so this one starts over: %s", error)
+            self._load.log.warning("Starting over from the first page: %s", error)
             self._saved = None
             result = self._attempt(None, report)
         files = (FileResult(uri=uri, rows=result.rows, bytes=result.bytes),)
@@ -145,6 +147,7 @@ class LoadRun:
                 layout = self._begin(saved)
                 report.start(saved.rows if saved else 0)
                 progress = saved or Progress()
+                self._rows = progress.rows
                 if not progress.is_whole:
                     progress = self._collect(layout, progress, report)
                 return self._swap(layout, progress, is_resumed=saved is not None)
@@ -201,6 +204,7 @@ class LoadRun:
                     discovered=tuple(layout.discovered),
                     target=self._there,
                 )
+                self._rows = rows
                 # The next page is waited for, and this one may be large.
                 del page
                 pipeline.store(partial(staging.save, progress))
@@ -247,8 +251,9 @@ class LoadRun:
         return result
 
     def _clean_up(self, error: BaseException) -> None:
-        may_go_on = isinstance(error, DatabaseError) or can_pass(error)
-        if self._staging.outlives_its_connection and self._load.will_follow and may_go_on:
+        # Without a row there is nothing to go on from: where none is an error, some may come on any page.
+        is_worth_it = self._staging.outlives_its_connection and self._rows > 0
+        if is_worth_it and self._load.will_follow and fate_of(error) is Fate.TRANSIENT:
             self._load.log.info("What is collected so far stays in %s, for the next attempt", self._load.staging)
             return
         try:

@@ -140,6 +140,8 @@ class Staging:
     def discard(self) -> None:
         """Leave nothing behind."""
         self.connection.rollback()
+        self.run(f"DROP TABLE IF EXISTS {self.quoted(self.table)}")
+        self.connection.commit()
 
     # How it does that.
 

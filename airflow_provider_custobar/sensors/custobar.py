@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
+    AirflowFailException,
     AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
@@ -18,19 +19,20 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.event_check import EventCheck, Match, WaitFor, build_event_check, check_words
 from airflow_provider_custobar.api.steps import Pacer
-from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.features import TRIGGERS_RENDER_TEMPLATES
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.triggers.custobar import DEFAULT_MAX_CONSECUTIVE_FAILURES, CustobarEventTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class CustobarEventSensor(BaseSensorOperator):
+class CustobarEventSensor(CustobarTask, BaseSensorOperator):
     """
     Wait until a window of time holds enough events, or until it is complete.
 
@@ -107,7 +109,6 @@ class CustobarEventSensor(BaseSensorOperator):
         self.window_end = window_end
         self.window = window
         check_period(date, window_start, window_end, window)
-        self.given = names_given(date=date, window_start=window_start, window_end=window_end)
         self.min_events = min_events
         self.match = match
         self.filters = filters
@@ -132,8 +133,10 @@ class CustobarEventSensor(BaseSensorOperator):
             )
 
     def execute(self, context: Context) -> Any:
-        if not self.deferrable:
-            return super().execute(context)
+        with self.executing():
+            return self._defer(context) if self.deferrable else super().execute(context)
+
+    def _defer(self, context: Context) -> NoReturn:
         check = self._check(CustobarHook(self.custobar_conn_id).get_config(), context)
         self.defer(
             trigger=CustobarEventTrigger(
@@ -151,7 +154,8 @@ class CustobarEventSensor(BaseSensorOperator):
             return None
         if event["status"] != "success":
             error = errors.from_document(event["error"])
-            raise AirflowException(str(error)) from error
+            # A final error is not retried.
+            raise (AirflowFailException if error.fate is Fate.FINAL else AirflowException)(str(error)) from error
         found: dict[str, Any] = event["found"]
         self.log.info("Found %s", found)
         return found
@@ -166,7 +170,7 @@ class CustobarEventSensor(BaseSensorOperator):
                 found = client.check_events(check)
         except CustobarError as error:
             self._failures += 1
-            if not error.retriable or self._failures >= self.max_consecutive_failures:
+            if error.fate is Fate.FINAL or self._failures >= self.max_consecutive_failures:
                 if self.soft_fail:
                     raise AirflowSkipException(f"Skipped, because soft_fail is set: {error}") from error
                 raise
@@ -177,7 +181,6 @@ class CustobarEventSensor(BaseSensorOperator):
         return PokeReturnValue(is_done=found.satisfied, xcom_value=found.as_document())
 
     def _check(self, config: ClientConfig, context: Context) -> EventCheck:
-        refuse_lost_arguments(self)
         return build_event_check(
             self.event_types,
             **period_arguments(self, context, config.timezone),

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
+from airflow_provider_custobar.api.errors import Fate, InvalidArgumentError, fate_of, whole_number
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import ApiFormat
-from airflow_provider_custobar.dag_run import names_given
 from airflow_provider_custobar.export.checkpoints import fingerprint_of
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
@@ -110,7 +109,6 @@ class CustobarExportOperator(CustobarQueryOperator):
         page_format_for(file_format, api_format)
         self.file_format = file_format
         self.compression = compression
-        self.given += names_given(max_rows_per_file=max_rows_per_file, max_bytes_per_file=max_bytes_per_file, manifest=manifest)
         self.replace = replace
         self.max_rows_per_file = max_rows_per_file
         self.max_bytes_per_file = max_bytes_per_file
@@ -138,12 +136,16 @@ class CustobarExportOperator(CustobarQueryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Everything that can be refused is refused before the first request to Custobar."""
+        with self.executing():
+            return self._export_all(context)
+
+    def _export_all(self, context: Context) -> dict[str, Any]:
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self.make_query(config, context)
         container = self.make_container()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         attempt = TaskAttempt(context)
-        with self.stoppable(), CustobarClient(config) as client:
+        with CustobarClient(config) as client:
             exports = [self._export(number, each, container, client, attempt) for number, each in enumerate(queries)]
             _refuse_same_place(exports)
             runs = [ExportRun(export) for export in exports]
@@ -157,8 +159,8 @@ class CustobarExportOperator(CustobarQueryOperator):
                 for each, export, run in zip(queries, exports, runs, strict=True):
                     self.log.info("Exporting %s to %s", described(each), export.files.uri)
                     results.append((each, run.run()))
-            except BaseException:
-                if not attempt.will_follow:
+            except BaseException as error:
+                if not attempt.will_follow or fate_of(error) is Fate.FINAL:
                     attempt.forget()
                 raise
             attempt.forget()

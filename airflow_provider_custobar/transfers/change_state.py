@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-from airflow_provider_custobar.export.targets import ObjectInfo
+from airflow_provider_custobar.export.targets import ObjectInfo, Target
 from airflow_provider_custobar.transfers.custobar_to_object_storage import object_storage_target
 from airflow_provider_custobar.upload.changes import Changes
 
@@ -18,10 +19,11 @@ _PIECE_BYTES = 8 << 20
 
 
 @contextmanager
-def kept_changes(path: str, target: str, *, keep: bool) -> Iterator[Changes]:
+def kept_changes(path: str, target: str, *, keep: bool, log: logging.Logger) -> Iterator[Changes]:
     """The digests in the object at ``path``, any ``ObjectStoragePath`` URL; none if there is no such object yet.
 
-    What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all.
+    What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all. The rows
+    were sent by then, so a store that fails is told in the log, and lets the next run send them again.
     """
     store = object_storage_target("state_path", path, None, replace=True)
     store.check()
@@ -34,11 +36,18 @@ def kept_changes(path: str, target: str, *, keep: bool) -> Iterator[Changes]:
         with Changes(local, target) as changes:
             yield changes
         if keep:
-            sink = store.open(ObjectInfo(content_type="application/vnd.sqlite3"))
             try:
-                with local.open("rb") as source:
-                    while piece := source.read(_PIECE_BYTES):
-                        sink.write(piece)
-                sink.publish()
-            finally:
-                sink.abort()
+                _publish(local, store)
+            except Exception as error:  # noqa: BLE001 - every store has errors of its own
+                log.warning("Could not write %s: the next run will send all rows again (%s)", path, error)
+
+
+def _publish(local: Path, store: Target) -> None:
+    sink = store.open(ObjectInfo(content_type="application/vnd.sqlite3"))
+    try:
+        with local.open("rb") as source:
+            while piece := source.read(_PIECE_BYTES):
+                sink.write(piece)
+        sink.publish()
+    finally:
+        sink.abort()

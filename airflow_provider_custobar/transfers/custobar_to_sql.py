@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-
 from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
@@ -27,6 +25,7 @@ from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.load.commit_log import CommitLog
 from airflow_provider_custobar.load.job import MODES, SCHEMA_CHANGES, Load, LoadResult, Mode, SchemaChange
 from airflow_provider_custobar.load.names import check_identifier, parts_of, split_table, staging_names
+from airflow_provider_custobar.task.lineage import tell_lineage
 from airflow_provider_custobar.transfers.attempt import TaskAttempt
 from airflow_provider_custobar.transfers.database import dataset_of, engine_of, find_hook, uri_of
 from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, interval, one_of
@@ -120,6 +119,10 @@ class CustobarToSqlOperator(CustobarQueryOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Everything that can be refused is refused before the first request to Custobar."""
+        with self.executing():
+            return self._load_all(context)
+
+    def _load_all(self, context: Context) -> dict[str, Any]:
         try:
             # Only here: both take a while, and pyarrow is an extra.
             from airflow_provider_custobar.load.run import LoadRun  # noqa: PLC0415
@@ -134,7 +137,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         attempt = TaskAttempt(context)
         engine = engine_of(hook)
         try:
-            with self.stoppable(), CustobarClient(config) as client, engine.connect() as connection:
+            with CustobarClient(config) as client, engine.connect() as connection:
                 load = self._load(query, mode, client, attempt, connection.dialect)
                 uri = uri_of(hook, load.schema or connection.dialect.default_schema_name, load.table)
                 run = LoadRun(load, connection)
@@ -146,15 +149,8 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         finally:
             engine.dispose()
         self._columns = result.columns
-        self._tell_lineage(hook, uri)
+        tell_lineage(hook, outputs=[uri], log=self.log)
         return self._document(query, load, result, uri)
-
-    def _tell_lineage(self, hook: Any, uri: str) -> None:
-        try:
-            get_hook_lineage_collector().add_output_asset(hook, uri=uri)
-        except ValueError as error:
-            # Not every table has a URI that its provider takes, such as one behind a socket. The rows are there.
-            self.log.info("Lineage does not take %s: %s", uri, error)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What was read and written, with the table's columns."""

@@ -15,10 +15,10 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_num
 from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
 from airflow_provider_custobar.api.resources import ApiFormat
 from airflow_provider_custobar.api.windows import Window
-from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.export.job import ON_EMPTY, OnEmpty
 from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.stopping import Stoppable
+from airflow_provider_custobar.task.execution import CustobarTask
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -27,7 +27,7 @@ API_FORMATS = ("auto", "json", "csv")
 _MOST_LOOKBACK_DAYS = 3_660
 
 
-class CustobarQueryOperator(Stoppable, BaseOperator):
+class CustobarQueryOperator(CustobarTask, BaseOperator):
     """
     Asks Custobar for the records of one resource.
 
@@ -100,16 +100,6 @@ class CustobarQueryOperator(Stoppable, BaseOperator):
         self.window_start = window_start
         self.window_end = window_end
         self.window = window
-        self.given = names_given(
-            date=date,
-            window_start=window_start,
-            window_end=window_end,
-            event_types=event_types,
-            filters=filters,
-            fields=fields,
-            order=order,
-            page_size=page_size,
-        )
         self.lookback = lookback
         self.on_bad_timestamp = on_bad_timestamp
         self.filters = filters
@@ -133,7 +123,6 @@ class CustobarQueryOperator(Stoppable, BaseOperator):
 
         :raises InvalidArgumentError: names the argument, its value and what is accepted.
         """
-        refuse_lost_arguments(self)
         period = period_arguments(self, context, config.timezone)
         build = partial(
             build_query,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.spiffy.filters import build_filters
 from airflow_provider_custobar.api.windows import Window, build_window
-from airflow_provider_custobar.dag_run import check_period, names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.hooks.spiffy_stores import SpiffyStoresHook
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
@@ -91,7 +91,6 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
         self.window_start = window_start
         self.window_end = window_end
         self.window = window
-        self.given = names_given(date=date, window_start=window_start, window_end=window_end, filters=filters, query=query)
         self.filters = filters
         self.query = query
         self.id_prefix = id_prefix
@@ -118,7 +117,6 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
         from airflow_provider_custobar.upload.kept_rows import KeptRows  # noqa: PLC0415
         from airflow_provider_custobar.upload.spiffy_customers import CustomerMapping  # noqa: PLC0415
 
-        refuse_lost_arguments(self)
         config = CustobarHook(self.custobar_conn_id).get_config()
         window = build_window(**period_arguments(self, context, config.timezone), timezone=config.timezone)
         build_filters(self.filters, query=self.query)

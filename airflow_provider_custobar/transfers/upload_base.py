@@ -8,20 +8,22 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.stopping import Stoppable
+from airflow_provider_custobar.task.execution import CustobarTask
+from airflow_provider_custobar.task.lineage import tell_lineage
 from airflow_provider_custobar.transfers.rejects import Rejects
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_custobar.upload.journal import Journal
 
-class CustobarUploadBaseOperator(Stoppable, BaseOperator):
+
+class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     """
     Send rows to Custobar, in batches, after all of them were checked.
 
@@ -138,51 +140,50 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Everything that can be refused is refused before the first request to Custobar."""
+        with self.executing():
+            return self._upload_all(context)
+
+    def _upload_all(self, context: Context) -> dict[str, Any]:
         # Only here, as in the hook's upload.
         from airflow_provider_custobar.transfers.change_state import kept_changes  # noqa: PLC0415
-        from airflow_provider_custobar.upload.journal import Journal  # noqa: PLC0415
-        from airflow_provider_custobar.upload.uploader import PartlySentError  # noqa: PLC0415
 
         self._check_only_changed()
         hook = CustobarHook(self.custobar_conn_id)
+        base_url = hook.get_config().base_url
         rows = self.make_rows(context)
         rejects = Rejects(self.rejects_path, self.log)
         company = {"company": self.company} if self.company else {}
         with ExitStack() as stack:
-            stack.enter_context(self.stoppable())
             stack.enter_context(rejects)
             changes = None
             if self.only_changed and self.state_path:
-                target = f"{self.resource} of {hook.get_config().base_url}"
-                changes = stack.enter_context(kept_changes(self.state_path, target, keep=not self.dry_run))
-            try:
-                options = {
-                    "field_mapping": self.field_mapping,
-                    "batch_size": self.batch_size,
-                    "max_batch_bytes": self.max_batch_bytes,
-                    "on_invalid": self.on_invalid,
-                    "require_external_id": self.require_external_id,
-                    "allow_irreversible": self.allow_irreversible,
-                    "unknown_fields": self.unknown_fields,
-                    "events_delivery": self.events_delivery,
-                    "verify": self.verify,
-                    "verify_delay": self.verify_delay,
-                    "dry_run": self.dry_run,
-                }
-                result = hook.upload(
-                    self.resource,
-                    rows,
-                    reject=rejects.add,
-                    # Before anything is sent, and where nothing will be: that is when the reasons are wanted most.
-                    after_check=rejects.publish,
-                    journal=Journal(None if self.dry_run else context.get("task_state_store"), logger=self.log),
-                    changes=changes,
-                    **options | company | self.extra_options,
-                )
-            except PartlySentError as error:
-                # Airflow's own retry would send rows that may be there already.
-                raise AirflowFailException(str(error)) from error
-        self._tell_lineage(hook)
+                tenant = f"{self.resource} of {base_url}"
+                changes = stack.enter_context(kept_changes(self.state_path, tenant, keep=not self.dry_run, log=self.log))
+            options = {
+                "field_mapping": self.field_mapping,
+                "batch_size": self.batch_size,
+                "max_batch_bytes": self.max_batch_bytes,
+                "on_invalid": self.on_invalid,
+                "require_external_id": self.require_external_id,
+                "allow_irreversible": self.allow_irreversible,
+                "unknown_fields": self.unknown_fields,
+                "events_delivery": self.events_delivery,
+                "verify": self.verify,
+                "verify_delay": self.verify_delay,
+                "dry_run": self.dry_run,
+            }
+            result = hook.upload(
+                self.resource,
+                rows,
+                reject=rejects.add,
+                # Before anything is sent, and where nothing will be: that is when the reasons are wanted most.
+                after_check=rejects.publish,
+                journal=self._journal(context),
+                changes=changes,
+                **options | company | self.extra_options,
+            )
+        sent_to = [] if self.dry_run else [f"custobar://{base_url.partition('://')[2]}/{self.resource}"]
+        tell_lineage(hook, inputs=self.source_uris, outputs=sent_to, log=self.log)
         return {
             "resource": self.resource,
             "rows": result.rows,
@@ -198,17 +199,16 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
             **self.extra_result,
         }
 
+    def _journal(self, context: Context) -> Journal:
+        from airflow_provider_custobar.upload.journal import Journal  # noqa: PLC0415 - as above
+
+        ti: Any = context.get("ti")
+        store: Any = None if self.dry_run else context.get("task_state_store")
+        return Journal(store, is_first_attempt=ti is None or ti.try_number <= 1, logger=self.log)
+
     def _check_only_changed(self) -> None:
         if self.only_changed and not self.state_path:
             accepted = "only_changed=True needs an object that it can keep digests in"
             raise InvalidArgumentError("state_path", self.state_path, accepted)
         if self.only_changed and self.resource == "events":
             raise InvalidArgumentError("only_changed", True, "events have no identifier by which one could be known again")
-
-    def _tell_lineage(self, hook: CustobarHook) -> None:
-        collector = get_hook_lineage_collector()
-        for uri in self.source_uris:
-            collector.add_input_asset(hook, uri=uri)
-        if not self.dry_run:
-            config = hook.get_config()
-            collector.add_output_asset(hook, uri=f"custobar://{config.base_url.partition('://')[2]}/{self.resource}")

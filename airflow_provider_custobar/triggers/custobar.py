@@ -11,7 +11,7 @@ from typing import Any, Literal
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError, as_document
+from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, as_document
 from airflow_provider_custobar.api.event_check import (
     DEFAULT_SETTLE_SECONDS,
     EventCheck,
@@ -23,8 +23,9 @@ from airflow_provider_custobar.api.event_check import (
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.shared_clients import shared_client
 from airflow_provider_custobar.api.watermarks import Watermark
-from airflow_provider_custobar.dag_run import names_given, period_arguments, refuse_lost_arguments
+from airflow_provider_custobar.dag_run import period_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.task.rendered import Rendered
 from airflow_provider_custobar.triggers.feed import EventFeed, Look, Round, Wish
 from airflow_provider_custobar.triggers.watermark_store import WatermarkStore
 
@@ -34,7 +35,7 @@ _LONGEST_PAUSE_SECONDS = 86_400.0
 _STORED_AFTER_SECONDS = 3.0
 
 
-class CustobarEventTrigger(BaseTrigger):
+class CustobarEventTrigger(Rendered, BaseTrigger):
     """
     Wait until a window holds enough events, or is complete; the deferred half of ``CustobarEventSensor``.
 
@@ -93,7 +94,6 @@ class CustobarEventTrigger(BaseTrigger):
         self.window_start = window_start
         self.window_end = window_end
         self.window = window
-        self.given = names_given(date=date, window_start=window_start, window_end=window_end)
         self.min_events = min_events
         self.match = match
         self.filters = filters
@@ -142,7 +142,7 @@ class CustobarEventTrigger(BaseTrigger):
                         return found
                 except CustobarError as error:
                     failures += 1
-                    if not error.retriable or failures >= self.max_consecutive_failures:
+                    if error.fate is Fate.FINAL or failures >= self.max_consecutive_failures:
                         raise
                     self.log.warning("Poll failed (%s in a row): %s", failures, error)
                 await asyncio.sleep(self._pause(check, polls))
@@ -165,7 +165,7 @@ class CustobarEventTrigger(BaseTrigger):
             await asyncio.sleep(self.poke_interval)
 
     def _check(self, config: ClientConfig) -> EventCheck:
-        refuse_lost_arguments(self)
+        self.refuse_lost_arguments()
         return build_event_check(
             self.event_types,
             **period_arguments(self, self._context, config.timezone),

@@ -19,7 +19,7 @@ from typing import Any
 
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.newest import newest_first
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import MAX_PAGE_SIZE
@@ -142,7 +142,7 @@ class EventFeed(SharedStreamProducer):
             except CustobarError as error:
                 went_well = False
                 log.error("Watching %s: %s", event_type, error)
-                if not error.retriable:
+                if error.fate is Fate.FINAL:
                     break
             except Exception:
                 went_well = False

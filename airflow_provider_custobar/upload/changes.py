@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.api.errors import CustobarError, Fate
+
+log = logging.getLogger(__name__)
 
 _VERSION = 1
 _DIGEST_BYTES = 12
@@ -16,6 +19,8 @@ _DIGEST_BYTES = 12
 
 class ChangesError(CustobarError):
     """The file of digests cannot be used."""
+
+    fate = Fate.FINAL
 
 
 class Changes:
@@ -67,8 +72,11 @@ class Changes:
         return True
 
     def commit(self) -> None:
-        """Keep what this reading took note of."""
-        self._connection.execute("COMMIT")
+        """Keep what this reading took note of. A failure comes after the rows were sent: the next run sends them again."""
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            log.warning("Could not keep which rows were sent: the next run will send them again (%s)", error)
 
 
 def _digest(data: bytes) -> bytes:

@@ -38,18 +38,23 @@ class Sent:
 
 
 class Journal:
-    """One upload's account in ``store``, under ``key``. Without a store it is kept for this process only."""
+    """One upload's account in ``store``, under ``key``.
+
+    Without a store it is kept for this process only, and what attempts before this one have sent is not known.
+    """
 
     def __init__(
         self,
         store: StateStore | None,
         key: str = "custobar_upload",
         *,
+        is_first_attempt: bool = True,
         clock: Callable[[], float] = time.monotonic,
         logger: logging.Logger = log,
     ) -> None:
         self._store = store
         self._key = key
+        self._is_first_attempt = is_first_attempt
         self._clock = clock
         self._log = logger
         self._saved_at = float("-inf")
@@ -59,6 +64,11 @@ class Journal:
     @property
     def outlives_this_process(self) -> bool:
         return self._store is not None
+
+    @property
+    def may_have_forgotten(self) -> bool:
+        """Whether there may have been an attempt before this one, of which nothing is known."""
+        return self._store is None and not self._is_first_attempt
 
     def load(self) -> Sent | None:
         """What an earlier attempt has left.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,9 +34,11 @@ class UploadPlan:
     dry_run: bool
     timezone: str
 
-    def may_be_sent_again(self, rows: Sequence[bytes]) -> bool:
-        """Whether a batch of these rows may go out again after it may have arrived."""
-        return self.events_delivery == "at_least_once" or self.resource.may_be_sent_again(rows)
+    def may_be_sent_again(self, identity: str | None) -> bool:
+        """Whether a row that is known by ``identity`` may go out again after it may have arrived."""
+        resource = self.resource
+        is_harmless = identity is not None if resource.repeatable_with else not resource.never_repeatable
+        return is_harmless or self.events_delivery == "at_least_once"
 
     @cached_property
     def identity_names(self) -> tuple[str, ...]:

@@ -11,13 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_custobar.api.errors import (
-    CustobarError,
-    MalformedResponseError,
-    PayloadTooLargeError,
-    ServerError,
-    TransportError,
-)
+from airflow_provider_custobar.api.errors import CustobarError, Fate, PayloadTooLargeError, fate_of
 from airflow_provider_custobar.upload.batches import batches, halves
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.duplicates import Duplicates
@@ -40,7 +34,7 @@ _PROGRESS_SECONDS = 5.0
 class InvalidRowsError(CustobarError):
     """Rows that must not be sent. ``rejected`` is how many; nothing was sent."""
 
-    final = True
+    fate = Fate.FINAL
 
     def __init__(self, message: str, *, rejected: int) -> None:
         self.rejected = rejected
@@ -49,6 +43,8 @@ class InvalidRowsError(CustobarError):
 
 class PartlySentError(CustobarError):
     """Rows that must not be sent twice were sent, or may have been, when something failed: a person has to look."""
+
+    fate = Fate.FINAL
 
 
 @dataclass(kw_only=True)
@@ -122,6 +118,7 @@ class _Run:
         self._duplicates = Duplicates()
         self._to_verify = SentRows(all_rows=self._plan.verify == "all") if self._plan.verify else None
         self._good = 0
+        self._may_be_sent_again = True
 
     def close(self) -> None:
         if self._groups is not None:
@@ -134,6 +131,7 @@ class _Run:
             self._note(self._groups)
         fingerprint = self._check()
         if not self._plan.dry_run:
+            self._refuse_to_guess()
             self._take_up(fingerprint)
         started = time.monotonic()
         self._send_all(fingerprint)
@@ -152,6 +150,7 @@ class _Run:
             f"{result.unchanged:,}", time.monotonic() - started, " (dry run: nothing was sent)" if self._plan.dry_run else "",
         )  # fmt: skip
         if not self._plan.dry_run:
+            # Everything is sent: what fails from here on is told, and fails nothing, since another attempt would send it again.
             self._verify()
             if self._upload.changes is not None:
                 self._upload.changes.commit()
@@ -161,11 +160,14 @@ class _Run:
     def _verify(self) -> None:
         if self._to_verify is None or self._upload.read_back is None:
             return
-        # An attempt that fails here is followed by one that only reads back.
+        # An attempt that dies here is followed by one that only reads back.
         self._journal.save()
         self._upload.sleep(self._plan.verify_delay)
         zone = zoneinfo.ZoneInfo(self._plan.timezone)
-        self._result.verified = verify(self._to_verify, self._upload.read_back, self._plan.resource, zone, self._log)
+        try:
+            self._result.verified = verify(self._to_verify, self._upload.read_back, self._plan.resource, zone, self._log)
+        except Exception as error:  # noqa: BLE001 - the upload itself is done
+            self._log.warning("The rows were sent, but could not be read back: %s", error)
 
     def _note(self, groups: Groups) -> None:
         """Read all rows once, to know their groups."""
@@ -193,6 +195,7 @@ class _Run:
                     first.append(row)
             elif self._is_to_go(row):
                 self._good += 1
+                self._may_be_sent_again = self._may_be_sent_again and self._plan.may_be_sent_again(row.identity)
                 digest.update(row.data)
                 digest.update(b"\n")
                 if row.dropped:
@@ -233,6 +236,14 @@ class _Run:
     def _is_new(self, row: GoodRow) -> bool:
         changes = self._upload.changes
         return changes is None or row.identity is None or changes.is_new(row.identity, row.data)
+
+    def _refuse_to_guess(self) -> None:
+        if self._journal.may_have_forgotten and self._good and not self._may_be_sent_again:
+            raise PartlySentError(
+                "This is not the task's first attempt, and this Airflow does not keep what an earlier one has sent. These"
+                f" {self._name} have no identifier of their own, so what is sent again is there twice: nothing was sent. Look"
+                " up in Custobar what has arrived, and send the rest by a new run; or give events_delivery='at_least_once'."
+            )
 
     def _take_up(self, fingerprint: str) -> None:
         """Go on where an earlier attempt stopped, if there was one."""
@@ -308,7 +319,7 @@ class _Run:
     def _send_halving(self, batch: Sequence[GoodRow]) -> None:
         """Send ``batch``, in halves where the server finds it too large."""
         data = [row.data for row in batch]
-        may_repeat = self._plan.may_be_sent_again(data)
+        may_repeat = all(self._plan.may_be_sent_again(row.identity) for row in batch)
         self._journal.begin(len(batch), must_not_repeat=not may_repeat)
         try:
             run_id = self._upload.send(data, may_repeat)
@@ -329,7 +340,8 @@ class _Run:
         journal = self._journal
         sent = journal.sent
         progress = f"{sent.rows:,} of {self._good:,} rows were sent before."
-        doubtful = sent.sending if _may_have_arrived(error) else 0
+        # What is no error of ours broke off a request at a place that nobody knows.
+        doubtful = sent.sending if getattr(error, "may_have_arrived", True) else 0
         if sent.sending:
             journal.end("unknown" if doubtful else "refused", sent.sending)
         elif sent.rows:
@@ -345,6 +357,9 @@ class _Run:
                     f"{said} {progress} These {self._name} have no identifier of their own, so what is sent again is there"
                     " twice: look up in Custobar what has arrived, and send the rest."
                 ) from error
+        if fate_of(error) is Fate.FINAL and not sent.must_not_repeat:
+            # Nobody goes on from here, and all of it may be sent again.
+            journal.clear()
         if isinstance(error, CustobarError):
             error.add_advice(progress)
 
@@ -358,13 +373,6 @@ class _Run:
 
 def _rows(begun: int, count: int, name: str) -> str:
     return f"{count:,} rows of {name} (good rows {begun:,} to {begun + count - 1:,}, counted from 0)"
-
-
-def _may_have_arrived(error: BaseException) -> bool:
-    if isinstance(error, TransportError):
-        return error.may_have_arrived
-    # What is no error of ours broke off a request at a place that nobody knows.
-    return isinstance(error, (ServerError, MalformedResponseError)) or not isinstance(error, CustobarError)
 
 
 def _summary(first: Sequence[Rejected], result: UploadResult, name: str, place_of: Callable[[int], str] | None) -> str:

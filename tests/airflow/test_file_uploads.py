@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import BaseOperator
+from airflow.sdk.lineage import HookLineageCollector
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
@@ -162,22 +163,16 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(
 
 def test_lineage_names_both_ends(place: Place, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: lineage tells the files that were read and the resource that they went to, and no secret."""
-    from airflow_provider_custobar.transfers import upload_base
+    from airflow_provider_custobar.task import lineage
 
-    told: list[tuple[str, str]] = []
-
-    class Collector:
-        def add_input_asset(self, _hook: Any, *, uri: str) -> None:
-            told.append(("in", uri))
-
-        def add_output_asset(self, _hook: Any, *, uri: str) -> None:
-            told.append(("out", uri))
-
-    monkeypatch.setattr(upload_base, "get_hook_lineage_collector", Collector)
+    collector = HookLineageCollector()
+    monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     place.put("customers.csv", CSV.format("a").encode())
     place.operator("customers.csv").execute({})
     host = tenant.url.partition("://")[2]
-    assert told == [("in", place.uri("customers.csv")), ("out", f"custobar://{host}/customers")]
+    told = collector.collected_assets
+    assert [each.asset.uri for each in told.inputs] == [place.uri("customers.csv")]
+    assert [each.asset.uri for each in told.outputs] == [f"custobar://{host}/customers"]
 
 
 def test_only_changed_rows_go_the_second_night(place: Place, tenant: CustobarSandbox, tmp_path: Path) -> None:

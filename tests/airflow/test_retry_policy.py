@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +15,10 @@ from airflow.sdk import DAG, BaseOperator, RetryAction, RetryDecision
 from airflow.sdk.module_loading import import_string
 from airflow.serialization.serialized_objects import DagSerialization
 
+import airflow_provider_custobar
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.export.engine import EmptyExportError
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
@@ -62,6 +67,8 @@ def test_what_is_final_fails_at_once(error: CustobarError) -> None:
         (answer(errors.ServerError, 500), None),
         (errors.TransportError("no answer"), None),
         (errors.MalformedResponseError("half a page"), None),
+        (errors.ExpiredCursorError("start over"), None),
+        (EmptyExportError("nothing there"), None),
     ],
     ids=lambda each: type(each).__name__ if isinstance(each, CustobarError) else str(each),
 )
@@ -70,16 +77,16 @@ def test_what_may_pass_is_retried_when_the_server_says(error: CustobarError, sec
     decision = decide(error)
     assert decision.action is RetryAction.RETRY
     assert decision.retry_delay == (None if seconds is None else timedelta(seconds=seconds))
-    assert decision.reason == f"{type(error).__name__} may pass: {error}"
+    assert decision.reason == f"{type(error).__name__} {error.fate.value}: {error}"
 
 
 @pytest.mark.parametrize(
     "exception",
-    [ValueError("elsewhere"), OSError("disk full"), KeyboardInterrupt(), errors.ExpiredCursorError("start over")],
+    [ValueError("elsewhere"), OSError("disk full"), KeyboardInterrupt()],
     ids=lambda exception: type(exception).__name__,
 )
 def test_the_rest_is_left_to_the_task(exception: BaseException) -> None:
-    """Rule: what is not Custobar's, or neither final nor passing, is decided by the task's own retries."""
+    """Rule: what is not Custobar's is decided by the task's own retries."""
     assert decide(exception) == RetryDecision.default()
 
 
@@ -143,6 +150,23 @@ with DAG("policy", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="U
 """
 
 
+def test_the_table_of_fates_is_the_truth() -> None:
+    """Rule: every error of the package stands in the one table, with the fate that it has."""
+    for module in pkgutil.walk_packages(airflow_provider_custobar.__path__, "airflow_provider_custobar."):
+        if ".sandbox" not in module.name:
+            importlib.import_module(module.name)
+    words = {errors.Fate.FINAL: "final", errors.Fate.TRANSIENT: "may pass", errors.Fate.START_OVER: "start over"}
+    kinds = {kind.__name__: words[kind.fate] for kind in all_kinds(CustobarError) if kind.__module__.startswith("airflow_p")}
+    told = dict(re.findall(r"── (\w+) +(final|may pass|start over) ", errors.__doc__ or ""))
+    assert told == kinds
+
+
+def all_kinds(kind: type[CustobarError]) -> Iterator[type[CustobarError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from all_kinds(each)
+
+
 def test_airflow_follows_the_policy(custobar_sandbox_factory: Callable[..., CustobarSandbox], tmp_path: Path) -> None:
     """Rule: real tasks with retries left fail on 403 after one request, and use their retries for what may pass."""
     tenant = custobar_sandbox_factory(generate=False)
@@ -159,5 +183,4 @@ def test_airflow_follows_the_policy(custobar_sandbox_factory: Callable[..., Cust
         kind: [r.status for r in tenant.requests if r.query["type"] == [kind]] for kind in ("BROWSE", "MAIL_OPEN", "MAIL_CLICK")
     }
     assert answers == {"BROWSE": [403], "MAIL_OPEN": [403], "MAIL_CLICK": [500, 500, 200]}
-    assert outcome.log.count("AccessDeniedError is final") == 2
     assert outcome.log.count("ServerError may pass") == 2

@@ -271,12 +271,16 @@ def test_dry_run(tenant: CustobarSandbox, store: SpiffyStoresSandbox) -> None:
     assert (tenant.requests, len(store.requests)) == ([], 5)
 
 
-def test_the_next_attempt_goes_on(tenant: CustobarSandbox, store: SpiffyStoresSandbox, tmp_path: Path) -> None:
+def test_the_next_attempt_goes_on(
+    tenant: CustobarSandbox, store: SpiffyStoresSandbox, tmp_path: Path, connect: Callable[[str, str], None]
+) -> None:
     """Rule: after a batch that failed, the next attempt sends the rest, and nobody again."""
     context = {"task_state_store": FileStore(tmp_path / "state.json")}
-    tenant.faults.add(Fault("status", status=400, method="POST", after=2))
-    with pytest.raises(errors.BadRequestError):
+    tenant.faults.add(Fault("status", status=500, method="POST", times=None, after=2))
+    connect("custobar_default", tenant.airflow_connection(requests_per_minute=600_000, max_attempts=1))
+    with pytest.raises(errors.ServerError):
         run(context, batch_size=25)
+    tenant.faults.clear()
     assert len(ids(tenant)) == 50
     result = run(context, batch_size=25)
     assert (result["resumed"], result["uploaded"]) == (True, 120)

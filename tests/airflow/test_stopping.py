@@ -117,6 +117,6 @@ def test_an_upload_of_events_that_was_stopped_is_not_retried(tenant: CustobarSan
     wait_for(lambda: len(tenant.uploads) >= 2)
     assert stop(process) < FEW_SECONDS
     errors = (process.stderr.read() if process.stderr else b"").decode()
-    assert "AirflowFailException" in errors
+    assert "PartlySentError" in errors
     assert "of 200 rows were sent before" in errors
     assert "have no identifier of their own" in errors

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api.errors import MalformedResponseError
+from airflow_provider_custobar.api.errors import Fate, MalformedResponseError
 from airflow_provider_custobar.api.pages import CsvPage, decode_csv_page
 
 CSV = {"content-type": "text/csv; charset=utf-8"}
@@ -123,7 +123,7 @@ def test_a_cut_page_is_refused(text: str) -> None:
     """Rule: text that ends inside quotes or with a row of the wrong width was cut, and is asked for again."""
     with pytest.raises(MalformedResponseError, match="customers") as caught:
         decode(text)
-    assert caught.value.retriable
+    assert caught.value.fate is Fate.TRANSIENT
 
 
 PAGE = 'external_id,name,city\r\n1,"a,\r\nb",x\r\n2,"say ""hi""",yy\r\n'

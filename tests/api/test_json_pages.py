@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api.errors import CustobarError, MalformedResponseError
+from airflow_provider_custobar.api.errors import CustobarError, Fate, MalformedResponseError
 from airflow_provider_custobar.api.pages import JsonPage, decode_json_page
 
 JSON = {"content-type": "application/json"}
@@ -140,7 +140,7 @@ def test_what_is_no_page_is_refused(body: bytes, said: str) -> None:
     with pytest.raises(MalformedResponseError, match="customers") as caught:
         decode(body)
     assert said in str(caught.value)
-    assert caught.value.retriable
+    assert caught.value.fate is Fate.TRANSIENT
 
 
 def test_an_html_answer_is_named_so_by_its_content_type() -> None:

@@ -151,16 +151,6 @@ def test_retries_do_not_repeat_or_lose_a_page(make_runner: Callable[..., Any], a
     assert runner.urls == [runner.urls[0]] * 2 + [f"{BASE}?c=1"] * 3 + [f"{BASE}?c=2"] * 2
 
 
-def test_a_cursor_that_the_api_refuses_is_told_apart(make_runner: Callable[..., Any], answers: Any) -> None:
-    """Rule: a 400 on a later page is final here, as BadRequestError with its reason, for the caller to start over."""
-    runner = make_runner()
-    with pytest.raises(errors.BadRequestError) as caught:
-        runner.run(
-            customers(runner), [answers.page("customers", rows("1"), f"{BASE}?c=1"), answers.error(400, "Cursor expired.")]
-        )
-    assert caught.value.reason == "Cursor expired."
-
-
 CHANGED = [
     ("external_id,email", "email,external_id"),
     ("external_id,email", "external_id,email,city"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api import errors, flow
 from airflow_provider_custobar.api.pages import CsvPage, Page
-from airflow_provider_custobar.api.position import START, Position
+from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.api.selection import LONGEST_TAIL
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
@@ -171,8 +171,28 @@ def test_a_place_that_is_gone_is_told_apart(make_runner: Callable[..., Any], ans
         run(runner, [answers.error(503), answers.error(status, "Cursor expired.")])
     assert isinstance(caught.value.__cause__, errors.ResponseError)
     assert caught.value.__cause__.status == status
-    assert not caught.value.retriable
+    assert caught.value.fate is errors.Fate.START_OVER
     assert runner.urls == [HERE.url] * 2
+
+
+@pytest.mark.parametrize("api_format", ["json", "csv"])
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+def test_a_cursor_may_expire_in_the_middle_of_a_run(
+    make_runner: Callable[..., Any], answers: Any, status: int, api_format: Any
+) -> None:
+    """Rule: what the API refuses after it has named it itself needs a fresh start; the first page of each series is final."""
+    page = answers.page("events", [], "/api/data/events/?cursor=2")
+    csv = answers.csv("type,date\r\n", "/api/data/events/?cursor=2")
+    arguments = {"event_types": ["BROWSE", "MAIL_OPEN"], "api_format": api_format}
+    runner = make_runner()
+    script = [page if api_format == "json" else csv, answers.error(429), answers.error(status, "Cursor expired.")]
+    with pytest.raises(errors.ExpiredCursorError, match=rf"events.*{status}.*Cursor expired"):
+        runner.run(flow.pages(runner.context, build_query("events", **arguments)), script)
+    last = answers.page("events", []) if api_format == "json" else answers.csv("type,date\r\n")
+    runner = make_runner()
+    with pytest.raises(errors.ResponseError) as caught:
+        runner.run(flow.pages(runner.context, build_query("events", **arguments)), [last, answers.error(status)])
+    assert caught.value.fate is errors.Fate.FINAL
 
 
 @pytest.mark.parametrize(
@@ -195,15 +215,6 @@ def test_other_failures_of_a_continued_run_are_as_ever(
     runner = make_runner(max_attempts=1)
     with pytest.raises(errors.TransportError):
         run(runner, [errors.TransportError("No complete answer.")])
-
-
-def test_only_the_stored_place_can_be_expired(make_runner: Callable[..., Any], answers: Any) -> None:
-    """Rule: a refusal of a later page, or of a chain's first page, is the ordinary error."""
-    runner = make_runner()
-    with pytest.raises(errors.BadRequestError):
-        run(runner, [answers.page("customers", [], f"{BASE}?c=8"), answers.error(400)])
-    with pytest.raises(errors.BadRequestError):
-        run(runner, [answers.error(400)], after=START)
 
 
 @pytest.mark.parametrize(

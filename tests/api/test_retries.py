@@ -170,7 +170,7 @@ def test_4xx_is_final_at_once(make_runner: Callable[..., Any], answers: Any, sta
     with pytest.raises(errors.ResponseError) as caught:
         runner.run(customers(runner), [answers.error(status)])
     assert caught.value.status == status
-    assert not caught.value.retriable
+    assert caught.value.fate is errors.Fate.FINAL
     assert len(runner.sent) == 1
     assert runner.explained == []
 

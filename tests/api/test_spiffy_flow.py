@@ -211,7 +211,7 @@ def test_a_store_that_changes_all_the_time_is_an_error() -> None:
     readings = [each for missed in (3, 4, 5, 6) for each in (page(missed), page())]
     with pytest.raises(flow.StoreChangedError, match=r"Try again\.") as caught:
         by_hand([page(9), page(), number(2), *readings])
-    assert (caught.value.retriable, caught.value.final) == (True, False)
+    assert caught.value.fate is errors.Fate.TRANSIENT
 
 
 def test_by_number_nobody_comes_twice() -> None:
@@ -338,7 +338,7 @@ def test_refusals(status: int, body: object, kind: type[errors.ResponseError], s
     """Rule: a refusal is raised at once as its kind, with what the store said, as a map or a text, and what to do."""
     with pytest.raises(kind, match=rf"Spiffy Stores answered .*{said}") as caught:
         by_hand([Answers.raw(json.dumps(body).encode(), status)])
-    assert (caught.value.status, caught.value.final) == (status, True)
+    assert (caught.value.status, caught.value.fate) == (status, errors.Fate.FINAL)
 
 
 @pytest.mark.parametrize("style", ["json", "text", "html", "empty"])

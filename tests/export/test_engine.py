@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.api.errors import ExpiredCursorError, NotFoundError, ProtocolError, TransportError
+from airflow_provider_custobar.api.errors import (
+    ExpiredCursorError,
+    NotFoundError,
+    ProtocolError,
+    RateLimitedError,
+    TransportError,
+)
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.export.cutting import Limits
@@ -385,16 +391,26 @@ class Task:
             **arguments,
         }
 
-    def attempt(self, *, stop_at: int | None = None, error: BaseException | None = None, **changes: Any) -> ExportResult:
+    def whole(self) -> bytes:
+        """What an undisturbed run writes."""
+        self.attempt()
+        return self.store.objects["a"]
+
+    def attempt(
+        self, *, stop_at: int | None = None, error: BaseException | list[Any] | None = None, **changes: Any
+    ) -> ExportResult:
+        """``error`` is raised in place of the page, or while there are any, those of a list."""
+        errors = error if isinstance(error, list) else None
+
         def give(after: Position | None, turns: Turns) -> Iterator[Any]:
             if after is not None and self.refused:
                 raise ExpiredCursorError("the cursor is not there any more")
             for number in range(after.record if after else 0, len(self.pages)):
                 turns.take()
-                if number == stop_at:
+                if number == stop_at and errors != []:
                     # What was given before is stored before this shows.
                     time.sleep(0.05)
-                    raise error or TransportError("no answer")
+                    raise errors.pop() if errors else error or TransportError("no answer")
                 self.asked.append(number)
                 after = position(number + 1) if number + 1 < len(self.pages) else None
                 yield changed(self.pages[number], after=after)
@@ -405,7 +421,7 @@ class Task:
 
 @pytest.mark.parametrize("stop_at", [1, 2, 5, 9])
 @pytest.mark.parametrize(
-    "error", [TransportError("x"), NotFoundError("x", status=404, reason=""), OSError(), SystemExit(), KeyboardInterrupt()]
+    "error", [TransportError("x"), RateLimitedError("x", status=429, reason=""), OSError(), SystemExit(), KeyboardInterrupt()]
 )
 def test_a_failed_attempt_is_taken_up(stop_at: int, error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     """What an attempt has stored stays; the next one goes on after it, counts it, says so, and leaves only the object."""
@@ -433,7 +449,7 @@ def test_attempts_may_fail_again_and_again() -> None:
     assert task.asked == list(range(10))
 
 
-@pytest.mark.parametrize("error", [ProtocolError("x"), TargetError("x"), EmptyExportError("x")])
+@pytest.mark.parametrize("error", [ProtocolError("x"), TargetError("x"), NotFoundError("x", status=404, reason="")])
 def test_what_no_attempt_can_pass_is_not_kept(error: Exception) -> None:
     """An error that would come again leaves nothing behind, neither in the store nor in the task's state."""
     task = Task(pages_of(10))
@@ -468,7 +484,26 @@ def test_what_cannot_be_taken_up_is_begun_again(why: str, caplog: pytest.LogCapt
     assert len(task.store.objects["a"].splitlines()) == 30
     assert task.asked == [*range(5), *range(10)]
     assert task.store.debris() == []
-    assert "start" in caplog.text or why == "fingerprint"
+    assert "Starting over" in caplog.text or why == "fingerprint"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_cursor_that_is_refused_in_the_middle_is_begun_again_once(times: int) -> None:
+    """The run starts over from its first page, once; after that it fails, and leaves the next attempt nothing to stumble on."""
+    task = Task(pages_of(10))
+    refusals = [ExpiredCursorError("the cursor is not there any more") for _ in range(times)]
+    if times == 1:
+        result = task.attempt(stop_at=5, error=refusals)
+        assert task.asked == [*range(5), *range(10)]
+    else:
+        with pytest.raises(ExpiredCursorError):
+            task.attempt(stop_at=5, error=refusals)
+        assert (task.store.debris(), task.state.values) == ([], {})
+        result = task.attempt()
+        assert task.asked == [*range(5), *range(5), *range(10)]
+    assert (result.rows, result.pages, result.resumed) == (30, 10, False)
+    assert task.store.objects["a"] == Task(pages_of(10)).whole()
+    assert task.store.debris() == []
 
 
 def test_dying_after_publishing_needs_no_page_again() -> None:

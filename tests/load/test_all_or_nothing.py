@@ -7,8 +7,9 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_custobar.api.errors import CustobarError, ServerError
+from airflow_provider_custobar.api.errors import CustobarError, ExpiredCursorError, ServerError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from tests.load.databases import Database, Postgres, context, in_order, load, loader, picked
 
@@ -130,6 +131,36 @@ def test_a_load_that_fails_leaves_nothing(
         tenant.faults.clear()
     load(resource="customers", mode="replace", schema_change="ignore", fields=["city"])
     assert in_order(there.records("customers")) == in_order(picked(list(tenant.records("customers")), "external_id", "city"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_cursor_that_expires_in_the_middle_costs_a_beginning(tenant: CustobarSandbox, there: Database, mode: str) -> None:
+    """Rule: a refused next page makes the same attempt begin again, once, without the rows that it had collected."""
+    tenant.faults.add(Fault("status", status=410, times=1, after=4))
+    result = load(resource="customers", mode=mode, fields=["city"], page_size=1)
+    assert (result["rows"], result["pages"], len(tenant.requests)) == (len(NEW), len(NEW), 5 + len(NEW))
+    assert in_order(there.records("customers")) == in_order(expected(mode))
+    tenant.faults.add(Fault("status", status=410, times=None, where=lambda request: "cursor" in request.args))
+    with pytest.raises(ExpiredCursorError):
+        load(resource="customers", mode=mode, fields=["city"], page_size=1)
+    assert in_order(there.records("customers")) == in_order(expected(mode))
+    assert there.tables() == ["t"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_a_final_answer_leaves_no_staging_table(tenant: CustobarSandbox, postgres: Postgres, status: int) -> None:
+    """Rule: where another attempt would only find the same, nothing is kept for it, whatever an earlier one had kept."""
+    tenant.load("customers", NEW)
+    arguments: dict[str, Any] = {"resource": "customers", "page_size": 1}
+    tenant.faults.add(Fault("status", status=500, after=5))
+    with pytest.raises(ServerError):
+        loader(**arguments).execute(context(try_number=1))
+    assert len(postgres.tables()) == 1
+    tenant.faults.clear()
+    tenant.faults.add(Fault("status", status=status, times=None))
+    with pytest.raises(AirflowFailException):
+        loader(**arguments).execute(context(try_number=2))
+    assert postgres.tables() == []
 
 
 @pytest.mark.parametrize("staging_schema", [None, "scratch"])

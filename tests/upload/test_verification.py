@@ -104,15 +104,30 @@ def test_a_sample_or_all_are_read_back_after_the_delay(how: Any, expected: int) 
     assert max(int(external_id[2:]) for external_id in asked) > 50
 
 
-def test_an_attempt_that_fails_in_reading_back_is_not_followed_by_another_upload() -> None:
-    """Rule: what was sent stays sent; the next attempt reads back."""
+def test_a_failure_to_read_back_fails_no_upload(caplog: pytest.LogCaptureFixture) -> None:
+    """Rule: what was sent stays sent: a failure behind it is told, and asks for no other attempt."""
     store = Store()
     server = Sent()
-    answers: list[Any] = [OSError("the network"), {"external_id": "C-1"}]
+
+    def read_back(_: str) -> dict[str, Any]:
+        raise OSError("the network")
+
+    plan = build_plan(verify="all", verify_delay=0)
+    upload = Upload(open_rows=lambda: [customer(1)], plan=plan, send=server, journal=Journal(store), read_back=read_back)
+    result = upload.run()
+    assert (server.rows, result.uploaded, result.verified, store.values) == ([customer(1)], 1, None, {})
+    assert "could not be read back: the network" in caplog.text
+
+
+def test_an_attempt_that_dies_in_reading_back_is_not_followed_by_another_upload() -> None:
+    """Rule: a worker that is killed after the last batch leaves a next attempt that only reads back."""
+    store = Store()
+    server = Sent()
+    answers: list[Any] = [SystemExit("killed"), {"external_id": "C-1"}]
 
     def read_back(_: str) -> dict[str, Any]:
         answer = answers.pop(0)
-        if isinstance(answer, OSError):
+        if isinstance(answer, SystemExit):
             raise answer
         found: dict[str, Any] = answer
         return found
@@ -123,7 +138,7 @@ def test_an_attempt_that_fails_in_reading_back_is_not_followed_by_another_upload
             open_rows=lambda: [customer(1)], plan=plan, send=server, journal=Journal(store), read_back=read_back
         ).run()
 
-    with pytest.raises(OSError, match="the network"):
+    with pytest.raises(SystemExit):
         attempt()
     result = attempt()
     assert server.rows == [customer(1)]

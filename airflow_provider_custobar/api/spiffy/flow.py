@@ -34,8 +34,6 @@ _MOST_PASSES = 4
 class StoreChangedError(CustobarError):
     """Customers came and went while pages were read by number, so that some may have been passed over."""
 
-    retriable = True
-
 
 def store(context: FlowContext) -> Exchange[dict[str, Any]]:
     """The store's own record, which every private app may read."""

@@ -1,0 +1,1 @@
+"""What surrounds a running task, whatever it does."""
