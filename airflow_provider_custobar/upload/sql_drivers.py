@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_custobar.upload.values import Unfit, read_date, read_datetime, read_duration, read_time
+from airflow_provider_custobar.upload.times import Unfit, read_date, read_datetime, read_duration, read_time
 
 _Read = Callable[[str], object]
 

@@ -14,7 +14,8 @@ import msgspec
 from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.api.resources import FieldType, find_resource
 from airflow_provider_custobar.upload.kept_rows import KeptRows
-from airflow_provider_custobar.upload.values import Unfit, plain, readable
+from airflow_provider_custobar.upload.times import Unfit
+from airflow_provider_custobar.upload.values import plain, readable
 
 #: A query's result: the names of its columns, and its rows, which come a few at a time.
 Result = tuple[Sequence[str], Iterable[Sequence[Any]]]

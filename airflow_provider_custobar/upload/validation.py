@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from airflow_provider_custobar.api.errors import did_you_mean, shorten
 from airflow_provider_custobar.api.resources import Resource, is_company_field
 from airflow_provider_custobar.upload.schema import accepted_by, schema_of
-from airflow_provider_custobar.upload.values import Unfit
+from airflow_provider_custobar.upload.times import Unfit
 
 _IRREVERSIBLE = ("is_forgotten", "is_deleted")
 

@@ -146,6 +146,7 @@ EXACT: list[tuple[tuple[str, ...], str, Any]] = [
     (ON_POSTGRES, "'0001-01-01'::date", "0001-01-01"),
     (ON_POSTGRES, "'2026-02-01 12:00+02'::timestamptz", "2026-02-01T05:00:00-05:00"),
     (ON_POSTGRES, "'1800-01-01 12:00Z'::timestamptz", "1800-01-01T12:00:00Z"),
+    (ON_POSTGRES, "'0001-01-01 00:00Z'::timestamptz", "0001-01-01T00:00:00Z"),
     (ON_POSTGRES, "'2026-02-01 12:00:00.25'::timestamp", "2026-02-01T12:00:00.250000"),
     (ON_POSTGRES, "ARRAY[NULL, '2026-02-01'::date]", [None, "2026-02-01"]),
     (ON_POSTGRES, "daterange('0044-03-15 BC', 'infinity')", '["0044-03-15 BC",infinity)'),
