@@ -26,15 +26,20 @@ class FileUploadOperator(CustobarUploadBaseOperator):
     and are one upload. Takes the arguments of
     :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
 
-    :param file_format: ``csv`` (comma, semicolon or tab; names in the first line), ``json`` (one array, alone or the only
-        member of an object), ``jsonl``, ``parquet``, or ``infer``, from the name's ending. CSV cells become values of their
-        field's type.
+    :param file_format: ``csv`` (names in the first filled line), ``json`` (one array, alone or the only member of an object),
+        ``jsonl``, ``parquet``, or ``infer``, from the name's ending. CSV cells become values of their field's type.
     :param compression: ``gzip``, ``zstd``, ``infer`` from the name's ending, or None.
-    :param encoding: Of CSV and JSON texts. (templated)
+    :param encoding: Of CSV and JSON texts, in any spelling that Python knows; a byte order mark is no part of them. (templated)
+    :param delimiter: The character between two cells of CSV, such as ``|`` or ``\\t``. By default Excel's ``sep=`` line tells
+        it, or it is the one of comma, semicolon and tab that stands most often in the header, outside quotes. (templated)
     :param clear_empty: Let an empty CSV cell remove the field in Custobar. By default it is left out of the upload.
     """
 
-    common_template_fields: ClassVar[tuple[str, ...]] = (*CustobarUploadBaseOperator.common_template_fields, "encoding")
+    common_template_fields: ClassVar[tuple[str, ...]] = (
+        *CustobarUploadBaseOperator.common_template_fields,
+        "encoding",
+        "delimiter",
+    )
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         file_format: UploadFormat = "infer",
         compression: UploadCompression = "infer",
         encoding: str = "utf-8",
+        delimiter: str | None = None,
         clear_empty: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -50,6 +56,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         self.file_format = file_format
         self.compression = compression
         self.encoding = encoding
+        self.delimiter = delimiter
         self.clear_empty = clear_empty
         self._files: list[File] = []
 
@@ -72,7 +79,13 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         self._files = self.find_files()
         if len(self._files) > 1:
             self.log.info("%s files, from %s to %s", len(self._files), self._files[0].name, self._files[-1].name)
-        return FileRows(self._files, file_format=self.file_format, compression=self.compression, encoding=self.encoding)
+        return FileRows(
+            self._files,
+            file_format=self.file_format,
+            compression=self.compression,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+        )
 
 
 def names_many(name: str) -> bool:

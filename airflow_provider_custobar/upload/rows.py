@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import msgspec
 
-from airflow_provider_custobar.api.errors import shorten
+from airflow_provider_custobar.api.errors import field_names
+from airflow_provider_custobar.upload.field_mapping import FieldMapping
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
 from airflow_provider_custobar.upload.values import PLAIN_TYPES, plain, readable
 
@@ -28,30 +30,38 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that was set aside. ``position`` counts from 0; ``row`` is the row as it came in."""
+    """A row that was set aside. ``position`` counts from 0; ``row`` is the row as it came in; ``group`` is what it is a part
+    of, where that can be told.
+    """
 
     position: int
     reasons: Sequence[str]
     row: object
+    group: str | None = None
 
     def as_json(self) -> bytes:
         """One line of a rejects file. Whatever the row holds, it can be written: what JSON has no form for becomes text."""
         row = self.row.content if isinstance(self.row, Unreadable) else self.row
         document = {"position": self.position, "reasons": self.reasons, "row": readable(row)}
         try:
-            return msgspec.json.encode(document)
+            return _encode(document)
         except ValueError:
             # Half a character (a lone surrogate) has no form in UTF-8; the standard library escapes it.
             return json.dumps(document, default=str).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class GoodRow:
-    """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would."""
+class GoodRow(NamedTuple):
+    """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would;
+    ``group`` what it is a part of, such as a sale, and ``lacking`` which of the resource's needs other rows of that must fill
+    in. ``dropped`` tells the fields that were left out.
+    """
 
     position: int
     data: bytes
     identity: str | None
+    group: str | None = None
+    lacking: Sequence[int] = ()
+    dropped: Sequence[str] = ()
 
 
 def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejected:
@@ -70,18 +80,39 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
     if from_text and not plan.clear_empty:
         # CSV cannot tell "nothing" from "remove what is there".
         given = {name: value for name, value in given.items() if value}
-    renamed = {plan.field_mapping.get(name, name): value for name, value in given.items()} if plan.field_mapping else given
-    checked, reasons = plan.checker.check(renamed, from_text=from_text)
-    if len(renamed) < len(given):
-        reasons.append("field_mapping gives two of its fields the same name")
+    renamed, twice = _renamed(given, plan.field_mapping) if plan.field_mapping else (given, ())
+    kept, dropped = plan.checker.drop(renamed, row)
+    checked, reasons = plan.checker.check(kept, from_text=from_text, source=row)
+    if twice:
+        reasons += [f"field_mapping gives two of its fields the same name, {name!r}" for name in twice]
+    group = plan.checker.group_of(checked)
     if reasons:
-        return Rejected(position, reasons, row)
+        return Rejected(position, reasons, row, group)
+    lacking: Sequence[int] = ()
+    if group is not None:
+        lacking = plan.checker.lacking({name for name, value in checked.items() if value != ""})
+        for name in chain.from_iterable(plan.resource.needs[number] for number in lacking):
+            # An empty cell of a later row must not remove what the first row of its group has filled in.
+            checked.pop(name, None)
     try:
         data = _encoded(checked, plan)
     except _UnfitError as error:
-        return Rejected(position, [str(error)], row)
+        return Rejected(position, [str(error)], row, group)
     identity = next((f"{name}={value}" for name in plan.identity_names if (value := checked.get(name))), None)
-    return GoodRow(position, data, identity)
+    return GoodRow(position, data, identity, group, lacking, dropped)
+
+
+def _renamed(row: Mapping[Any, Any], mapping: FieldMapping) -> tuple[dict[Any, Any], Sequence[str]]:
+    """The row by Custobar's names, and those of them that two fields have."""
+    renamed: dict[Any, Any] = {}
+    twice: list[str] = []
+    for name, value in row.items():
+        target = mapping.get(name, name)
+        if target in renamed:
+            twice.append(target)
+        if target is not None:
+            renamed[target] = value
+    return renamed, twice
 
 
 class _UnfitError(Exception):
@@ -103,7 +134,7 @@ def _culprit(row: Mapping[str, Any]) -> str:
         try:
             _encode({name: value})
         except (TypeError, ValueError, OverflowError, RecursionError):
-            return shorten(name, 60).encode(errors="replace").decode()
+            return field_names([name])
     return "it"
 
 

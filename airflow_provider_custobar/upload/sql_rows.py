@@ -9,11 +9,11 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.api.resources import FieldType, find_resource
+from airflow_provider_custobar.upload.exact_json import UnfitJsonError
 from airflow_provider_custobar.upload.kept_rows import KeptRows
+from airflow_provider_custobar.upload.lists import as_texts, list_in
 from airflow_provider_custobar.upload.times import Unfit
 from airflow_provider_custobar.upload.values import plain, readable
 
@@ -22,8 +22,6 @@ Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 _TEXTS = (FieldType.STRING, FieldType.EMAIL, FieldType.PHONE, FieldType.COUNTRY, FieldType.LANGUAGE)
 _LISTS = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
-# Numbers keep their digits.
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class SqlRows(KeptRows):
@@ -101,25 +99,20 @@ def _can_be_kept(value: Any) -> bool:
 def _text(value: Any) -> Any:
     """Keys are often numbers in a database."""
     value = _plain(value)
-    if isinstance(value, Decimal):
-        # What is no number stays, and is a reason against its row.
-        return _digits(value) if value.is_finite() else value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _digits(value: Decimal) -> str:
-    return str(int(value)) if value == value.to_integral_value() else str(value)
+    # What is no number stays, and is a reason against its row.
+    return value if isinstance(value, Decimal) and not value.is_finite() else as_texts([value])[0]
 
 
 def _list(value: Any) -> Any:
     """Where a database has no type for lists, they are JSON in a text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
+    if isinstance(value, str):
         try:
-            value = _decode(value)
-        except msgspec.DecodeError:
+            found = list_in(value)
+        except UnfitJsonError as error:
+            return Unfit(f"holds a list: {error}", value)
+        if found is None:
             return value
-        except RecursionError:
-            return Unfit("holds a list that is nested too deep", value)
+        value = found
     value = _plain(value)
     return [_text(item) for item in value] if isinstance(value, list) else value
 
