@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from airflow_provider_custobar.upload.sql_drivers import read_json
-from airflow_provider_custobar.upload.values import Unfit, read_date, read_datetime, read_duration, read_time
+from airflow_provider_custobar.upload.times import Unfit, read_date, read_datetime, read_duration, read_time
 
 _Read = Callable[[Any], object]
 _Shapes = Mapping[str, tuple[str, _Read | None]]
@@ -52,26 +53,35 @@ def execute(connection: Any, sql: str, parameters: Any) -> tuple[Sequence[str], 
 
     Dates and times are asked for as texts, wherever in a value they are: no setting of the driver's does so.
     """
-    # DuckDB finds it by its name.
-    _custobar_result = connection.sql(sql, params=parameters)
-    if _custobar_result is None:
+    relation = connection.sql(sql, params=parameters)
+    if relation is None:
         return None
-    names = list(_custobar_result.columns)
+    names = list(relation.columns)
     if len(set(names)) < len(names):
         # Which will be refused.
         return names, lambda _: []
-    shapes = [_shape(kind) for kind in _custobar_result.types]
+    shapes = [_shape(kind) for kind in relation.types]
     columns = ", ".join(
         quoted if read is None else f"CAST({quoted} AS {kind}) AS {quoted}"
         for quoted, (kind, read) in zip(map(_quoted, names), shapes, strict=True)
     )
-    cursor = connection.execute(f"SELECT {columns} FROM _custobar_result")  # noqa: S608 - quoted
+    fetch_rows = _fetching(relation.project(columns))
     readers = [read for _, read in shapes]
 
     def fetch(count: int) -> list[Any]:
-        return [[_read(read, value) for read, value in zip(readers, row, strict=True)] for row in cursor.fetchmany(count)]
+        return [[_read(read, value) for read, value in zip(readers, row, strict=True)] for row in fetch_rows(count)]
 
     return names, fetch
+
+
+def _fetching(relation: Any) -> Callable[[int], Any]:
+    # Not by its attribute: columns are attributes, too.
+    if hasattr(type(relation), "fetchmany"):
+        fetch: Callable[[int], Any] = relation.fetchmany
+        return fetch
+    # Since DuckDB 2, a relation keeps no place in its result.
+    rows = relation.iter_rows()
+    return lambda count: list(islice(rows, count))
 
 
 def _shape(kind: Any) -> tuple[str, _Read | None]:

@@ -10,12 +10,11 @@ All of it is set for one connection only. What each driver does by itself was tr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
-from airflow_provider_custobar.upload.values import Unfit, read_date, read_datetime, read_duration, read_time
+from airflow_provider_custobar.upload.exact_json import decode
+from airflow_provider_custobar.upload.times import Unfit, read_date, read_datetime, read_duration, read_time
 
 _Read = Callable[[str], object]
 
@@ -37,12 +36,11 @@ _POSTGRES_OWN = "SELECT oid, typarray FROM pg_type WHERE typarray <> 0 AND oid >
 
 def read_json(text: str | bytes) -> object:
     """A JSON value whose numbers keep their digits."""
+    shown = text if isinstance(text, str) else text.decode()
     try:
-        return json.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError):
-        return Unfit(
-            "holds JSON with a number too long or a nesting too deep", text if isinstance(text, str) else text.decode()
-        )
+        return decode(shown)
+    except ValueError as error:
+        return Unfit(f"holds JSON that cannot be read without a loss: {error}", shown)
 
 
 def show_as_it_is(connection: Any) -> None:

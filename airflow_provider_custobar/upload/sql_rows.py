@@ -13,8 +13,9 @@ from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.api.resources import FieldType, find_resource
 from airflow_provider_custobar.upload.exact_json import UnfitJsonError
 from airflow_provider_custobar.upload.kept_rows import KeptRows
-from airflow_provider_custobar.upload.lists import list_in
-from airflow_provider_custobar.upload.values import Unfit, plain, readable
+from airflow_provider_custobar.upload.lists import as_texts, list_in
+from airflow_provider_custobar.upload.times import Unfit
+from airflow_provider_custobar.upload.values import plain, readable
 
 #: A query's result: the names of its columns, and its rows, which come a few at a time.
 Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
@@ -98,14 +99,8 @@ def _can_be_kept(value: Any) -> bool:
 def _text(value: Any) -> Any:
     """Keys are often numbers in a database."""
     value = _plain(value)
-    if isinstance(value, Decimal):
-        # What is no number stays, and is a reason against its row.
-        return _digits(value) if value.is_finite() else value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _digits(value: Decimal) -> str:
-    return str(int(value)) if value == value.to_integral_value() else str(value)
+    # What is no number stays, and is a reason against its row.
+    return value if isinstance(value, Decimal) and not value.is_finite() else as_texts([value])[0]
 
 
 def _list(value: Any) -> Any:

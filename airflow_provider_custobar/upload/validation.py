@@ -17,7 +17,7 @@ from airflow_provider_custobar.api.errors import did_you_mean, field_name, field
 from airflow_provider_custobar.api.resources import Resource, is_company_field
 from airflow_provider_custobar.upload.options import UnknownFields
 from airflow_provider_custobar.upload.schema import accepted_by, as_text, schema_of
-from airflow_provider_custobar.upload.values import Unfit
+from airflow_provider_custobar.upload.times import Unfit
 
 _IRREVERSIBLE = ("is_forgotten", "is_deleted")
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -18,26 +16,24 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
+from airflow_provider_custobar.upload.times import (
+    DURATION,
+    OUT_OF_RANGE,
+    TOO_FINE,
+    Unfit,
+    read_date,
+    read_datetime,
+    read_duration,
+)
+
 #: What is as it is to be; most values are of these types, so they are looked for first, and subclasses are none of them.
 PLAIN_TYPES = frozenset({str, int, bool, NoneType})
 
 # MySQL's limit for its documents; what would be deeper, other readers of JSON do not take either.
 _DEEPEST = 100
 _LONGEST_NUMBER_BITS = 10_000
-_BELOW_MICROSECONDS = re.compile(r"\.[0-9]{6}0*[1-9]")
 _NO_NUMBER = "holds NaN or infinity, which JSON does not know"
 _BYTES = "holds bytes, which JSON has no form for: make a text of them"
-_DURATION = "holds a duration, which JSON has no form for: make a number or a text of it"
-_TOO_FINE = "holds a time with digits below a microsecond: round it"
-_OUT_OF_RANGE = "holds a date that is not within the years 1 to 9999"
-
-
-@dataclass(frozen=True, slots=True)
-class Unfit:
-    """What stands in the place of a value that cannot be sent; ``reason`` goes on after the field's name."""
-
-    reason: str
-    content: object
 
 
 class _UnfitError(Exception):
@@ -54,41 +50,6 @@ def plain(value: object, other: Callable[[Any], object] | None = None) -> Any:
         return _plain(value, other, 0)
     except _UnfitError as error:
         return Unfit(str(error), value)
-
-
-def read_date(text: str) -> date | Unfit:
-    """A date as databases write it."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return Unfit(_OUT_OF_RANGE, text)
-
-
-def read_datetime(text: str) -> datetime | Unfit:
-    """A moment as databases write it: ISO 8601, with a space or a T."""
-    # Python would cut them off.
-    if _BELOW_MICROSECONDS.search(text):
-        return Unfit(_TOO_FINE, text)
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return Unfit(_OUT_OF_RANGE, text)
-
-
-def read_time(text: str) -> time | Unfit:
-    """A time of day as databases write it."""
-    if _BELOW_MICROSECONDS.search(text):
-        return Unfit(_TOO_FINE, text)
-    try:
-        # Some versions of Python take it for 00:00.
-        return time.fromisoformat(text) if not text.startswith("24") else Unfit("holds the time 24:00", text)
-    except ValueError:
-        return Unfit("holds a time that is none of a day", text)
-
-
-def read_duration(text: str) -> Unfit:
-    """An interval as databases write it."""
-    return Unfit(_DURATION, text)
 
 
 def readable(value: Any, depth: int = 0) -> Any:
@@ -154,7 +115,7 @@ def _compound(value: Any, other: Callable[[Any], object] | None, depth: int) -> 
         # An attempt that follows has to know its rows again, and each process has another order.
         raise _UnfitError("holds a set, which has no order: make a list of it")
     if type(value).__name__ == "MonthDayNano":
-        raise _UnfitError(_DURATION)
+        raise _UnfitError(DURATION)
     if isinstance(value, (Sequence, AbstractSet)) and not isinstance(value, range):
         items = [item if type(item) in PLAIN_TYPES else _plain(item, other, depth + 1) for item in value]
         return sorted(items, key=repr) if isinstance(value, AbstractSet) else items
@@ -214,7 +175,7 @@ def _moment(value: datetime) -> datetime:
         # Local mean times have offsets with seconds, which ISO 8601 has not.
         return value.astimezone(UTC)
     except OverflowError:
-        raise _UnfitError(_OUT_OF_RANGE) from None
+        raise _UnfitError(OUT_OF_RANGE) from None
 
 
 def _day(value: date) -> date:
@@ -233,7 +194,7 @@ _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     Decimal: _finite_decimal,
     datetime: _moment,
     date: _day,
-    timedelta: _refuse(_DURATION),
+    timedelta: _refuse(DURATION),
     UUID: str,
     bytes: _refuse(_BYTES),
     bytearray: _refuse(_BYTES),
@@ -273,7 +234,7 @@ def _of_pandas(value: Any) -> Any:
     if kind in ("NaTType", "NAType"):
         return None
     if getattr(value, "nanosecond", 0):
-        return Unfit(_TOO_FINE, str(value))
+        return Unfit(TOO_FINE, str(value))
     if kind in ("Period", "Interval"):
         return Unfit(f"holds {kind}, which JSON has no form for", str(value))
     return list(value) if hasattr(value, "dtype") and hasattr(value, "__len__") else value
@@ -284,7 +245,7 @@ def _of_arrow(value: Any) -> Any:
         try:
             return _without_library(value.as_py())
         except (ValueError, OverflowError):
-            return Unfit(_OUT_OF_RANGE, f"{value.type} {value.value}")
+            return Unfit(OUT_OF_RANGE, f"{value.type} {value.value}")
     return list(value) if type(value).__name__.endswith("Array") else value
 
 

@@ -20,8 +20,8 @@ from airflow_provider_custobar.upload.files import FileError, FileRows
 from airflow_provider_custobar.upload.formats.arrow_rows import ArrowRows
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable, check_row
+from airflow_provider_custobar.upload.times import Unfit
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
-from airflow_provider_custobar.upload.values import Unfit
 from tests.upload.file_help import file, read, table_bytes
 from tests.upload.support import run
 

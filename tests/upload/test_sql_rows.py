@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
 from airflow_provider_custobar.upload.sql_rows import Result, SqlRows
+from airflow_provider_custobar.upload.times import Unfit
 
 KEY = UUID("00000000-0000-4000-8000-00000000000a")
 MIDNIGHT = datetime(1990, 1, 2)  # noqa: DTZ001 - as databases have it
@@ -278,6 +281,46 @@ def test_every_row_is_good_or_refused(values: list[Any]) -> None:
     (row,) = SqlRows(Query(FIELDS, [values]), resource="customers")
     checked = check_row(0, row, build_plan(resource="customers"))
     assert isinstance(checked, GoodRow) or (checked.reasons and checked.as_json())
+
+
+@pytest.mark.parametrize("value", [Decimal("sNaN"), [memoryview(b"Oulu")], {1: [b"Oulu"]}, object(), {"a": object()}])
+@pytest.mark.parametrize("field", FIELDS)
+def test_whatever_a_driver_gives_can_be_kept_and_written_down(value: Any, field: str) -> None:
+    """Rule: what has no form in JSON breaks neither the conversion nor the file that rows are kept in."""
+    names, row = (["external_id", field], (1, value)) if field != "external_id" else ([field], (value,))
+    rows = SqlRows(Query(names, [row]), resource="customers")
+    for kept in (*rows, *rows):
+        checked = check_row(0, kept, build_plan(resource="customers"))
+        assert isinstance(checked, GoodRow) or checked.as_json()
+
+
+@pytest.mark.parametrize("clear_empty", [False, True])
+@pytest.mark.parametrize("nothing", [pd.NaT, pd.NA, np.datetime64("NaT"), np.ma.masked])
+def test_what_a_library_has_for_null_is_null(nothing: Any, clear_empty: bool) -> None:
+    """Rule: a driver's own "nothing" is what NULL is."""
+    found = converted("customers", "city", nothing, clear_empty=clear_empty)
+    assert found == ("" if clear_empty else None)
+
+
+def test_rows_may_be_mappings() -> None:
+    """Rule: a connection whose cursor gives mappings gives the same rows."""
+    query = Query(("external_id", "city"), [{"city": "Oulu", "external_id": 1}])
+    assert list(SqlRows(query, resource="customers")) == [{"external_id": "1", "city": "Oulu"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("[12345678901234567.89]", ["12345678901234567.89"]), ("[" * 5_000, None), (f"{'[' * 5_000}{']' * 5_000}", None)],
+)
+def test_lists_in_texts_keep_their_digits_and_break_nothing(value: str, expected: list[str] | None) -> None:
+    """Rule: a JSON list in a text has its numbers' digits, and one of thousands of levels is a reason against its row."""
+    found = converted("customers", "tags", value)
+    assert found == expected or (expected is None and isinstance(found, str | Unfit))
+    if isinstance(found, Unfit):
+        (row,) = SqlRows(Query(["external_id", "tags"], [(1, value)]), resource="customers")
+        checked = check_row(0, row, build_plan(resource="customers"))
+        assert isinstance(checked, Rejected)
+        assert "nested too deep" in checked.reasons[0]
 
 
 @pytest.mark.parametrize("make", [list, tuple, iter, lambda rows: (row for row in rows)])

@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.upload.rows import Rejected
+from airflow_provider_custobar.upload.times import Unfit, read_datetime
 from tests.upload.support import customer, run
 
 
@@ -228,6 +229,33 @@ def test_two_names_of_one_text_are_refused() -> None:
 def test_a_rejected_value_is_written_as_what_it_is(value: Any, written: Any) -> None:
     """Rule: the file of rejects has no null for NaN and no base64 for bytes: nobody takes the value for another."""
     assert json.loads(Rejected(0, ["why"], {"x": value}).as_json())["row"] == {"x": written}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-02-01 12:00:00.25+05:30", "2026-02-01T12:00:00.250000+05:30"),
+        ("2026-02-01 12:00:00", "2026-02-01T12:00:00"),
+        ("1900-01-01 00:00:00+00:19:32", "1900-01-01T00:00:00+00:19:32"),
+        # What is 9999-12-31 23:59:59 and 0001-01-01 00:00:00 in UTC, in other sessions' zones.
+        ("10000-01-01 08:59:59+09", "9999-12-31T23:59:59+00:00"),
+        ("0001-12-31 19:03:58-04:56:02 BC", "0001-01-01T00:00:00+00:00"),
+        ("10000-01-01 08:59:59", None),
+        ("10000-01-01 09:00:00+09", None),
+        ("0001-12-31 19:03:57-04:56:02 BC", None),
+        ("0001-12-31 19:03:58 BC", None),
+        ("0002-12-31 19:03:58-04:56:02 BC", None),
+        ("0001-12-31 19:03:58-04:56:02", "0001-12-31T19:03:58-04:56:02"),
+        ("12026-02-01 00:00:00+00", None),
+        ("infinity", None),
+        ("2026-02-01 12:00:00.123456789", None),
+        ("2026-02-01 12:00:00.123456000", "2026-02-01T12:00:00.123456"),
+    ],
+)
+def test_a_databases_moment_is_that_moment_or_unfit(text: str, expected: str | None) -> None:
+    """Rule: a moment is read exactly, also where only its session's zone puts it into another year than Python's."""
+    found = read_datetime(text)
+    assert (None if isinstance(found, Unfit) else found.isoformat()) == expected
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("aä🎉\n\"'")

@@ -11,7 +11,7 @@ from pyarrow import types
 from airflow_provider_custobar.api.errors import shorten
 from airflow_provider_custobar.upload.formats.arrow_values import UNFIT, hint_of, reading_of
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
-from airflow_provider_custobar.upload.values import Unfit
+from airflow_provider_custobar.upload.times import Unfit
 
 
 class ArrowRows:
