@@ -18,8 +18,10 @@ class Container(Protocol):
 
     def target(self, name: str) -> Target: ...
 
-    def names(self, prefix: str) -> list[str]:
-        """Names of the objects that begin with ``prefix``, in the form that :meth:`target` takes."""
+    def names(self, prefix: str, depth: int) -> list[str]:
+        """Names of the objects that begin with ``prefix``, in the form that :meth:`target` takes; at least those with less than
+        ``depth`` slashes after the last one of the prefix.
+        """
 
     def remove(self, name: str) -> None: ...
 
@@ -73,12 +75,14 @@ class FileSet:
 
     def _numbered(self, least: int) -> list[str]:
         pattern = self._pattern()
-        found = ((pattern.fullmatch(name), name) for name in self._container.names(self._name.partition(PART)[0]))
+        before, _, after = self._name.partition(PART)
+        found = ((pattern.fullmatch(name), name) for name in self._container.names(before, after.count("/") + 1))
         numbered = sorted((int(match[1]), name) for match, name in found if match)
-        return [name for number, name in numbered if number >= least]
+        # Letter by letter as they are called here: 000001 is no number of ours.
+        return [name for number, name in numbered if number >= least and name == self._name_of(number)]
 
     def _pattern(self) -> re.Pattern[str]:
         before, part, after = self._name.partition(PART)
         # A name may have the placeholder more than once.
-        number = rf"(\d{{{_DIGITS},}})" if part else ""
+        number = rf"([0-9]{{{_DIGITS},}})" if part else ""
         return re.compile(re.escape(before) + number + re.escape(after).replace(re.escape(PART), r"\1"))

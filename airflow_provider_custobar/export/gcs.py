@@ -16,6 +16,7 @@ from google.cloud.storage.fileio import BlobWriter
 from airflow_provider_custobar.export.gcs_components import GcsComponentsSink
 from airflow_provider_custobar.export.gcs_object import GcsObject
 from airflow_provider_custobar.export.targets import ObjectInfo, State, TargetError, exists_error
+from airflow_provider_custobar.stores.gcs import GcsObjects
 
 log = logging.getLogger(__name__)
 
@@ -218,8 +219,8 @@ class GcsBucket:
             rights=self._rights,
         )
 
-    def names(self, prefix: str) -> list[str]:
-        return [blob.name for blob in self._client.list_blobs(self._bucket, prefix=prefix)]
+    def names(self, prefix: str, depth: int) -> list[str]:
+        return [found.name for found in GcsObjects(self._client, self._bucket).list(prefix, depth)]
 
     def remove(self, name: str) -> None:
         self._client.bucket(self._bucket).delete_blob(name)

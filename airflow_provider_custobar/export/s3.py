@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_provider_custobar.export.s3_tails import S3Tails, log_leftovers, status_of
 from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, TargetError, exists_error
 from airflow_provider_custobar.export.unfinished import MARK_KEY
+from airflow_provider_custobar.stores.s3 import S3Objects
 
 FIRST_PART_BYTES = 8 << 20
 #: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
@@ -459,9 +460,8 @@ class S3Bucket:
     def target(self, name: str) -> S3Target:
         return S3Target(self._client, self._bucket, name, replace=self._replace, extra_args=self._extra_args)
 
-    def names(self, prefix: str) -> list[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    def names(self, prefix: str, depth: int) -> list[str]:
+        return [found.name for found in S3Objects(self._client, self._bucket, self._extra_args).list(prefix, depth)]
 
     def remove(self, name: str) -> None:
         self._client.delete_object(Bucket=self._bucket, Key=name)

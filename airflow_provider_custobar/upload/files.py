@@ -25,6 +25,10 @@ _FORMAT_ENDINGS: dict[str, UploadFormat] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
 }  # fmt: skip
 _COMPRESSION_ENDINGS: dict[str, UploadCompression] = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+_CONTENT_CODINGS: dict[str, UploadCompression] = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+# What says nothing of the bytes; aws-chunked is how they were sent, which some stores keep.
+_NO_CODINGS = ("", "identity", "aws-chunked")
+_MAGIC: dict[UploadCompression, bytes] = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 # Those that Custobar's own CSV import detects.
 _DELIMITERS = (",", ";", "\t")
 _PARQUET_ROWS = 1_000
@@ -37,10 +41,14 @@ class FileError(CustobarError):
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file. ``open`` gives its bytes from the first one on; ``name`` is what messages call it."""
+    """One file. ``open`` gives its bytes as stored, from the first one on; ``name`` is what messages call it.
+
+    ``content_encoding`` is what a store says that was done to them, in HTTP's words.
+    """
 
     name: str
     open: Callable[[], BinaryIO]
+    content_encoding: str | None = None
 
 
 class FileRows:
@@ -71,7 +79,7 @@ class FileRows:
     def __iter__(self) -> Iterator[object]:
         for file, read, compression in self._readers:
             try:
-                with file.open() as raw, _unpacked(raw, compression) as data:
+                with file.open() as raw, _decoded(raw, codecs_of(file.content_encoding), compression) as data:
                     yield from read(data, self._encoding)
             except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeError, csv.Error, _UnreadableFileError) as error:
                 raise FileError(f"{file.name} cannot be read to its end: {error}") from error
@@ -97,6 +105,27 @@ def _format_of(name: str, file_format: UploadFormat) -> UploadFormat:
 
 def _compression_of(name: str, compression: UploadCompression) -> UploadCompression:
     return _COMPRESSION_ENDINGS.get(PurePosixPath(name).suffix.lower()) if compression == "infer" else compression
+
+
+def codecs_of(content_encoding: str | None) -> list[UploadCompression]:
+    """What was done to an object, in that order."""
+    codings = [coding.strip().lower() for coding in (content_encoding or "").split(",")]
+    unknown = next((coding for coding in codings if coding not in _CONTENT_CODINGS and coding not in _NO_CODINGS), None)
+    if unknown is not None:
+        raise _UnreadableFileError(f"its Content-Encoding is {unknown!r}, and {', '.join(_CONTENT_CODINGS)} can be undone")
+    return [_CONTENT_CODINGS[coding] for coding in codings if coding in _CONTENT_CODINGS]
+
+
+def _decoded(raw: BinaryIO, encodings: Sequence[UploadCompression], compression: UploadCompression) -> BinaryIO:
+    for codec in reversed(encodings):
+        raw = _unpacked(raw, codec)
+    if compression in encodings:
+        # An object's label mostly repeats its name's ending: its bytes tell whether it was compressed once more.
+        buffered = _buffered(raw)
+        if not buffered.peek(len(_MAGIC[compression])).startswith(_MAGIC[compression]):
+            return buffered
+        raw = buffered
+    return _unpacked(raw, compression)
 
 
 def _unpacked(raw: BinaryIO, compression: UploadCompression) -> BinaryIO:
