@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
+from google.api_core.exceptions import ClientError, Forbidden, GoogleAPIError, NotFound
 from google.cloud.storage.exceptions import InvalidResponse
 from google.cloud.storage.fileio import BlobWriter
 
@@ -79,6 +79,8 @@ class GcsTarget:
                 next(iter(self._bucket.client.list_blobs(self._bucket, max_results=1)), None)
         except NotFound as error:
             raise TargetError(f"There is no GCS bucket {self._bucket.name!r}: create it first.") from error
+        except ClientError as error:
+            raise TargetError(f"{self.uri} cannot be looked at: {error}") from error
         if not self._replace:
             with contextlib.suppress(Forbidden):
                 if self._blob.exists():

@@ -13,7 +13,7 @@ from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from airflow_provider_custobar.export.s3_tails import S3Tails, log_leftovers, status_of
 from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, TargetError, exists_error
@@ -442,9 +442,14 @@ def _status_of_head(call: Any, **arguments: str) -> int:
     try:
         call(**arguments)
     except ClientError as error:
-        if status_of(error) in (403, 404):
-            return status_of(error)
+        status = status_of(error)
+        if status in (403, 404):
+            return status
+        if 300 <= status < 500:
+            raise TargetError(f"s3://{arguments['Bucket']}/{arguments.get('Key', '')} cannot be looked at: {error}") from error
         raise
+    except ParamValidationError as error:
+        raise TargetError(f"s3://{arguments['Bucket']}/{arguments.get('Key', '')} cannot be asked for: {error}") from error
     return 200
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -81,11 +80,12 @@ class FileSystemFiles:
             return self._file(name) if self._filesystem.isfile(name) else None
 
     def list(self, prefix: str, depth: int | None) -> Iterator[FileSystemFile]:
-        folder = prefix.rpartition("/")[0]
         with _told(f"files at {self.uri(prefix)} cannot be listed"):
-            if self._filesystem.isdir(folder):
-                found = self._filesystem.find(folder, maxdepth=depth)
-                yield from (self._file(name) for name in found if name.startswith(prefix))
+            try:
+                found = self._filesystem.find(prefix.rpartition("/")[0], maxdepth=depth)
+            except FileNotFoundError:
+                return
+            yield from (self._file(name) for name in found if name.startswith(prefix))
 
     def _file(self, name: str) -> FileSystemFile:
         return FileSystemFile(self._filesystem, name, self.uri(name))
@@ -99,24 +99,34 @@ class FileSystemFile:
 
     @property
     def content_encoding(self) -> str | None:
-        with _told(f"{self.uri} cannot be read"):
-            about = self._filesystem.info(self.name)
+        about = self._info()
         # As gcsfs, s3fs and adlfs call it.
         settings = about.get("content_settings") or {}
         return about.get("contentEncoding") or about.get("ContentEncoding") or settings.get("content_encoding")
 
     def open(self) -> BinaryIO:
-        with _told(f"{self.uri} cannot be read"):
-            size = self._filesystem.info(self.name).get("size")
-            if size is None:
+        size = self._info().get("size")
+        if size is None:
+            with _told(f"{self.uri} cannot be read"):
                 opened: BinaryIO = self._filesystem.open(self.name, "rb")
                 return opened
-        return read_in_ranges(self.uri, size, partial(self._filesystem.cat_file, self.name))
+        return read_in_ranges(self.uri, size, self._fetch)
+
+    def _info(self) -> dict[str, Any]:
+        with _told(f"{self.uri} cannot be read"):
+            about: dict[str, Any] = self._filesystem.info(self.name)
+            return about
+
+    def _fetch(self, start: int, end: int) -> bytes:
+        with _told(f"{self.uri} cannot be read"):
+            return bytes(self._filesystem.cat_file(self.name, start=start, end=end))
 
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except StoreError:
+        raise
+    except Exception as error:  # every file system has errors of its own
         raise StoreError(f"{what}: {type(error).__name__}: {error}") from error

@@ -169,7 +169,8 @@ class _Ranges(io.RawIOBase):
         if len(data) != end - self._position:
             raise StoreError(
                 f"{self._uri}: of its {self._size:,} bytes the store gave {len(data):,} where {end - self._position:,} were "
-                "asked for. It was changed meanwhile, or something on the way decompresses it."
+                "asked for. It was changed meanwhile, or its client decompresses it, as those of S3ToCustobarOperator and "
+                "GCSToCustobarOperator do not."
             )
         buffer[: len(data)] = data
         self._position = end

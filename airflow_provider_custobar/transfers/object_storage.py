@@ -48,7 +48,7 @@ def locate(argument: str, value: object, conn_id: str | None) -> Location:
     if scheme.lower() in _LOCAL_SCHEMES:
         if not rest.startswith("/"):
             raise InvalidArgumentError(argument, url, f"give an absolute path, {scheme}:///folder/file")
-        return Location(filesystem=LocalFileSystem(), path=rest, uri=url)
+        return _local(argument, rest)
     return _remote(argument, url, rest, conn_id)
 
 
@@ -67,7 +67,7 @@ def _local(argument: str, path: str) -> Location:
         if first.startswith("~") or ":" in first:
             raise InvalidArgumentError(argument, path, "give an absolute path, or the URL of one store: scheme://...")
         path = f"{Path.cwd()}/{path}"
-    return Location(filesystem=LocalFileSystem(), path=path, uri=path)
+    return Location(filesystem=LocalFileSystem(), path=path, uri=f"file://{path}")
 
 
 def _remote(argument: str, url: str, rest: str, conn_id: str | None) -> Location:

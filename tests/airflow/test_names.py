@@ -227,8 +227,8 @@ def test_a_local_path_is_taken_as_it_stands(tenant: CustobarSandbox, tmp_path: P
         (tmp_path / "bad.csv").write_bytes(b"external_id,email\r\n1,no-address\r\n")
         result = run()
         uri = result["uris"][0] if argument == "path" else result["rejects_uri"]
-        assert uri == url
         written = f"{tmp_path}/{name}"
+        assert uri == f"file://{written}"
         assert os.path.getsize(written) > 0  # noqa: PTH202 - as it stands
         os.unlink(written)  # noqa: PTH108
 
@@ -237,8 +237,16 @@ def test_a_relative_path_is_told_where_it_is(tenant: CustobarSandbox, tmp_path: 
     """Rule: what the result names is where the bytes are, wherever the reader of the result is."""
     monkeypatch.chdir(tmp_path)
     result = CustobarToObjectStorageOperator(task_id="export", resource="products", path="out/a.csv").execute({})
-    assert result["uris"] == [f"{tmp_path}/out/a.csv"]
+    assert result["uris"] == [f"file://{tmp_path}/out/a.csv"]
     assert (tmp_path / "out/a.csv").is_file()
+
+
+def test_one_file_spelled_twice_is_one_file(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: a manifest does not replace the rows that it tells of, however their names are written."""
+    path = f"{tmp_path}/a.json"
+    arguments: dict[str, Any] = {"task_id": "export", "resource": "products", "file_format": "json"}
+    with pytest.raises(InvalidArgumentError, match="manifest="):
+        CustobarToObjectStorageOperator(**arguments, path=path, manifest=f"file://{path}").execute({})
 
 
 @pytest.mark.parametrize(
