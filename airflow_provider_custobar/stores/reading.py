@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, BinaryIO, Protocol, cast
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 
-log = logging.getLogger(__name__)
-
 _WILDCARDS = frozenset("*?[")
 _ANY_FOLDERS = "**"
-#: By agreement such names are no data: ``_SUCCESS``, ``_temporary``, ``.part-0.crc``, what is being written.
-_HIDDEN = (".", "_")
 _PIECE_BYTES = 8 << 20
 
 
@@ -124,14 +119,20 @@ def _fits(parts: list[str], patterns: list[str]) -> bool:
     first, *others = patterns
     if first == _ANY_FOLDERS:
         if not others:
-            return not any(part.startswith(_HIDDEN) for part in parts)
-        return _fits(parts, others) or (len(parts) > 1 and not parts[0].startswith(_HIDDEN) and _fits(parts[1:], patterns))
+            return not any(map(_is_hidden, parts))
+        return _fits(parts, others) or (len(parts) > 1 and not _is_hidden(parts[0]) and _fits(parts[1:], patterns))
     return bool(parts) and _part_fits(parts[0], first) and _fits(parts[1:], others)
 
 
 def _part_fits(part: str, pattern: str) -> bool:
-    is_explicit = pattern.startswith(part[:1]) or not part.startswith(_HIDDEN)
-    return is_explicit and fnmatchcase(part, pattern)
+    return fnmatchcase(part, pattern) and (not _is_hidden(part) or pattern.startswith(part[0]))
+
+
+def _is_hidden(part: str) -> bool:
+    """Whether a name is no data by the agreement of Hadoop and Spark: ``_SUCCESS``, ``_temporary``, ``.part-0.crc``. A folder
+    ``_day=1`` is a partition of theirs.
+    """
+    return part.startswith(".") or (part.startswith("_") and "=" not in part)
 
 
 def read_in_ranges(uri: str, size: int, fetch: Callable[[int, int], bytes]) -> BinaryIO:

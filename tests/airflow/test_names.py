@@ -27,6 +27,7 @@ HOSTILE = [
     "customers[1].csv", "report [final].csv", "a*.csv", "a?.csv", "a#b.csv", "a%20b.csv", "a%2Fb.csv", "{a,b}.csv", "a::b.csv",
     "a b.csv", " a.csv", "åäö.csv", "a\u0308.csv", "日本.csv", "a\\b.csv", "a+b.csv", "a&b=c.csv", "a;b.csv", "a:b.csv",
     "~a.csv", "a'b\".csv", "$HOME.csv", "a?versionId=1.csv", "a#1.csv", "a@b.csv", "a|b<c>.csv", "-a.csv", "a\tb.csv",
+    ":@.csv", "a\r.csv",
     "in [1]/x=*/a.csv",
 ]  # fmt: skip
 

@@ -48,7 +48,8 @@ class Names:
 TREE = (
     "in/b.csv", "in/a.csv", "in/A.CSV", "in/archive/old.csv", "in/archive/2025/older.csv", "in/", "in/archive/", "in/_SUCCESS",
     "in/.a.csv.crc", "in/.hidden.csv", "in/_temporary/0/part-0.csv", "in/ds=1/part-0.csv", "in/ds=2/part-0.csv",
-    "in/ds=2/_SUCCESS", "in/.git/c.csv", "inner/c.csv", "in",
+    "in/ds=2/_SUCCESS", "in/.git/c.csv", "inner/c.csv", "in", "parts/_day=1/a.csv",
+    "parts/_tmp/a.csv", "*/x.csv", "y/x.csv",
 )  # fmt: skip
 
 
@@ -72,6 +73,10 @@ TREE = (
         ("in/_*", ["in/_SUCCESS"]),
         ("in/_SUCCESS", ["in/_SUCCESS"]),
         ("in/.hidden.csv", ["in/.hidden.csv"]),
+        ("parts/", ["parts/_day=1/a.csv"]),
+        ("parts/*/*.csv", ["parts/_day=1/a.csv"]),
+        ("*/x.csv", ["*/x.csv"]),
+        ("*/", ["*/x.csv"]),
         ("in/_temporary/0/", ["in/_temporary/0/part-0.csv"]),
         ("in/_temporary/*/*.csv", ["in/_temporary/0/part-0.csv"]),
         ("in", ["in"]),
