@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.stores.reading import StoreError
-from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
-from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator
-from airflow_provider_custobar.transfers.gcs_to_custobar import GCSToCustobarOperator
 from airflow_provider_custobar.transfers.object_storage_to_custobar import ObjectStorageToCustobarOperator
-from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
-from airflow_provider_custobar.upload.files import FileError
-from tools.servers import GcsServer, S3Server
+from tests.airflow.places import OnDisk, OnGcs, OnS3, Place, one, sent
+from tools.servers import S3Server
 
 HOSTILE = [
     "customers[1].csv", "report [final].csv", "a*.csv", "a?.csv", "a#b.csv", "a%20b.csv", "a%2Fb.csv", "{a,b}.csv", "a::b.csv",
@@ -30,138 +24,6 @@ HOSTILE = [
     ":@.csv", "a\r.csv",
     "in [1]/x=*/a.csv",
 ]  # fmt: skip
-
-
-class Place:
-    """Somewhere to put files, and operators that write and read there."""
-
-    def put(self, name: str, data: bytes) -> None:
-        raise NotImplementedError
-
-    def get(self, name: str) -> bytes:
-        raise NotImplementedError
-
-    def names(self) -> list[str]:
-        raise NotImplementedError
-
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def uri(self, name: str) -> str:
-        raise NotImplementedError
-
-
-class OnS3(Place):
-    def __init__(self, server: S3Server, bucket: str) -> None:
-        self.client: Any = server.client()
-        self.bucket = bucket
-
-    def put(self, name: str, data: bytes, **extra: Any) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=name, Body=data, **extra)
-
-    def get(self, name: str) -> bytes:
-        return self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read()
-
-    def names(self) -> list[str]:
-        return [entry["Key"] for entry in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
-
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
-        given = {"s3_bucket": self.bucket, "s3_key": name, **arguments}
-        return S3ToCustobarOperator(task_id="upload", **given).execute({})
-
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
-        given = {"s3_bucket": self.bucket, "s3_key": name, "resource": "products", **arguments}
-        return CustobarToS3Operator(task_id="export", **given).execute({})
-
-    def uri(self, name: str) -> str:
-        return f"s3://{self.bucket}/{name}"
-
-
-class OnGcs(Place):
-    def __init__(self, server: GcsServer, bucket: str) -> None:
-        self.bucket = server.client().bucket(bucket)
-
-    def put(self, name: str, data: bytes, **extra: Any) -> None:
-        blob = self.bucket.blob(name)
-        blob.content_encoding = extra.get("ContentEncoding")
-        blob.upload_from_string(data)
-
-    def get(self, name: str) -> bytes:
-        return self.bucket.get_blob(name).download_as_bytes()
-
-    def names(self) -> list[str]:
-        return [blob.name for blob in self.bucket.list_blobs()]
-
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
-        given = {"bucket_name": self.bucket.name, "object_name": name, **arguments}
-        return GCSToCustobarOperator(task_id="upload", **given).execute({})
-
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
-        given = {"bucket_name": self.bucket.name, "object_name": name, "resource": "products", **arguments}
-        return CustobarToGCSOperator(task_id="export", **given).execute({})
-
-    def uri(self, name: str) -> str:
-        return f"gs://{self.bucket.name}/{name}"
-
-
-class OnDisk(Place):
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def put(self, name: str, data: bytes) -> None:
-        path = f"{self.folder}/{name}"
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - pathlib takes no name letter by letter
-        Path(path).write_bytes(data)
-
-    def get(self, name: str) -> bytes:
-        return Path(f"{self.folder}/{name}").read_bytes()
-
-    def names(self) -> list[str]:
-        return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
-
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
-        return ObjectStorageToCustobarOperator(task_id="upload", path=f"file://{self.folder}/{name}", **arguments).execute({})
-
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
-        given = {"path": f"file://{self.folder}/{name}", "resource": "products", **arguments}
-        return CustobarToObjectStorageOperator(task_id="export", **given).execute({})
-
-    def uri(self, name: str) -> str:
-        return f"file://{self.folder}/{name}"
-
-
-@pytest.fixture(params=["s3", "gcs", "disk"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    if request.param == "disk":
-        (tmp_path / "files").mkdir()
-        return OnDisk(tmp_path / "files")
-    return request.getfixturevalue(f"on_{request.param}")
-
-
-@pytest.fixture
-def on_s3(aws: S3Server, s3_bucket: str) -> OnS3:
-    return OnS3(aws, s3_bucket)
-
-
-@pytest.fixture
-def on_gcs(google: GcsServer, gcs_bucket: str) -> OnGcs:
-    return OnGcs(google, gcs_bucket)
-
-
-@pytest.fixture(params=["s3", "gcs"])
-def bucket(request: pytest.FixtureRequest) -> OnS3 | OnGcs:
-    return request.getfixturevalue(f"on_{request.param}")
-
-
-def sent(tenant: CustobarSandbox) -> list[str]:
-    return [row["external_id"] for entry in tenant.uploads for row in entry.rows]
-
-
-def one(external_id: str) -> bytes:
-    return f"external_id,email\r\n{external_id},{external_id}@example.com\r\n".encode()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -293,67 +155,6 @@ def test_an_object_that_begins_with_a_slash_can_be_read(on_gcs: OnGcs, tenant: C
     assert [on_gcs.upload(name)["uploaded"] for name in ("/in/a.csv", "/in/*.csv", "/in/")] == [1, 1, 1]
     with pytest.raises(InvalidArgumentError, match="without scheme, bucket and first slash"):
         on_gcs.export("/in/a.csv")
-
-
-ROWS = 60_000
-
-
-def large() -> bytes:
-    """More than 8 MiB, of which gzip makes not much less."""
-    return b"".join(b'{"external_id": "%d", "first_name": "%s"}\n' % (n, os.urandom(160).hex().encode()) for n in range(ROWS))
-
-
-@pytest.fixture(scope="module")
-def plain() -> bytes:
-    return large()
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "zstd", "aws-chunked,gzip", "GZIP", "x-gzip"])
-def test_a_content_encoding_is_undone(bucket: OnS3 | OnGcs, tenant: CustobarSandbox, plain: bytes, encoding: str) -> None:
-    """Rule: of an object that its store says is compressed, every row arrives, of however many pieces it is."""
-    stored = zstandard.ZstdCompressor(level=1).compress(plain) if encoding == "zstd" else gzip.compress(plain, 1)
-    assert len(stored) > 8 << 20
-    bucket.put("customers.jsonl", stored, ContentEncoding=encoding)
-    result = bucket.upload("customers.jsonl", dry_run=True)
-    assert (result["rows"], result["rejected"]) == (ROWS, 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "encoding", "stored"),
-    [
-        ("a.csv", "identity", (0, "infer")),
-        ("a.csv", "", (0, "infer")),
-        ("a.csv", "aws-chunked", (0, "infer")),
-        ("a.csv.gz", "aws-chunked", (1, "infer")),
-        ("a.csv.gz", "gzip", (1, "infer")),
-        ("a.csv.gz", "gzip", (2, "infer")),
-        ("a.csv", "gzip, gzip", (2, "infer")),
-        ("a.csv", "gzip", (1, None)),
-        ("a.csv", "gzip", (1, "gzip")),
-        ("a.csv", "gzip", (2, "gzip")),
-    ],
-)
-def test_a_label_that_repeats_the_ending_is_told_from_its_bytes(
-    bucket: OnS3 | OnGcs, tenant: CustobarSandbox, name: str, encoding: str, stored: tuple[int, Any]
-) -> None:
-    """Rule: ``.gz`` and ``Content-Encoding: gzip`` are one compression or two, as the bytes have it."""
-    times, compression = stored
-    data = one("1")
-    for _ in range(times):
-        data = gzip.compress(data)
-    bucket.put(name, data, ContentEncoding=encoding)
-    assert bucket.upload(name, compression=compression)["uploaded"] == 1
-    assert sent(tenant) == ["1"]
-
-
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip,br", "rot13"])
-def test_an_encoding_that_cannot_be_undone_is_named(bucket: OnS3 | OnGcs, tenant: CustobarSandbox, encoding: str) -> None:
-    """Rule: never rows out of bytes that nobody can read; the object and the encoding are named."""
-    bucket.put("a.csv", one("1"), ContentEncoding=encoding)
-    word = encoding.rpartition(",")[2]
-    with pytest.raises(FileError, match=f"{bucket.uri('a.csv')} .*Content-Encoding is '{word}'.*gzip"):
-        bucket.upload("a.csv")
-    assert tenant.requests == []
 
 
 def test_numbers_are_names(place: Place, tenant: CustobarSandbox) -> None:
