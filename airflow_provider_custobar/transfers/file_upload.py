@@ -29,16 +29,21 @@ class FileUploadOperator(CustobarUploadBaseOperator):
     Takes the arguments of
     :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
 
-    :param file_format: ``csv`` (comma, semicolon or tab; names in the first line), ``json`` (one array, alone or the only
-        member of an object), ``jsonl``, ``parquet``, or ``infer``, from the name's ending. CSV cells become values of their
-        field's type.
+    :param file_format: ``csv`` (names in the first filled line), ``json`` (one array, alone or the only member of an object),
+        ``jsonl``, ``parquet``, or ``infer``, from the name's ending. CSV cells become values of their field's type.
     :param compression: ``gzip``, ``zstd``, ``infer`` from the name's ending, or None. The ``Content-Encoding`` that a store has
         of an object is undone before.
-    :param encoding: Of CSV and JSON texts. (templated)
+    :param encoding: Of CSV and JSON texts, in any spelling that Python knows; a byte order mark is no part of them. (templated)
+    :param delimiter: The character between two cells of CSV, such as ``|`` or ``\\t``. By default Excel's ``sep=`` line tells
+        it, or it is the one of comma, semicolon and tab that stands most often in the header, outside quotes. (templated)
     :param clear_empty: Let an empty CSV cell remove the field in Custobar. By default it is left out of the upload.
     """
 
-    common_template_fields: ClassVar[tuple[str, ...]] = (*CustobarUploadBaseOperator.common_template_fields, "encoding")
+    common_template_fields: ClassVar[tuple[str, ...]] = (
+        *CustobarUploadBaseOperator.common_template_fields,
+        "encoding",
+        "delimiter",
+    )
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         file_format: UploadFormat = "infer",
         compression: UploadCompression = "infer",
         encoding: str = "utf-8",
+        delimiter: str | None = None,
         clear_empty: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -54,6 +60,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         self.file_format = file_format
         self.compression = compression
         self.encoding = encoding
+        self.delimiter = delimiter
         self.clear_empty = clear_empty
         self._objects: list[StoredObject] = []
 
@@ -78,5 +85,10 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         self._objects = self.find_objects()
         if len(self._objects) > 1:
             self.log.info("%s files, from %s to %s", len(self._objects), self._objects[0].uri, self._objects[-1].uri)
-        files = [File(name=each.uri, open=each.open, content_encoding=each.content_encoding) for each in self._objects]
-        return FileRows(files, file_format=self.file_format, compression=self.compression, encoding=self.encoding)
+        return FileRows(
+            [File(name=each.uri, open=each.open, content_encoding=each.content_encoding) for each in self._objects],
+            file_format=self.file_format,
+            compression=self.compression,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+        )

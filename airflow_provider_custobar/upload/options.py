@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Literal
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
@@ -16,6 +17,8 @@ UploadFormat = Literal["csv", "json", "jsonl", "parquet", "infer"]
 UPLOAD_FORMATS: tuple[UploadFormat, ...] = ("csv", "json", "jsonl", "parquet", "infer")
 UploadCompression = Literal["gzip", "zstd", "infer"] | None
 UPLOAD_COMPRESSIONS: tuple[UploadCompression, ...] = ("gzip", "zstd", "infer", None)
+# Python counts these among the encodings of texts, but they are ways to write one text as another.
+_NO_FILE_ENCODINGS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
 
 
 def check_choices(*, on_invalid: object, events_delivery: object, verify: object) -> None:
@@ -39,3 +42,35 @@ def check_file_arguments(file_format: object, compression: object) -> None:
         raise InvalidArgumentError("file_format", file_format, f"give one of {', '.join(UPLOAD_FORMATS)}")
     if compression not in UPLOAD_COMPRESSIONS:
         raise InvalidArgumentError("compression", compression, f"give one of {', '.join(map(str, UPLOAD_COMPRESSIONS))}")
+
+
+def canonical_encoding(encoding: object) -> str:
+    """The one name of an encoding that Python knows by many, in any spelling.
+
+    :raises InvalidArgumentError: no encoding of texts.
+    """
+    try:
+        name = codecs.lookup(encoding).name if isinstance(encoding, str) else ""
+        # Codecs such as base64 are known, too, but encode no text.
+        is_good = bool(name) and name not in _NO_FILE_ENCODINGS and isinstance("".encode(name), bytes)
+    except (LookupError, ValueError):
+        is_good = False
+    if not is_good:
+        raise InvalidArgumentError("encoding", encoding, "give the name of a text encoding, such as utf-8, utf-16 or cp1252")
+    return name
+
+
+def delimiter_character(delimiter: object) -> str | None:
+    """The character between two cells; None where it is to be found in the file.
+
+    :raises InvalidArgumentError: neither None nor one character that can stand there.
+    """
+    if delimiter is None:
+        return None
+    # As a tab is written where no tab can be.
+    character = "\t" if delimiter == "\\t" else delimiter
+    if not isinstance(character, str) or len(character) != 1 or character in '"\r\n\0':
+        raise InvalidArgumentError(
+            "delimiter", delimiter, r"give one character, such as ; or | or \t, or None to have it found"
+        )
+    return character

@@ -40,8 +40,9 @@ class Rejected:
         """One line of a rejects file. Whatever the row holds, it can be written: what JSON has no form for becomes text."""
         row = self.row.content if isinstance(self.row, Unreadable) else self.row
         document = {"position": self.position, "reasons": self.reasons, "row": row}
+        encode = _encode_as_text if _holds_no_number(row) else _encode_readable
         try:
-            return msgspec.json.encode(document, enc_hook=_readable)
+            return encode(document)
         except ValueError:
             # Half a character (a lone surrogate) has no form in UTF-8; the standard library escapes it.
             return json.dumps(_with_text_keys(document), default=_readable).encode()
@@ -146,3 +147,6 @@ def _holds_no_number(value: object) -> bool:
 
 # Decimals are numbers, as databases mean them, and not texts.
 _encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
+_encode_readable = msgspec.json.Encoder(enc_hook=_readable, decimal_format="number").encode
+# JSON has no number that is none.
+_encode_as_text = msgspec.json.Encoder(enc_hook=_readable).encode

@@ -15,7 +15,6 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Annotated, Any
 
-import msgspec
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -32,6 +31,7 @@ from typing_extensions import TypedDict
 
 from airflow_provider_custobar.api.resources import RESOURCES, FieldType
 from airflow_provider_custobar.upload.contacts import check_email, check_phone
+from airflow_provider_custobar.upload.lists import as_texts, list_in, text_or_texts_in, texts_in
 
 #: What a field of each type must be, as reasons against a row say it.
 ACCEPTED: Mapping[FieldType, str] = {
@@ -56,7 +56,8 @@ FROM_TEXT: Mapping[FieldType, str] = {
     FieldType.INTEGER: "digits",
     FieldType.NUMBER: "digits, with a decimal point where needed",
     FieldType.MONEY: "digits",
-    FieldType.STRINGS: "texts with commas between them",
+    FieldType.STRINGS: "texts with commas between them, in quotes where they have commas of their own, or a JSON list",
+    FieldType.STRING_OR_STRINGS: "the text itself, a JSON list, or texts in quotes with commas between them",
     FieldType.OBJECTS: "a JSON list of objects",
 }
 CUSTOMER_ID_ACCEPTED = "a text of letters, digits and dashes only"
@@ -108,9 +109,9 @@ def _typed(zone: tzinfo) -> dict[FieldType, Any]:
         FieldType.MONEY: StrictInt,
         FieldType.DATE: Annotated[Any, PlainValidator(_day)],
         FieldType.DATETIME: Annotated[Any, PlainValidator(_moment_in(zone))],
-        FieldType.STRINGS: _Texts,
-        FieldType.STRING_OR_STRINGS: _Texts,
-        FieldType.OBJECTS: Annotated[Any, PlainValidator(_objects)],
+        FieldType.STRINGS: Annotated[_Texts, BeforeValidator(_reading(_text_or_json_list))],
+        FieldType.STRING_OR_STRINGS: Annotated[_Texts, BeforeValidator(_reading(_text_or_json_list))],
+        FieldType.OBJECTS: Annotated[Any, PlainValidator(_objects), BeforeValidator(_reading(list_in))],
     }
 
 
@@ -121,8 +122,8 @@ def _from_text(zone: tzinfo) -> dict[FieldType, Any]:
         FieldType.INTEGER: _whole,
         FieldType.NUMBER: _decimal,
         FieldType.MONEY: _whole,
-        FieldType.STRINGS: lambda text: [part for item in text.split(",") if (part := item.strip())],
-        FieldType.OBJECTS: msgspec.json.decode,
+        FieldType.STRINGS: texts_in,
+        FieldType.STRING_OR_STRINGS: text_or_texts_in,
     }
     return {kind: Annotated[typed[kind], BeforeValidator(_reading(read))] for kind, read in readers.items()}
 
@@ -131,7 +132,7 @@ def _reading(read: Callable[[str], Any]) -> Callable[[Any], Any]:
     def checked(value: Any) -> Any:
         try:
             return read(value) if isinstance(value, str) else value
-        except (LookupError, ArithmeticError, msgspec.DecodeError) as error:
+        except (LookupError, ArithmeticError) as error:
             raise ValueError from error
 
     return checked
@@ -196,6 +197,12 @@ def _moment_in(zone: tzinfo) -> Callable[[object], str]:
         return f"{text[:-6]}Z" if text.endswith("+00:00") else text
 
     return moment
+
+
+def _text_or_json_list(text: str) -> str | list[Any]:
+    """Where a source has no type for lists, they are JSON in a text."""
+    found = list_in(text)
+    return text if found is None else as_texts(found)
 
 
 def _objects(value: object) -> object:

@@ -9,11 +9,11 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.api.resources import FieldType, find_resource
+from airflow_provider_custobar.upload.exact_json import UnfitJsonError
 from airflow_provider_custobar.upload.kept_rows import KeptRows
+from airflow_provider_custobar.upload.lists import list_in
 
 #: A query's result: the names of its columns, and its rows, which come a few at a time.
 Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
@@ -100,11 +100,14 @@ def _digits(value: Decimal) -> str:
 
 def _list(value: Any) -> Any:
     """Where a database has no type for lists, they are JSON in a text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
+    if isinstance(value, str):
         try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+            found = list_in(value)
+        except UnfitJsonError:
+            found = None
+        if found is None:
             return value
+        value = found
     value = _plain(value)
     return [_text(item) for item in value] if isinstance(value, list) else value
 

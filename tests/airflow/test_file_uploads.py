@@ -116,6 +116,16 @@ def test_a_file_arrives(place: Place, tenant: CustobarSandbox) -> None:
     assert (result["rows"], result["uploaded"], result["rejected"]) == (2, 2, 0)
 
 
+def test_how_a_file_is_written_can_be_said(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: delimiter and encoding come from arguments, which templates may render."""
+    OnDisk(tmp_path).put("a.csv", '\ufeffexternal_id|city|tags\n1|Äänekoski;, FI|"""a, b"",c"\n'.encode("utf-16-be"))
+    operator = OnDisk(tmp_path).operator("a.csv", delimiter="{{ sign }}", encoding="{{ code }}")
+    operator.render_template_fields({"sign": "|", "code": "UTF 16BE"})
+    operator.execute({})
+    assert received(tenant) == [{"external_id": "1", "city": "Äänekoski;, FI", "tags": ["a, b", "c"]}]
+    assert all("delimiter" in kind.template_fields for kind in (S3ToCustobarOperator, GCSToCustobarOperator))
+
+
 @pytest.mark.parametrize("name", ["in/*.csv", "in/", "in/?.csv", "in/[ab].csv"])
 def test_many_files_are_one_upload(place: Place, tenant: CustobarSandbox, name: str) -> None:
     """Rule: a pattern or a prefix names several files, which are read in the order of their names."""
@@ -226,6 +236,8 @@ def test_rows_are_read_back(tenant: CustobarSandbox, caplog: pytest.LogCaptureFi
         ({"company": "my-shop"}, "company='my-shop'"),
         ({"verify": "all", "resource": "events"}, "cannot be read back"),
         ({"encoding": "utf-99"}, "encoding='utf-99'"),
+        ({"encoding": None}, "encoding=None"),
+        ({"delimiter": ";;"}, "delimiter=';;'"),
     ],
 )
 def test_bad_arguments_are_refused_before_the_first_request(

@@ -1,36 +1,55 @@
-"""The elements of one JSON array of any length, a few at a time in memory."""
+"""Rows out of one JSON array of any length, a few at a time in memory."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any, TextIO
+
+from airflow_provider_custobar.upload.exact_json import UnfitJsonError, decode_at
+from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
+from airflow_provider_custobar.upload.rows import Unreadable
 
 _PIECE_CHARACTERS = 1 << 20
 # "Infinity" and escapes such as \u00e4\u00e4 are shorter.
 _LONGEST_WORD = 16
 _SPACE = re.compile(r"[ \t\r\n]*")
+_MARK = re.compile(r'[\[\]{},"]')
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_ARRAY = 'it is not a JSON array of rows (for one object a line, give file_format="jsonl")'
 
-# Numbers keep their digits.
-_decode = json.JSONDecoder(parse_float=Decimal).raw_decode
+
+def read_json(data: io.BufferedReader, encoding: str) -> Iterator[object]:
+    """:raises UnreadableFileError: as :func:`read_array` raises ``ValueError``."""
+    with io.TextIOWrapper(data, encoding=encoding) as text:
+        try:
+            yield from read_array(text)
+        except UnicodeError:
+            raise
+        except ValueError as error:
+            raise UnreadableFileError(str(error)) from error
 
 
 def read_array(text: TextIO) -> Iterator[Any]:
     """The elements of an array, which may be the only member of an object, as Custobar's own documents have it.
 
+    An element that no value can be made of comes as :class:`Unreadable`.
+
     :raises ValueError: not such a document, or cut short. It is found where it is: what comes before has been given.
     """
     reader = _Reader(text)
+    if reader.next_mark() == "\N{BYTE ORDER MARK}":
+        reader.skip(1)
     is_member = reader.next_mark() == "{"
     if is_member:
         reader.skip(1)
         if reader.next_mark() != '"' or not isinstance(reader.value(), str) or reader.next_mark() != ":":
-            raise ValueError("it is not a JSON array of rows")
+            raise ValueError(_NO_ARRAY)
         reader.skip(1)
     if reader.next_mark() != "[":
-        raise ValueError("it is not a JSON array of rows")
+        raise ValueError(_NO_ARRAY)
     reader.skip(1)
     if reader.next_mark() == "]":
         reader.skip(1)
@@ -80,7 +99,9 @@ class _Reader:
         self.next_mark()
         while True:
             try:
-                value, end = _decode(self._buffer, self._start)
+                value, end = decode_at(self._buffer, self._start)
+            except UnfitJsonError as error:
+                return Unreadable(str(error), self._skip_value())
             except json.JSONDecodeError as error:
                 # Wrong, or cut by the end of the piece, which shows near that end or in a text that goes on there.
                 may_be_cut = "Unterminated" in error.msg or len(self._buffer) - error.pos < _LONGEST_WORD
@@ -93,6 +114,32 @@ class _Reader:
                 continue
             self._start = end
             return value
+
+    def _skip_value(self) -> str:
+        """The text of a value that cannot be decoded: its end is found by brackets and quotes alone."""
+        depth, place = 0, self._start
+        while True:
+            mark = _MARK.search(self._buffer, place)
+            if mark and mark[0] == '"':
+                mark = _STRING.match(self._buffer, mark.start())
+            if mark is None:
+                place -= self._start
+                if not self._more():
+                    raise ValueError("it is not whole JSON (it ends in the middle of a row)")
+                continue
+            place = mark.end()
+            if mark[0] in "[{":
+                depth += 1
+            elif mark[0] in "]},":
+                if depth == 0:
+                    place = mark.start()
+                    break
+                depth -= mark[0] != ","
+                if depth == 0:
+                    break
+        skipped = self._buffer[self._start : place]
+        self._start = place
+        return skipped
 
     def _more(self) -> bool:
         """As much again as is kept, so that a long value is not looked at too often; False at the end."""

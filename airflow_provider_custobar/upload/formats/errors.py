@@ -1,0 +1,10 @@
+"""What is wrong with a file as a whole."""
+
+from __future__ import annotations
+
+
+class UnreadableFileError(Exception):
+    """A file is damaged, cut short or not of its format, or the package that reads it is missing.
+
+    The text shows nothing of the file's content; whoever opened the file adds its name.
+    """
