@@ -28,28 +28,22 @@ class LocalFiles:
                 yield from (LocalFile(name) for name in _walk(folder, depth) if name.startswith(prefix))
 
 
-def _walk(folder: str, depth: int | None) -> Iterator[str]:
-    # Links are followed, since what is behind them was named, but no folder is read twice.
-    seen = set()
-    for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        place = Path(root).stat()
-        within = root[len(folder) :].strip("/")
-        if (place.st_dev, place.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((place.st_dev, place.st_ino))
-        folders.sort()
-        if depth is not None and within.count("/") + (2 if within else 1) >= depth:
-            folders.clear()
-        for name in names:
-            path = f"{folder}{within}{'/' if within else ''}{name}"
-            # A link that leads nowhere is an error when it is opened; pipes and sockets are no files.
-            if Path(path).is_file() or not Path(path).exists():
+def _walk(folder: str, depth: int | None, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """The files in ``folder``, which ends in a slash. Links are followed, since what is behind them was named."""
+    place = Path(folder).stat()
+    here = (place.st_dev, place.st_ino)
+    if here in above:
+        # A link that leads back to where it came from.
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = folder + entry.name
+            if entry.is_dir():
+                if depth is None or depth > 1:
+                    yield from _walk(f"{path}/", None if depth is None else depth - 1, (*above, here))
+            elif entry.is_file() or not Path(path).exists():
+                # A link that leads nowhere is an error when it is opened; pipes and sockets are no files.
                 yield path
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 class LocalFile:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from airflow_provider_custobar.export.targets import ObjectInfo
+from airflow_provider_custobar.stores.reading import StoreError
 from airflow_provider_custobar.transfers.object_storage import locate, object_storage_target
 from airflow_provider_custobar.upload.changes import Changes
 
@@ -26,7 +27,10 @@ def kept_changes(path: str, target: str, *, keep: bool) -> Iterator[Changes]:
     with tempfile.TemporaryDirectory(prefix="custobar-changes-") as folder:
         local = Path(folder) / "changes.sqlite"
         location = locate("state_path", path, None)
-        stored = location.objects.look(location.path)
+        try:
+            stored = location.objects.look(location.path)
+        except StoreError as error:
+            raise StoreError(f"state_path: {error}") from error
         if stored is not None:
             with stored.open() as source, local.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _PIECE_BYTES)
