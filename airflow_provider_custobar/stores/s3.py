@@ -110,7 +110,8 @@ def told(what: str) -> Iterator[None]:
             raise NotThereError(f"{what}: {error}") from error
         if status == 403:
             raise RefusedError(
-                f"{what}: {error}. It may not be there, or the connection's account may not read it or list the bucket."
+                f"{what}: {error}. It may not be there, the connection's account may not read it or list the bucket, or its "
+                "bucket wants extra_args={'RequestPayer': 'requester'}."
             ) from error
         if 300 <= status < 500:
             raise StoreError(f"{what}: {error}") from error
