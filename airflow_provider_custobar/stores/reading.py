@@ -60,7 +60,8 @@ def find(store: ReadableStore, argument: str, name: str) -> list[StoredObject]:
     """The objects that ``name`` means, sorted by name.
 
     The one that bears exactly this name, whatever its characters are. Else a pattern, in which ``*``, ``?`` and ``[...]``
-    stand for characters of one folder or file name and ``**`` for any folders. A name that ends in a slash is a prefix.
+    stand for characters of one folder or file name and ``**`` for any folders; brackets stand for themselves where something
+    is called so. A name that ends in a slash is a prefix.
     Neither prefixes nor wildcards stand for a leading ``.`` or ``_`` of any folder or file.
 
     :raises StoreError: there is none.
@@ -105,12 +106,21 @@ def _matching(store: ReadableStore, argument: str, pattern: str) -> list[StoredO
         raise InvalidArgumentError(
             argument, pattern, "** stands for whole folders: give it alone between slashes, as in a/**/*.csv"
         )
-    return _chosen(store.list(literal, None if _ANY_FOLDERS in parts else len(parts)), folder, parts)
+    listed = store.list(literal, None if _ANY_FOLDERS in parts else len(parts))
+    # Brackets are more often part of a name, as in "report [final]/*.csv", than a set of characters.
+    return _chosen(listed, folder, [part.replace("[", "[[]") for part in parts], parts)
 
 
-def _chosen(listed: Iterable[StoredObject], folder: str, patterns: list[str]) -> list[StoredObject]:
-    # A name that ends in a slash is the empty object that some consoles make for a folder.
-    return [each for each in listed if not each.name.endswith("/") and _fits(each.name[len(folder) :].split("/"), patterns)]
+def _chosen(listed: Iterable[StoredObject], folder: str, *readings: list[str]) -> list[StoredObject]:
+    """What fits the first reading of a pattern that anything fits."""
+    found: list[list[StoredObject]] = [[] for _ in readings]
+    for each in listed:
+        # A name that ends in a slash is the empty object that some consoles make for a folder.
+        if not each.name.endswith("/"):
+            for fitting, patterns in zip(found, readings, strict=True):
+                if _fits(each.name[len(folder) :].split("/"), patterns):
+                    fitting.append(each)
+    return next(filter(None, found), [])
 
 
 def _fits(parts: list[str], patterns: list[str]) -> bool:

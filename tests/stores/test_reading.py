@@ -101,6 +101,16 @@ def test_a_name_that_is_there_is_no_pattern(name: str) -> None:
     assert [each.name for each in find(Names(name, "a1.csv", "ab.csv", "f.csv"), "path", name)] == [name]
 
 
+@pytest.mark.parametrize("name", ["in [1]/*.csv", "in [1]/?.csv", "in [1]/**", "**/[ab].csv", "in [1]/[ab].*"])
+def test_brackets_that_are_there_are_no_pattern(name: str) -> None:
+    """Rule: beside wildcards, brackets are taken for part of a name first."""
+    names = ("in [1]/a.csv", "in [1]/[ab].csv", "in 1/a.csv", "in 1/b.csv")
+    expected = ["in [1]/[ab].csv"] if "ab" in name else ["in [1]/[ab].csv", "in [1]/a.csv"]
+    if name == "in [1]/?.csv":
+        expected = ["in [1]/a.csv"]
+    assert [each.name for each in find(Names(*names), "path", name)] == expected
+
+
 def test_a_prefix_that_is_there_is_no_pattern() -> None:
     """Rule: as for a name."""
     assert [each.name for each in find(Names("in[1]/a.csv", "in1/b.csv", "in*/c.csv"), "path", "in[1]/")] == ["in[1]/a.csv"]
