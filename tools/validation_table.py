@@ -22,7 +22,13 @@ code does. Every row is checked before the first one is sent; a reason names the
   [email-validator](https://github.com/JoshData/python-email-validator), by their form alone: nothing is looked up.
 - A datetime without an offset gets that of the connection's `timezone`; a date stays a date.
 - Your own fields, `COMPANY__name`, may hold whatever JSON can. Where the connection's host or `company` tells the prefix,
-  another company's fields are refused. Any other name is refused, with a suggestion, unless `allow_unknown_names=True`.
+  another company's fields are refused. Any other name is refused, with a suggestion: `field_mapping={"Notes": None}` leaves one
+  field out, `unknown_fields="drop"` all of them, and `unknown_fields="send"` sends them. Of names only those that look like a
+  field's are shown (letters, digits, `_` and `.`), since the first line of a file without a header is a person.
+- A value of another type is converted where nothing is lost. Whole numbers become texts where texts are documented (`17`, and
+  `17.0` below 2**53, since pandas makes floats of whole numbers with gaps). Numerals become numbers where numbers are
+  documented (`"0.5"`, `"2.0000"`). Money is whole hundredths, so whatever has a point is refused, be it `19.90`, `"1990.00"`
+  or `1990.0`. Booleans, telephone numbers and e-mail addresses are never made of anything else.
 - A row larger than `max_batch_bytes` is refused.
 """
 
@@ -33,8 +39,15 @@ def text() -> str:
 
 def _section(resource: Resource) -> list[str]:
     rules = []
-    if resource.required:
-        rules.append(f"Needs {' and '.join(f'`{name}`' for name in resource.required)}.")
+    if resource.group:
+        one = resource.name.removesuffix("s")
+        rules.append(
+            f"Rows with the same `{resource.group}`, which each of them needs, make one {one}. Every {one} needs the following"
+            f" once, in whichever of its rows; if one of its rows is refused, all of them are."
+        )
+    required = [f"`{name}`" for name in resource.required if name != resource.group]
+    if required:
+        rules.append(f"Needs {' and '.join(required)}.")
     if resource.identifiers:
         rules.append(f"Needs at least one of {', '.join(f'`{name}`' for name in resource.identifiers)}.")
     if resource.name == "customers":

@@ -25,10 +25,13 @@ Texts name the resource and the way out; they never hold a record or a token.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 _LONGEST_VALUE = 120
+_MOST_NAMES = 10
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,59}")
 
 
 class CustobarError(Exception):
@@ -194,6 +197,32 @@ def shorten(text: str, longest: int = _LONGEST_VALUE) -> str:
     """Cut ``text`` so that a message stays one readable line."""
     line = " ".join(text.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def field_name(name: object, place: int | None = None) -> str:
+    """What a message calls a field whose name came with the data; ``place`` counts from 1.
+
+    The first line of a file without a header is a person. So only what looks like a field's name is shown.
+    """
+    if looks_like_a_field(name):
+        return repr(name)
+    return f"column {place}" if place else "a field whose name has other characters than letters, digits, _ and ."
+
+
+def field_names(names: Iterable[object], *, of: Iterable[object] = ()) -> str:
+    """The same of several, ten at most. ``of`` is all of the header: with one other name in it, it may be a person's row."""
+    names = list(names)
+    shown = [str(name) for name in names if looks_like_a_field(name)] if all(map(looks_like_a_field, of)) else []
+    told = shown[:_MOST_NAMES]
+    if len(shown) > _MOST_NAMES:
+        told.append(f"{len(shown) - _MOST_NAMES:,} more")
+    if len(shown) < len(names):
+        told.append(f"{len(names) - len(shown):,} whose names are not shown")
+    return ", ".join(told) or "none"
+
+
+def looks_like_a_field(name: object) -> bool:
+    return isinstance(name, str) and _FIELD_NAME.fullmatch(name) is not None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -273,7 +273,7 @@ def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> f
 
 
 def _changed_header(name: str, first: tuple[str, ...], later: tuple[str, ...]) -> str:
-    gone = ", ".join(sorted(set(first) - set(later))) or "none"
+    gone = errors.field_names(sorted(set(first) - set(later)), of=first)
     # New names are not shown: the first line of a page without a header is a record.
     new = len(set(later) - set(first))
     return (

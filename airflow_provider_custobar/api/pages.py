@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_custobar.api.csv_text import split_rows, whole_rows
-from airflow_provider_custobar.api.errors import MalformedResponseError, shorten
+from airflow_provider_custobar.api.errors import MalformedResponseError, field_names
 from airflow_provider_custobar.api.position import Position
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> 
             f" something else answered; {CHECK_HOST}."
         ) from None
     if envelope.records is msgspec.UNSET:
-        keys = shorten(", ".join(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))) or "none"
+        keys = field_names(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
         raise MalformedResponseError(f'The page of {resource} has no "{resource}" (its keys: {keys}): {CHECK_HOST}.')
     # Line ends inside texts are escaped, so one that stands bare is layout; most pages have none.
     has_layout = b"\n" in body or b"\r" in body

@@ -72,9 +72,10 @@ class Resource:
     """One resource: what can be read, filtered, uploaded, and what identifies and dates a record.
 
     ``read_fields`` and ``write_fields`` map names to types; ``identifiers`` are the fields of which an uploaded row needs
-    at least one, ``required`` those it needs all of. ``key`` identifies a record uniquely when it is read, where anything
-    does. ``timestamp`` dates a record. ``repeatable_with`` is the field that a row needs to replace itself when it is
-    uploaded again, where not every row does.
+    at least one, ``required`` those it needs all of. Rows that share their ``group`` make one thing together, such as a sale:
+    each of them needs that field, and the others are needed once, in whichever row. ``key`` identifies a record uniquely
+    when it is read, where anything does. ``timestamp`` dates a record. ``repeatable_with`` is the field that a row needs to
+    replace itself when it is uploaded again, where not every row does.
     """
 
     name: str
@@ -89,8 +90,14 @@ class Resource:
     window_filter: WindowFilter = WindowFilter.NONE
     required: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
+    group: str | None = None
     repeatable_with: str | None = None
     never_repeatable: bool = False
+
+    @property
+    def needs(self) -> tuple[tuple[str, ...], ...]:
+        """Of the fields of each of these, an upload must fill in one."""
+        return (*((name,) for name in self.required), *((self.identifiers,) if self.identifiers else ()))
 
     def may_be_sent_again(self, rows: Iterable[bytes]) -> bool:
         """Whether an upload of these rows, each a JSON object, can be repeated without leaving anything there twice."""
@@ -239,6 +246,7 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
                 ),
                 timestamp="sale_date",
                 window_filter=WindowFilter.SINGLE_DAY,
+                group="sale_external_id",
                 required=("sale_external_id", "sale_date"),
                 identifiers=("sale_customer_id", "sale_phone_number", "sale_email"),
                 repeatable_with="external_id",

@@ -168,6 +168,7 @@ class CustobarHook(BaseHook):
         with CustobarClient(config) as client:
             return Upload(
                 open_rows=lambda: records,
+                place_of=getattr(records, "place_of", None),
                 plan=plan,
                 send=lambda rows, may_repeat: client.upload(plan.resource, rows, repeatable=may_repeat),
                 reject=reject,

@@ -15,7 +15,7 @@ _KEY = "custobar_load.commit"
 
 
 class CommitLog:
-    """Keeps a transaction's id and result in a task's state, from just before its commit.
+    """Keeps a transaction's id, which names its server, too, and its result in a task's state, from just before its commit.
 
     ``store`` is None where Airflow keeps no such state; a store that fails does not fail the load. ``fingerprint`` changes when
     the task is cleared: until Airflow knows that a task is done, its next attempt has to know it, and afterwards nobody must.

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError, shorten
+from airflow_provider_custobar.api.errors import InvalidArgumentError, field_name, field_names
 from airflow_provider_custobar.api.pages import JsonPage, Page
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import FieldType
@@ -170,9 +170,9 @@ class Layout:
         places = [*spread.values(), *taken, EXTRA, POSITION]
         twice = _first_repeated(places, self._fold)
         if twice is not None:
-            fields = ", ".join(shorten(name, 60) for name, place in spread.items() if self._fold(place) == self._fold(twice))
+            fields = field_names(name for name, place in spread.items() if self._fold(place) == self._fold(twice))
             raise LoadError(
-                f"{fields}: a field would go to the column {shorten(twice, 60)}, which has another. See column_mapping."
+                f"{fields}: a field would go to the column {field_name(twice)}, which has another. See column_mapping."
             )
         arrays = {place: self._array(name, [row.get(name) for row in rows], before) for name, place in spread.items()}
         rest = names - spread.keys()
@@ -191,8 +191,8 @@ class Layout:
             array = column.read([None if raw is None else bytes(raw) for raw in raws], self._zone)
         except UnfitError as unfit:
             raise ColumnTypeError(
-                f"Record {before + unfit.index + 1:,} of {self._resource.name} has a {unfit.kind} in {name}, a field of type"
-                f" {column.expected}, which cannot hold it. Leave {name} out of fields."
+                f"Record {before + unfit.index + 1:,} of {self._resource.name} has a {unfit.kind} in {field_names([name])},"
+                f" a field of type {column.expected}, which cannot hold it. Leave it out of fields."
             ) from None
         return _without_nul(_flat(array), is_json=column.field_type in _JSON)
 
@@ -217,11 +217,11 @@ class Layout:
         new = sorted(set(names) - self._ignored)
         if new:
             self._ignored.update(new)
-            self._log.warning("The table has no column for %s: left out, as schema_change='ignore' says", _listed(new))
+            self._log.warning("The table has no column for %s: left out, as schema_change='ignore' says", field_names(new))
 
     def _no_column(self, names: Sequence[str]) -> LoadError:
         return LoadError(
-            f"The table has no column for {_listed(names)} of {self._resource.name}. schema_change='add' makes columns,"
+            f"The table has no column for {field_names(names)} of {self._resource.name}. schema_change='add' makes columns,"
             f" 'extra_column' puts such fields together into {EXTRA}, and 'ignore' leaves them out."
         )
 
@@ -233,11 +233,6 @@ def _first_repeated(names: Sequence[str], fold: Callable[[str], str]) -> str | N
             return name
         seen.add(fold(name))
     return None
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(shorten(name, 60) for name in names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10:,} more"
 
 
 def may_hold_nul(page: Page) -> bool:

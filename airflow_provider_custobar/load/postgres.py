@@ -44,6 +44,7 @@ class PostgresStaging(Staging):
         super().__init__(connection, load)
         self.table = sa.table(load.staging, schema=load.staging_schema or load.schema)
         self._exists = False
+        self._server: str | None = None
 
     @property
     def kind(self) -> str:
@@ -66,6 +67,7 @@ class PostgresStaging(Staging):
             raise
         self.run("RESET lock_timeout")
         self.connection.commit()
+        self._server = self._find_server()
         self._remove_leftovers()
 
     def saved(self) -> Progress | None:
@@ -141,8 +143,9 @@ class PostgresStaging(Staging):
 
     def end_swap(self, result: object) -> None:
         self.run(f"DROP TABLE {self.quoted(self.table)}")
-        transaction = self.connection.execute(sa.text("SELECT txid_current()")).scalar_one()
-        self.load.commits.about_to_commit(str(transaction), result)
+        if self._server is not None:
+            transaction = self.connection.execute(sa.text("SELECT txid_current()")).scalar_one()
+            self.load.commits.about_to_commit(f"{self._server}/{transaction}", result)
         self.connection.commit()
 
     def discard(self) -> None:
@@ -151,9 +154,31 @@ class PostgresStaging(Staging):
         self.connection.commit()
 
     def has_committed(self, transaction: str) -> bool:
-        status = self.connection.execute(sa.text("SELECT txid_status(:id)"), {"id": int(transaction)}).scalar_one_or_none()
+        server, _, number = transaction.rpartition("/")
+        if server != self._server:
+            # There, another transaction has that number, or will have it.
+            return False
+        status = self.connection.execute(sa.text("SELECT txid_status(:id)"), {"id": int(number)}).scalar_one_or_none()
         self.connection.rollback()
         return bool(status == "committed")
+
+    def _find_server(self) -> str | None:
+        """The server as far as transactions are numbered alike: what was committed before a failover may be gone after it.
+
+        None where it does not tell. The timeline is the first part of a WAL file's name; the control file learns it later.
+        """
+        try:
+            found = self.connection.execute(
+                sa.text(
+                    "SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()"
+                )
+            )
+            return str(found.scalar_one())
+        except sa.exc.DBAPIError as error:
+            self.load.log.info("The server does not tell which one it is (%s)", type(error.orig).__name__)
+            return None
+        finally:
+            self.connection.rollback()
 
     def _remove_leftovers(self) -> None:
         """Drop what runs of this task have left whose process is gone, unless another attempt of theirs is to come."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateColumn, CreateTable
 
-from airflow_provider_custobar.api.errors import shorten
+from airflow_provider_custobar.api.errors import field_name
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.resources import FieldType
 from airflow_provider_custobar.load.job import Load, LoadError
@@ -88,7 +88,7 @@ class Staging:
         return columns
 
     def has_committed(self, transaction: str) -> bool:
-        """Whether a transaction of an earlier attempt, by its id, was committed; False where that cannot be told."""
+        """Whether a transaction of an earlier attempt, by its id, was committed here; False where that cannot be told."""
         return False
 
     def saved(self) -> Progress | None:
@@ -160,7 +160,7 @@ class Staging:
         """
         if not can_be_a_name(name) or is_too_long(name, self.connection.dialect):
             raise LoadError(
-                f"The field {shorten(name, 80)!r} cannot be a column of {self.connection.dialect.name}: give it another name by"
+                f"The field {field_name(name)} cannot be a column of {self.connection.dialect.name}: give it another name by"
                 " column_mapping, or collect such fields by schema_change='extra_column'."
             )
 

@@ -40,6 +40,8 @@ class Resource:
     mandatory: tuple[str, ...] = ()
     #: An upload must carry at least one of these.
     identifiers: tuple[str, ...] = ("external_id",)
+    #: Rows that are alike in this field have in common what begins with its first word: one may carry it for all (S7, S11).
+    common_by: str | None = None
     #: Fields that can be ordered by although no record shows them (S1: email_domain).
     derived: frozenset[str] = field(default=frozenset())
     readable: bool = True
@@ -127,6 +129,7 @@ SALES = Resource(
     always=("external_id", "sale_external_id", "sale_date"),
     mandatory=("sale_external_id", "sale_date"),
     identifiers=("sale_customer_id", "sale_phone_number", "sale_email"),
+    common_by="sale_external_id",
 )
 
 PRODUCTS = Resource(

@@ -10,7 +10,7 @@ from airflow_provider_custobar.sandbox.catalogue import Resource
 from airflow_provider_custobar.sandbox.clock import Clock
 from airflow_provider_custobar.sandbox.customer_changes import CustomerChanges
 from airflow_provider_custobar.sandbox.data.protocol import Record
-from airflow_provider_custobar.sandbox.rows import Change, RowError, read_row
+from airflow_provider_custobar.sandbox.rows import Change, RowError, check_identity, read_row
 from airflow_provider_custobar.sandbox.settings import SandboxSettings
 from airflow_provider_custobar.sandbox.store import Store
 
@@ -88,17 +88,45 @@ class Imports:
     def _run(self, scheduled: _Scheduled) -> None:
         log, resource, settings = scheduled.record, scheduled.resource, self._settings
         zone, ignored = ZoneInfo(settings.tenant_timezone), set()
+        changes: list[tuple[int, Change]] = []
         for position, row in enumerate(log.rows):
             try:
                 change = read_row(resource, row, zone=zone, strict=settings.strict_rows, as_text=scheduled.as_text)
+            except RowError as err:
+                log.errors.append((position, str(err)))
+            else:
+                changes.append((position, change))
+        self._fill_in_what_is_common(resource, [change for _, change in changes])
+        for position, change in changes:
+            try:
+                check_identity(resource, change)
                 self._apply(resource, change)
             except RowError as err:
                 log.errors.append((position, str(err)))
             else:
                 log.accepted += 1
                 ignored.update(change.ignored)
+        log.errors.sort()
         log.ignored = sorted(ignored)
         log.done = True
+
+    def _fill_in_what_is_common(self, resource: Resource, changes: list[Change]) -> None:
+        """Give each row of a sale what any row of the upload, or the sale as it is known from before, has for all of them."""
+        by, table = resource.common_by, self._store.tables[resource.name]
+        if by is None:
+            return
+        prefix = by[: by.index("_") + 1]
+        common: dict[str, Record] = {}
+        mine = [(change.values[by], change) for change in changes if by in change.values]
+        for name in dict.fromkeys(name for name, _ in mine):
+            known = [table.get(key) or {} for key in table.keys_with(by, name)]
+            common[name] = {field: record[field] for record in known for field in record if field.startswith(prefix)}
+        for name, change in mine:
+            common[name] |= {field: value for field, value in change.values.items() if field.startswith(prefix)}
+        for name, change in mine:
+            change.values = {
+                field: value for field, value in common[name].items() if field not in change.removed
+            } | change.values
 
     def _apply(self, resource: Resource, change: Change) -> None:
         if resource.name == "customers":

@@ -64,11 +64,11 @@ def read_row(resource: Resource, row: Record, *, zone: ZoneInfo, strict: bool, a
         elif value is not None:
             reader = _Reader(name, zone, strict=strict, convert=as_text or not strict)
             change.values[name] = reader.read(kind, value)
-    _check_identity(resource, change)
     return change
 
 
-def _check_identity(resource: Resource, change: Change) -> None:
+def check_identity(resource: Resource, change: Change) -> None:
+    """:raises RowError: nobody knows whose row it is."""
     values = change.values
     if not any(name in values for name in resource.identifiers):
         raise RowError(f"no identifier: expected one of {', '.join(resource.identifiers)}")

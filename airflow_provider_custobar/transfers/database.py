@@ -34,9 +34,24 @@ def engine_of(hook: DbApiHook) -> Any:
     if hook.conn_type != "postgres":
         return hook.get_sqlalchemy_engine(engine_kwargs=arguments)
     # The hook knows more ways to sign in than a URL can tell, and which driver there is.
-    waiting = [hook.get_conn()]
+    waiting = [_with_plain_rows(hook.get_conn())]
     driver = type(waiting[0]).__module__.partition(".")[0]
-    return create_engine(f"postgresql+{driver}://", creator=lambda: waiting.pop() if waiting else hook.get_conn(), **arguments)
+
+    def connect() -> Any:
+        return waiting.pop() if waiting else _with_plain_rows(hook.get_conn())
+
+    return create_engine(f"postgresql+{driver}://", creator=connect, **arguments)
+
+
+def _with_plain_rows(connection: Any) -> Any:
+    """SQLAlchemy takes rows by position, and a connection's extra may ask the hook for mappings."""
+    if hasattr(connection, "row_factory"):
+        from psycopg.rows import tuple_row  # noqa: PLC0415 - only where a connection of its is there
+
+        connection.row_factory = tuple_row
+    else:
+        connection.cursor_factory = None
+    return connection
 
 
 def uri_of(hook: DbApiHook, schema: str | None, table: str) -> str:

@@ -106,8 +106,8 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
 
     @property
     def extra_options(self) -> dict[str, Any]:
-        # Names are Custobar's by then.
-        return {"field_mapping": None}
+        # Names are Custobar's by then, and are checked as those of any other mapping.
+        return {"field_mapping": self._mapping.targets if self._mapping else None}
 
     @property
     def extra_result(self) -> dict[str, Any]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.sql.hooks.sql import DbApiHook
-
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.transfers.database import engine_of, find_hook, uri_of
+from airflow_provider_custobar.transfers.database import find_hook
 from airflow_provider_custobar.transfers.query_base import one_of
+from airflow_provider_custobar.transfers.query_result import query_result
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_custobar.upload.sql_rows import Result
-
-_ROWS_AT_ONCE = 2_000
 
 
 class SqlToCustobarOperator(CustobarUploadBaseOperator):
@@ -28,6 +25,8 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     The query is executed once, and its result kept in a temporary file on the worker: memory does not grow with the rows.
     Values become what Custobar expects: keys that are numbers become texts, 0 and 1 booleans, decimals numbers, arrays and JSON
     lists, dates and datetimes ISO 8601 (without an offset, in the connection's time zone). Money must be whole hundredths.
+    What has no form in JSON is a reason against its row, not against the query: bytes, intervals, ``infinity``, years before 1
+    and after 9999.
 
     An attempt that follows a failed one goes on after the rows that it has sent, if the query gives the same ones again, in the
     same order: ``ORDER BY`` sees to that.
@@ -66,11 +65,6 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         self.parameters = parameters
         self.clear_empty = clear_empty
         self.hook_params = hook_params
-        self._source = ""
-
-    @property
-    def source_uris(self) -> Sequence[str]:
-        return [self._source]
 
     def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
@@ -81,51 +75,11 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         if self.parameters is not None and (isinstance(self.parameters, str) or not hasattr(self.parameters, "__len__")):
             raise InvalidArgumentError("parameters", type(self.parameters).__name__, "give a list, or a mapping by name")
         hook = find_hook(self.conn_id, self.hook_params)
-        self._source = uri_of(hook, None, "")
 
         @contextmanager
         def execute() -> Iterator[Result]:
             self.log.info("Executing: %s", self.sql)
-            with _result(hook, self.sql, self.parameters) as result:
+            with query_result(hook, self.sql, self.parameters) as result:
                 yield result
 
         return SqlRows(execute, resource=self.resource, field_mapping=self.field_mapping, clear_empty=self.clear_empty)
-
-
-@contextmanager
-def _result(hook: DbApiHook, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None) -> Iterator[Result]:
-    from airflow_provider_custobar.load.failures import telling  # noqa: PLC0415 - it takes a while
-
-    engine = _engine(hook)
-    if engine is None:
-        with closing(hook.get_conn()) as connection, closing(connection.cursor()) as cursor:
-            cursor.execute(*((sql,) if parameters is None else (sql, parameters)))
-            yield [column[0] for column in cursor.description], _in_parts(cursor)
-        return
-    try:
-        with engine.connect() as connection:
-            # With a cursor on the server's side, where the database has such a thing. Without parameters, a percent sign is
-            # no placeholder.
-            options = {"stream_results": True, "yield_per": _ROWS_AT_ONCE, "no_parameters": parameters is None}
-            values = parameters if parameters is None or isinstance(parameters, Mapping) else tuple(parameters)
-            # What the database says of a value that it cannot cast shows that value.
-            with telling(connection, tuple), connection.exec_driver_sql(sql, values, execution_options=options) as result:
-                yield list(result.keys()), result
-    finally:
-        engine.dispose()
-
-
-def _engine(hook: DbApiHook) -> Any:
-    """An SQLAlchemy engine, which knows each driver's way to stream; None where there is none for this database."""
-    from airflow.exceptions import AirflowException  # noqa: PLC0415 - an optional feature's own error is one of these
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError  # noqa: PLC0415 - it takes a while
-
-    try:
-        return engine_of(hook)
-    except (AirflowException, ArgumentError, ImportError, NoSuchModuleError, NotImplementedError):
-        return None
-
-
-def _in_parts(cursor: Any) -> Iterator[Sequence[Any]]:
-    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-        yield from rows

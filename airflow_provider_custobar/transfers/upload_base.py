@@ -15,7 +15,7 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stopping import Stoppable
 from airflow_provider_custobar.transfers.rejects import Rejects
-from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, Verify, check_choices
+from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -33,7 +33,8 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
     they are still the same.
 
     :param resource: ``customers``, ``events``, ``sales``, ``products`` or ``shops``. (templated)
-    :param field_mapping: The source's names to Custobar's, such as ``{"mail": "email"}``; other names stay. (templated)
+    :param field_mapping: The source's names to Custobar's, such as ``{"mail": "email", "notes": None}``; None leaves a field
+        out, other names stay. (templated)
     :param batch_size: Most rows in one request. (templated)
     :param max_batch_bytes: Most bytes in one request. (templated)
     :param on_invalid: ``fail``: nothing is sent if any row is bad. ``skip``: the good rows are sent.
@@ -42,7 +43,8 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
         (templated)
     :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
     :param allow_irreversible: Let rows through that forget or delete a customer for good.
-    :param allow_unknown_names: Let fields through that Custobar's documentation does not list.
+    :param unknown_fields: What to do with fields that Custobar has none for: ``fail`` refuses their rows; ``drop`` leaves them
+        out and logs which and how often; ``send`` sends them.
     :param company: The prefix of the tenant's own fields, ``COMPANY__name``. By default the connection's host tells it, where
         it is ``COMPANY.custobar.com``; otherwise any will do. (templated)
     :param events_delivery: What to do with a batch of rows without identifiers (all events, sales without ``external_id``) that
@@ -84,7 +86,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
         rejects_path: str | None = None,
         require_external_id: bool = True,
         allow_irreversible: bool = False,
-        allow_unknown_names: bool = False,
+        unknown_fields: UnknownFields = "fail",
         company: str | None = None,
         events_delivery: EventsDelivery = "at_most_once",
         verify: Verify = None,
@@ -96,7 +98,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify)
+        check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify, unknown_fields=unknown_fields)
         self.resource = resource
         self.field_mapping = field_mapping
         self.batch_size = batch_size
@@ -105,7 +107,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
         self.rejects_path = rejects_path
         self.require_external_id = require_external_id
         self.allow_irreversible = allow_irreversible
-        self.allow_unknown_names = allow_unknown_names
+        self.unknown_fields = unknown_fields
         self.company = company
         self.events_delivery = events_delivery
         self.verify = verify
@@ -161,7 +163,7 @@ class CustobarUploadBaseOperator(Stoppable, BaseOperator):
                     "on_invalid": self.on_invalid,
                     "require_external_id": self.require_external_id,
                     "allow_irreversible": self.allow_irreversible,
-                    "allow_unknown_names": self.allow_unknown_names,
+                    "unknown_fields": self.unknown_fields,
                     "events_delivery": self.events_delivery,
                     "verify": self.verify,
                     "verify_delay": self.verify_delay,

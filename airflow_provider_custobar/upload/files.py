@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -25,7 +25,6 @@ from airflow_provider_custobar.upload.options import (
     check_file_arguments,
     delimiter_character,
 )
-from airflow_provider_custobar.upload.rows import Unreadable
 
 _FORMAT_ENDINGS: dict[str, UploadFormat] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
@@ -70,21 +69,30 @@ class FileRows:
         self._encoding = canonical_encoding(encoding)
         self._delimiter = delimiter_character(delimiter)
         self._files = [(file, _format_of(file.name, file_format), _compression_of(file.name, compression)) for file in files]
+        # Of each file that was begun: how many rows came before it.
+        self._before: list[tuple[int, str]] = []
+
+    def place_of(self, position: int) -> str:
+        """Where the row stands that the last reading gave at ``position``."""
+        before, name = next(begun for begun in reversed(self._before) if begun[0] <= position)
+        return f"number {position - before + 1:,} in {name}"
 
     def __iter__(self) -> Iterator[object]:
+        position = 0
+        self._before = []
         for file, file_format, compression in self._files:
-            count = 0
+            before = position
+            self._before.append((before, file.name))
             try:
                 with file.open() as raw, decoded(raw, file.content_encoding, compression) as data:
                     for row in self._read(data, file_format):
-                        if isinstance(row, Unreadable):
-                            yield replace(row, reason=f"{row.reason} (row {count:,} of {file.name})")
-                        else:
-                            yield row
-                        count += 1
+                        yield row
+                        position += 1
             except (UnreadableFileError, UnicodeError) as error:
                 advice = "; give the encoding that it is in" if isinstance(error, UnicodeError) else ""
-                raise FileError(f"{file.name} cannot be read to its end, after {count:,} rows: {error}{advice}") from error
+                raise FileError(
+                    f"{file.name} cannot be read to its end, after {position - before:,} rows: {error}{advice}"
+                ) from error
 
     def _read(self, data: io.BufferedReader, file_format: UploadFormat) -> Iterator[object]:
         match file_format:

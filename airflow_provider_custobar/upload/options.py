@@ -13,6 +13,8 @@ EventsDelivery = Literal["at_most_once", "at_least_once"]
 EVENTS_DELIVERY: tuple[EventsDelivery, ...] = ("at_most_once", "at_least_once")
 Verify = Literal["sample", "all"] | None
 VERIFY: tuple[Verify, ...] = ("sample", "all", None)
+UnknownFields = Literal["fail", "drop", "send"]
+UNKNOWN_FIELDS: tuple[UnknownFields, ...] = ("fail", "drop", "send")
 UploadFormat = Literal["csv", "json", "jsonl", "parquet", "infer"]
 UPLOAD_FORMATS: tuple[UploadFormat, ...] = ("csv", "json", "jsonl", "parquet", "infer")
 UploadCompression = Literal["gzip", "zstd", "infer"] | None
@@ -21,7 +23,7 @@ UPLOAD_COMPRESSIONS: tuple[UploadCompression, ...] = ("gzip", "zstd", "infer", N
 _NO_FILE_ENCODINGS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
 
 
-def check_choices(*, on_invalid: object, events_delivery: object, verify: object) -> None:
+def check_choices(*, on_invalid: object, events_delivery: object, verify: object, unknown_fields: object) -> None:
     """Check the arguments that are one of a few words, which no template renders.
 
     :raises InvalidArgumentError: another word.
@@ -30,6 +32,7 @@ def check_choices(*, on_invalid: object, events_delivery: object, verify: object
         ("on_invalid", on_invalid, ON_INVALID),
         ("events_delivery", events_delivery, EVENTS_DELIVERY),
         ("verify", verify, VERIFY),
+        ("unknown_fields", unknown_fields, UNKNOWN_FIELDS),
     )
     for argument, given, accepted in choices:
         if given not in accepted:

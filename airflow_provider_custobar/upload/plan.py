@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.resources import Resource, find_resource
-from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, Verify, check_choices
+from airflow_provider_custobar.upload.field_mapping import FieldMapping, check_field_mapping, check_targets
+from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 from airflow_provider_custobar.upload.validation import Checker, Rules
 
 #: What a batch adds around its rows: ``{"customers":[`` and ``]}``, rounded up.
@@ -23,7 +24,7 @@ class UploadPlan:
 
     resource: Resource
     checker: Checker
-    field_mapping: Mapping[str, str]
+    field_mapping: FieldMapping
     batch_size: int
     max_batch_bytes: int
     on_invalid: OnInvalid
@@ -50,13 +51,13 @@ class UploadPlan:
 def build_plan(
     resource: str = "customers",
     *,
-    field_mapping: Mapping[str, str] | None = None,
+    field_mapping: FieldMapping | None = None,
     batch_size: int | str = 500,
     max_batch_bytes: int | str = 1_000_000,
     on_invalid: OnInvalid = "fail",
     require_external_id: bool = True,
     allow_irreversible: bool = False,
-    allow_unknown_names: bool = False,
+    unknown_fields: UnknownFields = "fail",
     company: str | None = None,
     clear_empty: bool = False,
     events_delivery: EventsDelivery = "at_most_once",
@@ -68,13 +69,14 @@ def build_plan(
     """Check the arguments of an upload.
 
     :param resource: ``customers``, ``events``, ``sales``, ``products`` or ``shops``.
-    :param field_mapping: The source's names to Custobar's; names that it leaves out stay as they are.
+    :param field_mapping: The source's names to Custobar's, None for a field to leave out; other names stay as they are.
     :param batch_size: Most rows in one request. No limit is documented; the vendor's own plugins send up to 500.
     :param max_batch_bytes: Most bytes in one request.
     :param on_invalid: ``fail``: nothing is sent if any row is bad. ``skip``: the good rows are sent.
     :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
     :param allow_irreversible: Let rows through that forget or delete a customer for good.
-    :param allow_unknown_names: Let fields through that the documentation does not list.
+    :param unknown_fields: What to do with fields that Custobar has none for: ``fail`` refuses their rows, ``drop`` leaves them
+        out, ``send`` sends them.
     :param company: The prefix of the tenant's own fields, ``COMPANY__name``; None for any.
     :param clear_empty: Let empty CSV cells remove the field in Custobar, instead of leaving them out.
     :param events_delivery: What to do with a batch of rows without identifiers that may have arrived: ``at_most_once``, never
@@ -86,7 +88,7 @@ def build_plan(
     :raises InvalidArgumentError: names the argument, its value and what is accepted.
     """
     found = find_resource(resource, for_upload=True)
-    check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify)
+    check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify, unknown_fields=unknown_fields)
     if verify and (found.repeatable_with or found.key) != "external_id":
         raise InvalidArgumentError("verify", verify, f"{found.name} cannot be read back by external_id; give None")
     if company is not None and not re.fullmatch(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*", str(company)):
@@ -94,7 +96,6 @@ def build_plan(
     permissions = {
         "require_external_id": require_external_id,
         "allow_irreversible": allow_irreversible,
-        "allow_unknown_names": allow_unknown_names,
         "clear_empty": clear_empty,
         "dry_run": dry_run,
     }
@@ -102,9 +103,9 @@ def build_plan(
         # A text such as "False" would be taken for a yes.
         if not isinstance(given, bool):
             raise InvalidArgumentError(argument, given, "give True or False")
-    mapping = field_mapping or {}
-    if not isinstance(mapping, Mapping) or not all(isinstance(part, str) and part for pair in mapping.items() for part in pair):
-        raise InvalidArgumentError("field_mapping", field_mapping, 'give names by name, such as {"mail": "email"}')
+    mapping = check_field_mapping(field_mapping)
+    if unknown_fields != "send":
+        check_targets(mapping, found)
     return UploadPlan(
         resource=found,
         checker=Checker(
@@ -112,7 +113,7 @@ def build_plan(
             Rules(
                 require_external_id=require_external_id,
                 allow_irreversible=allow_irreversible,
-                allow_unknown_names=allow_unknown_names,
+                unknown_fields=unknown_fields,
                 company=company,
             ),
             timezone=timezone,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import msgspec
 
+from airflow_provider_custobar.api.errors import field_names
+from airflow_provider_custobar.upload.field_mapping import FieldMapping
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
+from airflow_provider_custobar.upload.values import PLAIN_TYPES, plain, readable
 
 
 class TextRow(dict[str, str]):
@@ -30,31 +30,38 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that was set aside. ``position`` counts from 0; ``row`` is the row as it came in."""
+    """A row that was set aside. ``position`` counts from 0; ``row`` is the row as it came in; ``group`` is what it is a part
+    of, where that can be told.
+    """
 
     position: int
     reasons: Sequence[str]
     row: object
+    group: str | None = None
 
     def as_json(self) -> bytes:
         """One line of a rejects file. Whatever the row holds, it can be written: what JSON has no form for becomes text."""
         row = self.row.content if isinstance(self.row, Unreadable) else self.row
-        document = {"position": self.position, "reasons": self.reasons, "row": row}
-        encode = _encode_as_text if _holds_no_number(row) else _encode_readable
+        document = {"position": self.position, "reasons": self.reasons, "row": readable(row)}
         try:
-            return encode(document)
+            return _encode(document)
         except ValueError:
             # Half a character (a lone surrogate) has no form in UTF-8; the standard library escapes it.
-            return json.dumps(_with_text_keys(document), default=_readable).encode()
+            return json.dumps(document, default=str).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class GoodRow:
-    """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would."""
+class GoodRow(NamedTuple):
+    """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would;
+    ``group`` what it is a part of, such as a sale, and ``lacking`` which of the resource's needs other rows of that must fill
+    in. ``dropped`` tells the fields that were left out.
+    """
 
     position: int
     data: bytes
     identity: str | None
+    group: str | None = None
+    lacking: Sequence[int] = ()
+    dropped: Sequence[str] = ()
 
 
 def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejected:
@@ -63,24 +70,49 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
         return Rejected(position, [row.reason], row)
     if not isinstance(row, Mapping):
         return Rejected(position, [f"a row is a mapping of names to values, not {type(row).__name__}"], row)
-    # Custobar documents no meaning of null (an empty text is what removes a field), so nulls are left out.
-    given = {name: value for name, value in row.items() if value is not None}
     from_text = isinstance(row, TextRow)
+    # Custobar documents no meaning of null (an empty text is what removes a field), so nulls are left out.
+    given = {
+        name: value
+        for name, found in row.items()
+        if (value := found if type(found) in PLAIN_TYPES else plain(found)) is not None
+    }
     if from_text and not plan.clear_empty:
         # CSV cannot tell "nothing" from "remove what is there".
         given = {name: value for name, value in given.items() if value}
-    renamed = {plan.field_mapping.get(name, name): value for name, value in given.items()} if plan.field_mapping else given
-    checked, reasons = plan.checker.check(renamed, from_text=from_text)
-    if len(renamed) < len(given):
-        reasons.append("field_mapping gives two of its fields the same name")
+    renamed, twice = _renamed(given, plan.field_mapping) if plan.field_mapping else (given, ())
+    kept, dropped = plan.checker.drop(renamed, row)
+    checked, reasons = plan.checker.check(kept, from_text=from_text, source=row)
+    if twice:
+        reasons += [f"field_mapping gives two of its fields the same name, {name!r}" for name in twice]
+    group = plan.checker.group_of(checked)
     if reasons:
-        return Rejected(position, reasons, row)
+        return Rejected(position, reasons, row, group)
+    lacking: Sequence[int] = ()
+    if group is not None:
+        lacking = plan.checker.lacking({name for name, value in checked.items() if value != ""})
+        for name in chain.from_iterable(plan.resource.needs[number] for number in lacking):
+            # An empty cell of a later row must not remove what the first row of its group has filled in.
+            checked.pop(name, None)
     try:
         data = _encoded(checked, plan)
     except _UnfitError as error:
-        return Rejected(position, [str(error)], row)
+        return Rejected(position, [str(error)], row, group)
     identity = next((f"{name}={value}" for name in plan.identity_names if (value := checked.get(name))), None)
-    return GoodRow(position, data, identity)
+    return GoodRow(position, data, identity, group, lacking, dropped)
+
+
+def _renamed(row: Mapping[Any, Any], mapping: FieldMapping) -> tuple[dict[Any, Any], Sequence[str]]:
+    """The row by Custobar's names, and those of them that two fields have."""
+    renamed: dict[Any, Any] = {}
+    twice: list[str] = []
+    for name, value in row.items():
+        target = mapping.get(name, name)
+        if target in renamed:
+            twice.append(target)
+        if target is not None:
+            renamed[target] = value
+    return renamed, twice
 
 
 class _UnfitError(Exception):
@@ -89,64 +121,22 @@ class _UnfitError(Exception):
 
 def _encoded(row: Mapping[str, Any], plan: UploadPlan) -> bytes:
     try:
-        encoded = _encoder.encode(row)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise _UnfitError(f"it cannot be written as JSON ({error})") from error
-    # Only rows that hold one of these words, be it in a text, need the slow look.
-    suspect = any(word in encoded for word in (b"null", b"NaN", b"Infinity"))
-    if suspect and (names := [name for name, value in row.items() if _holds_no_number(value)]):
-        raise _UnfitError(f"{names[0]} holds NaN or infinity, which JSON does not know")
+        encoded = _encode(row)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _UnfitError(f"{_culprit(row)} cannot be written as JSON ({error})") from error
     if len(encoded) + ENVELOPE_BYTES > plan.max_batch_bytes:
         raise _UnfitError(f"it has {len(encoded):,} bytes, too many for max_batch_bytes={plan.max_batch_bytes:,}")
     return encoded
 
 
-def _plain(value: object) -> object:
-    """A subclass's value as JSON has it, such as pendulum's dates or an array library's numbers.
-
-    :raises TypeError: nothing that JSON has a form for.
-    """
-    match value:
-        case datetime() | date():
-            return value.isoformat()
-        case str():
-            return str.__str__(value)
-        case int():
-            return int(value)
-        case float():
-            return float(value)
-    raise TypeError(f"{type(value).__name__} has no form in it")
-
-
-def _readable(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    try:
-        return _plain(value)
-    except TypeError:
-        return str(value)
-
-
-def _with_text_keys(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _with_text_keys(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, AbstractSet)):
-        return [_with_text_keys(item) for item in value]
-    return value
-
-
-def _holds_no_number(value: object) -> bool:
-    if isinstance(value, Decimal):
-        return not value.is_finite()
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, Mapping):
-        return any(map(_holds_no_number, value.values()))
-    return isinstance(value, (list, tuple, AbstractSet)) and any(map(_holds_no_number, value))
+def _culprit(row: Mapping[str, Any]) -> str:
+    for name, value in row.items():
+        try:
+            _encode({name: value})
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return field_names([name])
+    return "it"
 
 
 # Decimals are numbers, as databases mean them, and not texts.
-_encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="number")
-_encode_readable = msgspec.json.Encoder(enc_hook=_readable, decimal_format="number").encode
-# JSON has no number that is none.
-_encode_as_text = msgspec.json.Encoder(enc_hook=_readable).encode
+_encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -1,8 +1,9 @@
 """Custobar's fields as pydantic types: what each takes, what it makes of it, and how that is said.
 
-Source of the rules: Custobar's documentation of the import formats. There are two schemas for each resource: one for typed
-rows (JSON, Parquet, Python), which takes a value as it is or not at all, and one for rows of texts (CSV), which makes typed
-values of them.
+Source of the rules: Custobar's documentation of the import formats. A value of another type is converted where nothing is lost
+and nothing is guessed: numbers to texts, since keys are numbers in many a source, and numerals to numbers, since many a source
+writes decimals so. There are two schemas for each resource: one for typed rows (JSON, Parquet, SQL, Python), and one for rows
+of texts (CSV), which reads cells besides.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta, tzinfo
-from decimal import Decimal, InvalidOperation
+from datetime import date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Integral
 from typing import Annotated, Any
 
 from pydantic import (
@@ -63,13 +65,96 @@ FROM_TEXT: Mapping[FieldType, str] = {
 CUSTOMER_ID_ACCEPTED = "a text of letters, digits and dashes only"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,]+(Z|[+-][0-9:]+)?)?")
-_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,]+)?)(Z|[+-][0-9:]+| UTC| [+-][0-9:]+)?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+# Every language writes small numbers with a negative exponent; a positive one is where a spreadsheet has lost digits.
+_NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE]-[0-9]{1,3})?")
+# Beyond, neighbouring whole numbers are one float.
+_LARGEST_FLOAT = 2**53
+_MOST_DIGITS = 1_000
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_CustomerId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9-]+$")]
 _TwoLetters = Annotated[StrictStr, Field(pattern=r"^[A-Za-z]{2}$")]
+
+
+def as_text(value: object) -> str:
+    """A whole number's digits. Libraries make 17.0 of it where others in its column are missing.
+
+    :raises ValueError: no number, or one with digits behind its point.
+    """
+    return str(_whole(value))
+
+
+def _whole(value: object) -> int:
+    """
+    :raises ValueError: not a whole number.
+    """
+    match value:
+        case bool():
+            raise ValueError
+        case Integral():
+            return int(value)
+        case float() if value.is_integer() and abs(value) < _LARGEST_FLOAT:
+            return int(value)
+        # Tens of bytes can mean billions of digits.
+        case Decimal() if value.is_finite() and value.adjusted() < _MOST_DIGITS and value == value.to_integral_value():
+            return int(value)
+    raise ValueError
+
+
+def _numeral(value: object) -> object:
+    """The number that a text means, exactly; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if not _NUMERAL.fullmatch(value):
+        raise ValueError
+    number = Decimal(value)
+    return int(number) if number == number.to_integral_value() else number
+
+
+def _integer(value: object) -> int:
+    return _whole(_numeral(value))
+
+
+def _money(value: object) -> int:
+    """A point is of euros, not of hundredths, even if there are only zeros behind it."""
+    match value:
+        case str() if _WHOLE.fullmatch(value):
+            return int(value)
+        case Decimal() if (
+            value.is_finite() and value == value.to_integral_value() and value.as_tuple().exponent in range(_MOST_DIGITS)
+        ):
+            return int(value)
+        case Integral():
+            return _whole(value)
+    raise ValueError
+
+
+def _number(value: object) -> object:
+    value = _numeral(value)
+    match value:
+        case bool():
+            raise ValueError
+        case Integral():
+            return int(value)
+        # JSON cannot hold NaN and the infinities.
+        case Decimal() if value.is_finite():
+            return value
+        case float() if math.isfinite(value):
+            return value
+    raise ValueError
+
+
+_FirstFits = Field(union_mode="left_to_right")
+_Text = Annotated[StrictStr | Annotated[Any, PlainValidator(as_text)], _FirstFits]
+_CustomerId = Annotated[_Text, Field(pattern=r"^[A-Za-z0-9-]+$")]
 # Strict, because pydantic would make lists of sets and the like.
-_Texts = StrictStr | Annotated[list[StrictStr], Strict()] | Annotated[tuple[StrictStr, ...], Strict()]
+_Texts = Annotated[
+    StrictStr
+    | Annotated[list[_Text], Strict()]
+    | Annotated[tuple[_Text, ...], Strict()]
+    | Annotated[Any, PlainValidator(as_text)],
+    _FirstFits,
+]
 
 
 def accepted_by(resource: str, field: str) -> str:
@@ -98,15 +183,15 @@ def schema_of(resource: str, zone: tzinfo, *, from_text: bool) -> TypeAdapter[di
 
 def _typed(zone: tzinfo) -> dict[FieldType, Any]:
     return {
-        FieldType.STRING: StrictStr,
+        FieldType.STRING: _Text,
         FieldType.EMAIL: Annotated[StrictStr, AfterValidator(check_email)],
         FieldType.PHONE: Annotated[StrictStr, AfterValidator(check_phone)],
         FieldType.COUNTRY: _TwoLetters,
         FieldType.LANGUAGE: _TwoLetters,
         FieldType.BOOLEAN: StrictBool,
-        FieldType.INTEGER: StrictInt,
+        FieldType.INTEGER: Annotated[StrictInt | Annotated[Any, PlainValidator(_integer)], _FirstFits],
         FieldType.NUMBER: Annotated[Any, PlainValidator(_number)],
-        FieldType.MONEY: StrictInt,
+        FieldType.MONEY: Annotated[StrictInt | Annotated[Any, PlainValidator(_money)], _FirstFits],
         FieldType.DATE: Annotated[Any, PlainValidator(_day)],
         FieldType.DATETIME: Annotated[Any, PlainValidator(_moment_in(zone))],
         FieldType.STRINGS: Annotated[_Texts, BeforeValidator(_reading(_text_or_json_list))],
@@ -119,9 +204,9 @@ def _from_text(zone: tzinfo) -> dict[FieldType, Any]:
     typed = _typed(zone)
     readers: dict[FieldType, Callable[[str], Any]] = {
         FieldType.BOOLEAN: lambda text: _BOOLEANS[text.strip().lower()],
-        FieldType.INTEGER: _whole,
-        FieldType.NUMBER: _decimal,
-        FieldType.MONEY: _whole,
+        FieldType.INTEGER: str.strip,
+        FieldType.NUMBER: str.strip,
+        FieldType.MONEY: str.strip,
         FieldType.STRINGS: texts_in,
         FieldType.STRING_OR_STRINGS: text_or_texts_in,
     }
@@ -138,35 +223,9 @@ def _reading(read: Callable[[str], Any]) -> Callable[[Any], Any]:
     return checked
 
 
-def _whole(text: str) -> int:
-    if not _WHOLE.fullmatch(text.strip()):
-        raise ValueError
-    return int(text)
-
-
-def _decimal(text: str) -> int | Decimal:
-    if _WHOLE.fullmatch(text.strip()):
-        return int(text)
-    if "_" in text:
-        # Python's own way of writing long numbers.
-        raise InvalidOperation
-    return Decimal(text.strip())
-
-
-def _number(value: object) -> object:
-    # JSON cannot hold NaN and the infinities.
-    if isinstance(value, Decimal):
-        good = value.is_finite()
-    elif isinstance(value, float):
-        good = math.isfinite(value)
-    else:
-        good = isinstance(value, int) and not isinstance(value, bool)
-    if not good:
-        raise ValueError
-    return value
-
-
 def _day(value: object) -> str:
+    if isinstance(value, datetime) and value.tzinfo is None and value.time() == time():
+        value = value.date()
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
     if not isinstance(value, str) or not _DAY.fullmatch(value):
@@ -178,11 +237,13 @@ def _day(value: object) -> str:
 def _moment_in(zone: tzinfo) -> Callable[[object], str]:
     def moment(value: object) -> str:
         if isinstance(value, str):
-            if not _MOMENT.fullmatch(value):
+            match = _MOMENT.fullmatch(value)
+            if not match or (match[3] and not match[2]):
                 raise ValueError
-            parsed = datetime.fromisoformat(value)
+            # Shops and warehouses write offsets behind a space.
+            parsed = datetime.fromisoformat(f"{match[1]}{(match[3] or '').lstrip().replace('UTC', 'Z')}")
             # A day is a day of the tenant's, whichever zone that is in.
-            if len(value) == len("2026-02-01") or (parsed.tzinfo is not None and value[10] == "T"):
+            if len(value) == len("2026-02-01") or (parsed.tzinfo is not None and value[10] == "T" and " " not in value):
                 return value
         elif isinstance(value, datetime):
             parsed = value
@@ -206,6 +267,16 @@ def _text_or_json_list(text: str) -> str | list[Any]:
 
 
 def _objects(value: object) -> object:
+    """The stocks of a product, which are the only objects: as documented, ``shop_id`` is a text and ``quantity`` a number."""
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, Mapping) for item in value):
         raise ValueError
-    return value
+    return [
+        {name: member if member is None or name not in _STOCK else _STOCK[name](member) for name, member in item.items()}
+        for item in value
+    ]
+
+
+_STOCK: Mapping[str, Callable[[Any], object]] = {
+    "shop_id": lambda value: value if isinstance(value, str) else as_text(value),
+    "quantity": _number,
+}

@@ -12,6 +12,7 @@ from typing import Any
 import phonenumbers
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, did_you_mean
+from airflow_provider_custobar.upload.field_mapping import FieldMapping, check_field_mapping
 
 #: Custobar's fields by the shop's; ``default_address.`` is in front of those of that address. What is made of the values of
 #: ``id``, ``tags``, ``default_address.address1`` and ``default_address.phone`` stands with :class:`CustomerMapping`.
@@ -67,7 +68,7 @@ class CustomerMapping:
     dialled in the address's country, or are left out; amounts of ``company_fields`` whole hundredths. What is empty in the
     shop is left out, or with ``clear_empty`` removed in Custobar.
 
-    :param field_mapping: Changes of :data:`DEFAULT_MAPPING`; an empty name leaves a field out.
+    :param field_mapping: Changes of :data:`DEFAULT_MAPPING`; None leaves a field out.
     :param company_fields: Which of :data:`COMPANY_FIELDS` go to fields of the tenant's own, named ``COMPANY__field``.
     :param company: The prefix of these.
     :raises InvalidArgumentError: names the argument, its value and what is accepted.
@@ -76,7 +77,7 @@ class CustomerMapping:
     def __init__(
         self,
         *,
-        field_mapping: Mapping[str, str | None] | None = None,
+        field_mapping: FieldMapping | None = None,
         id_prefix: str = "",
         company_fields: Sequence[str] = (),
         company: str | None = None,
@@ -85,8 +86,6 @@ class CustomerMapping:
         if not isinstance(clear_empty, bool):
             # A text such as "False" would be taken for a yes.
             raise InvalidArgumentError("clear_empty", clear_empty, "give True or False")
-        if field_mapping is not None and not isinstance(field_mapping, Mapping):
-            raise InvalidArgumentError("field_mapping", field_mapping, 'give names by name, such as {"note": "ACME__note"}')
         names: dict[str, str | None] = dict(DEFAULT_MAPPING)
         for name in company_fields:
             if name not in COMPANY_FIELDS:
@@ -95,14 +94,12 @@ class CustomerMapping:
             if not company:
                 raise InvalidArgumentError("company", company, "company_fields need it: the tenant's short name, such as acme")
             names[name] = f"{company.upper()}__{name}"
-        for name, target in (field_mapping or {}).items():
+        for name in field_mapping if isinstance(field_mapping, Mapping) else ():
             if name not in KNOWN_FIELDS:
                 hint = did_you_mean(str(name), KNOWN_FIELDS)
                 raise InvalidArgumentError("field_mapping", name, f"it is not a field of the shop's customers.{hint}")
-            if target is not None and not isinstance(target, str):
-                raise InvalidArgumentError("field_mapping", target, f"give {name} the name of a field of Custobar's, or None")
-            names[name] = target
-        self._names = {name: target for name, target in names.items() if target}
+        names |= check_field_mapping(field_mapping)
+        self._names = {name: target for name, target in names.items() if target is not None}
         if self._names.get("id") == "external_id" and not re.fullmatch(r"[A-Za-z0-9-]*", str(id_prefix)):
             raise InvalidArgumentError("id_prefix", id_prefix, "external_id has letters, digits and dashes only")
         targets = Counter(self._names.values())
@@ -120,6 +117,11 @@ class CustomerMapping:
         self._nothing = "" if clear_empty else None
         #: Telephone numbers that could not be made E.164.
         self.phones_left_out = 0
+
+    @property
+    def targets(self) -> FieldMapping:
+        """Custobar's names in the rows, by themselves."""
+        return {target: target for target in self._names.values()}
 
     def row(self, customer: Mapping[str, Any]) -> dict[str, Any]:
         """The row for one customer."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, contextmanager
-from datetime import date, datetime, time
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -14,14 +14,13 @@ from airflow_provider_custobar.api.resources import FieldType, find_resource
 from airflow_provider_custobar.upload.exact_json import UnfitJsonError
 from airflow_provider_custobar.upload.kept_rows import KeptRows
 from airflow_provider_custobar.upload.lists import list_in
+from airflow_provider_custobar.upload.values import Unfit, plain, readable
 
 #: A query's result: the names of its columns, and its rows, which come a few at a time.
 Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 _TEXTS = (FieldType.STRING, FieldType.EMAIL, FieldType.PHONE, FieldType.COUNTRY, FieldType.LANGUAGE)
 _LISTS = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
-# What is one value for JSON or the checks behind it, and is left to them.
-_PLAIN = (str, int, float, Decimal, date, bytes, bytearray, memoryview)
 
 
 class SqlRows(KeptRows):
@@ -54,13 +53,18 @@ class SqlRows(KeptRows):
                 converters = [_converter_for(types.get(mapping.get(name, name))) for name in names]
                 yield (
                     {
-                        name: nothing if value is None else convert(value)
-                        for name, convert, value in zip(names, converters, row, strict=True)
+                        name: nothing if (converted := convert(value)) is None else converted
+                        for name, convert, value in zip(names, converters, _values(row, names), strict=True)
                     }
                     for row in rows
                 )
 
         super().__init__(read)
+
+
+def _values(row: Any, names: Sequence[str]) -> Sequence[Any]:
+    # A connection may be set to give mappings.
+    return [row[name] for name in names] if isinstance(row, Mapping) else row
 
 
 def _converter_for(field_type: FieldType | None) -> Callable[[Any], Any]:
@@ -73,16 +77,22 @@ def _converter_for(field_type: FieldType | None) -> Callable[[Any], Any]:
 
 def _plain(value: Any) -> Any:
     """A driver's value as one of Python's own, which can be checked and written as JSON."""
-    if value is None or isinstance(value, _PLAIN):
-        return bytes(value) if isinstance(value, memoryview) else value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, AbstractSet)):
-        return [_plain(item) for item in value]
-    if isinstance(value, time):
-        return value.isoformat()
-    # UUIDs, addresses, ranges and the like: their text is what the database shows.
-    return str(value)
+    if isinstance(value, memoryview):
+        value = bytes(value)
+    # UUIDs, addresses and the like: their text is what the database shows.
+    found = plain(value, str)
+    if isinstance(found, Unfit):
+        # The checks will find it, but not everything could be kept as it is.
+        return value if _can_be_kept(value) else Unfit(found.reason, readable(value))
+    return found
+
+
+def _can_be_kept(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - as each library has it
+        return False
+    return True
 
 
 def _text(value: Any) -> Any:
@@ -103,8 +113,8 @@ def _list(value: Any) -> Any:
     if isinstance(value, str):
         try:
             found = list_in(value)
-        except UnfitJsonError:
-            found = None
+        except UnfitJsonError as error:
+            return Unfit(f"holds a list: {error}", value)
         if found is None:
             return value
         value = found
@@ -115,7 +125,8 @@ def _list(value: Any) -> Any:
 def _boolean(value: Any) -> Any:
     """Where a database has no type for booleans, they are 0 and 1."""
     value = _plain(value)
-    return bool(value) if isinstance(value, (int, Decimal)) and value in (0, 1) else value
+    is_number = isinstance(value, int) or (isinstance(value, Decimal) and value.is_finite())
+    return bool(value) if is_number and value in (0, 1) else value
 
 
 def _integer(value: Any) -> Any:

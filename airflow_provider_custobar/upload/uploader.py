@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 import zoneinfo
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +18,12 @@ from airflow_provider_custobar.api.errors import (
     ServerError,
     TransportError,
 )
+from airflow_provider_custobar.upload.batches import batches, halves
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.duplicates import Duplicates
+from airflow_provider_custobar.upload.groups import Groups
 from airflow_provider_custobar.upload.journal import Journal, Sent
-from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
+from airflow_provider_custobar.upload.plan import UploadPlan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
 from airflow_provider_custobar.upload.verification import ReadBack, SentRows, Verification, verify
 
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 Send = Callable[[Sequence[bytes], bool], str | None]
 
 _REASONS_SHOWN = 10
+_FIELDS_SHOWN = 50
 _PROGRESS_SECONDS = 5.0
 
 
@@ -73,12 +77,15 @@ class Upload:
     """Everything that one upload needs.
 
     ``open_rows`` gives the same rows each time that it is called: they are read once to check them and once to send them, so
-    that nothing is sent where ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time. ``reject`` gets
-    each bad row as it is found; ``after_check`` is called once when all were found, before any is sent. With ``changes``,
-    only rows go that are not as they were. ``read_back`` is needed where the plan verifies; ``sleep`` waits for that.
+    that nothing is sent where ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time; rows that make
+    one thing together, such as a sale, are read once more before. ``reject`` gets each bad row as it is found; ``after_check``
+    is called once when all were found, before any is sent. With ``changes``, only rows go that are not as they were.
+    ``place_of`` tells where a row stands, by its position, which is told without it.
+    ``read_back`` is needed where the plan verifies; ``sleep`` waits for that.
     """
 
     open_rows: Callable[[], Iterable[object]]
+    place_of: Callable[[int], str] | None = None
     plan: UploadPlan
     send: Send
     reject: Callable[[Rejected], None] = _nowhere
@@ -110,15 +117,21 @@ class _Run:
         self._journal = upload.journal
         self._log = upload.log
         self._result = UploadResult()
+        self._groups = Groups(self._plan.resource) if self._plan.resource.group else None
+        self._dropped = Counter[str]()
         self._duplicates = Duplicates()
         self._to_verify = SentRows(all_rows=self._plan.verify == "all") if self._plan.verify else None
         self._good = 0
 
     def close(self) -> None:
+        if self._groups is not None:
+            self._groups.close()
         if self._to_verify is not None:
             self._to_verify.close()
 
     def run(self) -> UploadResult:
+        if self._groups is not None:
+            self._note(self._groups)
         fingerprint = self._check()
         if not self._plan.dry_run:
             self._take_up(fingerprint)
@@ -154,6 +167,18 @@ class _Run:
         zone = zoneinfo.ZoneInfo(self._plan.timezone)
         self._result.verified = verify(self._to_verify, self._upload.read_back, self._plan.resource, zone, self._log)
 
+    def _note(self, groups: Groups) -> None:
+        """Read all rows once, to know their groups."""
+        self._new_digest()
+        last = time.monotonic()
+        for position, source in enumerate(self._upload.open_rows()):
+            row = check_row(position, source, self._plan)
+            groups.note(row, is_to_go=isinstance(row, GoodRow) and self._is_new(row))
+            if time.monotonic() - last >= _PROGRESS_SECONDS:
+                last = time.monotonic()
+                self._log.info("%s: %s rows read, to know which belong together", self._name, f"{position + 1:,}")
+        groups.noted()
+
     def _check(self) -> str:
         """Read all rows once, sending none; return the fingerprint of the good ones."""
         result, first = self._result, list[Rejected]()
@@ -170,6 +195,8 @@ class _Run:
                 self._good += 1
                 digest.update(row.data)
                 digest.update(b"\n")
+                if row.dropped:
+                    self._dropped.update(row.dropped)
                 if row.identity is not None:
                     self._duplicates.note(row.identity)
             else:
@@ -178,8 +205,11 @@ class _Run:
                 last = time.monotonic()
                 self._log.info("%s: %s rows checked, %s rejected", self._name, f"{result.rows:,}", f"{result.rejected:,}")
         self._upload.after_check()
+        if self._dropped:
+            told = ", ".join(f"{name} in {count:,} rows" for name, count in self._dropped.most_common(_FIELDS_SHOWN))
+            self._log.warning("%s: values of fields that Custobar does not have are left out: %s", self._name, told)
         if result.rejected:
-            summary = _summary(first, result, self._name)
+            summary = _summary(first, result, self._name, self._upload.place_of)
             if self._plan.on_invalid == "fail":
                 raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
             self._log.warning("%s", summary)
@@ -191,9 +221,16 @@ class _Run:
         return hashlib.blake2b(self._name.encode(), digest_size=16)
 
     def _checked(self) -> Iterator[GoodRow | Rejected]:
-        return (check_row(position, row, self._plan) for position, row in enumerate(self._upload.open_rows()))
+        for position, source in enumerate(self._upload.open_rows()):
+            row = check_row(position, source, self._plan)
+            yield row if self._groups is None else self._groups.judged(row, source)
 
     def _is_to_go(self, row: GoodRow) -> bool:
+        # Asked of every row, as it takes note.
+        is_new = self._is_new(row)
+        return is_new if self._groups is None or row.group is None else self._groups.is_to_go(row.group)
+
+    def _is_new(self, row: GoodRow) -> bool:
         changes = self._upload.changes
         return changes is None or row.identity is None or changes.is_new(row.identity, row.data)
 
@@ -230,7 +267,7 @@ class _Run:
         last = time.monotonic()
         seen = 0
         try:
-            for batch in _batches(self._to_send(digest), self._plan):
+            for batch in batches(self._to_send(digest), self._plan):
                 seen += len(batch)
                 if not self._plan.dry_run:
                     self._send_halving(batch)
@@ -268,7 +305,7 @@ class _Run:
             else:
                 yield row
 
-    def _send_halving(self, batch: list[GoodRow]) -> None:
+    def _send_halving(self, batch: Sequence[GoodRow]) -> None:
         """Send ``batch``, in halves where the server finds it too large."""
         data = [row.data for row in batch]
         may_repeat = self._plan.may_be_sent_again(data)
@@ -279,9 +316,8 @@ class _Run:
             self._journal.end("refused", len(batch))
             if len(batch) == 1:
                 raise
-            middle = len(batch) // 2
-            self._send_halving(batch[:middle])
-            self._send_halving(batch[middle:])
+            for half in halves(batch):
+                self._send_halving(half)
         else:
             self._journal.end("sent", len(batch), run_id)
 
@@ -331,21 +367,11 @@ def _may_have_arrived(error: BaseException) -> bool:
     return isinstance(error, (ServerError, MalformedResponseError)) or not isinstance(error, CustobarError)
 
 
-def _batches(rows: Iterable[GoodRow], plan: UploadPlan) -> Iterator[list[GoodRow]]:
-    batch: list[GoodRow] = []
-    size = ENVELOPE_BYTES
-    for row in rows:
-        if batch and (len(batch) == plan.batch_size or size + len(row.data) + 1 > plan.max_batch_bytes):
-            yield batch
-            batch, size = [], ENVELOPE_BYTES
-        batch.append(row)
-        size += len(row.data) + 1
-    if batch:
-        yield batch
-
-
-def _summary(first: Sequence[Rejected], result: UploadResult, name: str) -> str:
-    lines = [f"row {rejected.position}: {'; '.join(rejected.reasons)}" for rejected in first]
+def _summary(first: Sequence[Rejected], result: UploadResult, name: str, place_of: Callable[[int], str] | None) -> str:
+    lines = []
+    for rejected in first:
+        place = f" ({place_of(rejected.position)})" if place_of else ""
+        lines.append(f"row {rejected.position}{place}: {'; '.join(rejected.reasons)}")
     more = result.rejected - len(first)
     return "\n".join(
         [

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_custobar.api.errors import field_names
 from airflow_provider_custobar.api.resources import FieldType, Resource
 from airflow_provider_custobar.api.windows import parse_timestamp
 from airflow_provider_custobar.upload.rows import GoodRow
@@ -84,7 +85,7 @@ def verify(rows: SentRows, read_back: ReadBack, resource: Resource, zone: tzinfo
             names = [name for name, value in sent.items() if not _agrees(name, value, found, resource, zone)]
             if names:
                 result.different += 1
-                _tell(logger, result, f"Row {position} differs in Custobar: {', '.join(names)}")
+                _tell(logger, result, f"Row {position} differs in Custobar: {field_names(names)}")
     logger.log(
         logging.WARNING if result.missing or result.different else logging.INFO,
         "%s: %s rows read back, %s missing, %s different",

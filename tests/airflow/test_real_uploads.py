@@ -112,3 +112,47 @@ def test_what_is_uploaded_is_what_is_exported(tenant: CustobarSandbox, tmp_path:
     assert result["rejected"] == 0
     sent = {row["external_id"]: row for entry in tenant.uploads[uploads:] for row in entry.rows}
     assert [sent[record["external_id"]] for record in records] == records
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the Online Retail rows are not here: set ONLINE_RETAIL_DIR")
+def test_real_invoices_are_whole_or_not_there(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: invoices of many lines, of which only the first has date and customer, arrive whole; those of nobody do not."""
+    rows = list(retail_rows())
+    lines: dict[str, list[tuple[str, int]]] = {}
+    people: dict[str, set[str]] = {}
+    with gzip.open(tmp_path / "sales.csv.gz", "wt", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            invoice = row["InvoiceNo"]
+            people.setdefault(invoice, set()).update([row["CustomerID"]] if row["CustomerID"] else [])
+            writer.writerow(row if invoice not in lines else row | {"InvoiceDate": "", "CustomerID": ""})
+            lines.setdefault(invoice, []).append((row["StockCode"], int(row["Quantity"])))
+    before, uploads = len(list(tenant.records("sales"))), len(tenant.uploads)
+    result = ObjectStorageToCustobarOperator(
+        task_id="upload",
+        path=f"file://{tmp_path}/sales.csv.gz",
+        resource="sales",
+        field_mapping={
+            "InvoiceNo": "sale_external_id",
+            "InvoiceDate": "sale_date",
+            "CustomerID": "sale_customer_id",
+            "StockCode": "product_id",
+            "Quantity": "quantity",
+            "UnitPrice": None,
+        },
+        unknown_fields="drop",
+        on_invalid="skip",
+        rejects_path=f"file://{tmp_path}/rejects.jsonl",
+    ).execute({})
+    whole = {invoice: items for invoice, items in lines.items() if people[invoice]}
+    stored: dict[str, list[tuple[str, int]]] = {}
+    for record in list(tenant.records("sales"))[before:]:
+        stored.setdefault(record["sale_external_id"], []).append((record["product_id"], record["quantity"]))
+        assert {record["sale_customer_id"]} <= people[record["sale_external_id"]]
+    assert stored == whole
+    assert (len(whole), len(lines) - len(whole)) > (1_000, 100)
+    assert result["rejected"] == sum(map(len, lines.values())) - sum(map(len, whole.values()))
+    requests = [{row["sale_external_id"] for row in entry.rows} for entry in tenant.uploads[uploads:]]
+    short = {invoice for invoice, items in whole.items() if len(items) <= 500}
+    assert all(sum(invoice in request for request in requests) == 1 for invoice in short)

@@ -310,6 +310,8 @@ def test_templates(tenant: CustobarSandbox, small: SpiffyStoresSandbox) -> None:
         ({"company_fields": ["credit"]}, "company=None"),
         ({"company_fields": "total", "company": "acme"}, "company_fields='total'"),
         ({"field_mapping": {"frist_name": "x"}}, "Did you mean 'first_name'"),
+        ({"field_mapping": {"note": "emial"}, "unknown_fields": "drop"}, "'emial' is not a field of customers"),
+        ({"field_mapping": {"note": ""}}, "give 'note' the name of a field of Custobar's, or None"),
         ({"resource": "sales"}, "resource='sales'.*the shop's customers are customers"), ({"window": "day"}, "window='day'"),
         ({"window": "auto", "date": "2026-02-20"}, "either window or date, not both"),
         ({"on_invalid": "x"}, "on_invalid='x'"), ({"batch_size": 0}, "batch_size=0"),

@@ -17,12 +17,14 @@ from typing import Any
 import duckdb
 import pytest
 from airflow.exceptions import AirflowOptionalProviderFeatureException
+from airflow.providers.common.sql.hooks import lineage as sql_lineage
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import DAG
+from airflow.sdk.lineage import HookLineageCollector
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
-from airflow_provider_custobar.transfers import sql_to_custobar
+from airflow_provider_custobar.transfers import sql_to_custobar, upload_base
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.airflow.attempts import FileStore
 from tools.servers import PostgresServer
@@ -318,6 +320,23 @@ def test_rows_wait_on_the_servers_side(places: None, server: PostgresServer, ten
     with closing(server.connect()) as watching:
         mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         assert watching.execute(mine).fetchone() == (0,)
+
+
+def test_lineage_is_that_of_a_query(conn_id: str, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: with a reader of lineage, an upload from any database ends well; the query is told, without its parameters."""
+    collector = HookLineageCollector()
+    for module in (upload_base, sql_lineage):
+        monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector)
+    mark = "%s" if conn_id == "pg" else "?"
+    sql = f"SELECT id, mail FROM people WHERE mail <> {mark} ORDER BY id"
+    result = operator(sql, conn_id, parameters=["secret@example.com"]).execute({})
+    assert result["uploaded"] == len(received(tenant)) == 5
+    collected = collector.collected_assets
+    assert collected.inputs == []
+    assert [output.asset.uri.rpartition("/")[2] for output in collected.outputs] == ["customers"]
+    (extra,) = collected.extra
+    assert (extra.key, extra.value["sql"]) == ("sql_job", sql)
+    assert "secret@" not in repr(extra)
 
 
 def test_what_a_query_cannot_cast_is_not_shown(places: None, tenant: CustobarSandbox) -> None:

@@ -48,6 +48,18 @@ def test_records_arrive_under_custobars_names(tenant: CustobarSandbox) -> None:
     }
 
 
+@pytest.mark.parametrize(("unknown_fields", "more"), [("drop", {}), ("send", {"Notes": "n"})])
+def test_columns_without_a_field_of_custobars(tenant: CustobarSandbox, unknown_fields: Any, more: dict[str, str]) -> None:
+    """Rule: what Custobar has no field for is refused, left out or sent, as the argument says."""
+    row = {"external_id": 17, "Notes": "n", "Member No": "5"}
+    with pytest.raises(InvalidRowsError, match="'Notes' is not a field of customers.*unknown_fields='drop'"):
+        upload([row], field_mapping={"Member No": None})
+    upload([row], field_mapping={"Member No": None}, unknown_fields=unknown_fields)
+    assert [entry.rows for entry in tenant.uploads] == [[{"external_id": "17", **more}]]
+    with pytest.raises(InvalidArgumentError, match="unknown_fields='ignore' is not accepted: give one of fail, drop, send"):
+        upload([row], unknown_fields="ignore")
+
+
 def test_bad_rows_stop_everything_by_default(tenant: CustobarSandbox, tmp_path: Path) -> None:
     """Rule: one bad row and nothing is sent; the reason is told, and written down where asked for."""
     with pytest.raises(InvalidRowsError, match=r"1 of 2 rows.*\nrow 1: no external_id.*\nNothing was sent"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_custobar.api import errors, flow
+from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.query import build_query
 
 
@@ -154,3 +156,18 @@ def test_the_token_is_in_no_step(make_runner: Callable[..., Any], answers: Any, 
     assert token not in repr(runner.sent)
     assert token not in repr(runner.waits)
     assert token not in repr(runner.context)
+
+
+PEOPLE = ("C-1", "anna@example.com", "Anna", "+358401234567")
+
+
+def test_first_lines_that_are_people_are_not_shown(make_runner: Callable[..., Any], answers: Any) -> None:
+    """Rule: columns or keys that are a person's are not shown, nor is what merely looks like a name beside them."""
+    first, second = ",".join(("external_id", *PEOPLE)), "external_id,email,first_name,phone_number"
+    script = [answers.csv(f"{first}\r\n", "https://acme.custobar.com/api/data/customers/?c=1"), answers.csv(f"{second}\r\n")]
+    changed = failure(make_runner(), script, api_format="csv")
+    assert "gone: 4 whose names are not shown; new: 3" in str(changed)
+    envelope = json.dumps(dict.fromkeys(("status", *PEOPLE[::3])))
+    keyed = failure(make_runner(max_attempts=1), [Reply(200, {"content-type": "application/json"}, envelope.encode())])
+    assert "its keys: status, 2 whose names are not shown" in str(keyed)
+    assert not [part for part in PEOPLE if part in str(changed) + str(keyed)]

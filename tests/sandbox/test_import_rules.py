@@ -203,6 +203,24 @@ def test_sales_rows_are_updated_by_their_id(client: Client) -> None:
     assert len(client.rows("sales", sale_external_id="n")) == 1
 
 
+@pytest.mark.parametrize("head", [0, 1])
+def test_rows_of_a_sale_share_what_is_of_the_sale(empty: Client, head: int) -> None:
+    """Date, customer and the like stand once in an upload, in any row, or are known from before (S7, S11)."""
+    common = {"sale_date": "2026-02-01T00:00:00Z", "sale_email": "a@b.c", "sale_state": "NEW"}
+    rows = [{"sale_external_id": "s", "external_id": f"s-{item}", **(common if item == head else {})} for item in range(2)]
+    _accepted(empty, "sales", *rows)
+    _accepted(empty, "sales", {"sale_external_id": "s", "external_id": "s-2", "quantity": 2})
+    expected = [{"sale_external_id": "s", "external_id": f"s-{item}", **common} for item in range(3)]
+    expected[2]["quantity"] = 2
+    assert empty.rows("sales", sale_external_id="s") == expected
+    empty.upload(
+        "sales", [{"sale_external_id": "t", "external_id": "t-0"}, {"sale_external_id": "t", "sale_date": "2026-02-01"}]
+    )
+    assert [reason for _, reason in empty.sandbox.uploads[-1].errors] == [
+        "no identifier: expected one of sale_customer_id, sale_phone_number, sale_email"
+    ] * 2
+
+
 def test_products_are_found_by_sku_then_ean(empty: Client) -> None:
     """A product row without external id updates the product with its SKU, else its EAN (S12)."""
     _accepted(empty, "products", {"external_id": "p", "sku": "s", "ean": "e", "price": 1, "category": ["a", "b"]})

@@ -86,6 +86,7 @@ def run(
     open_rows = rows if callable(rows) else lambda: rows
     upload = Upload(
         open_rows=open_rows,
+        place_of=getattr(rows, "place_of", None),
         plan=build_plan(**options),
         send=send,
         reject=rejected.append,

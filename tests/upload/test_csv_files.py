@@ -110,11 +110,15 @@ def test_what_is_no_csv_is_told_by_file_and_place(data: bytes, said: str) -> Non
     assert "secret" not in str(caught.value)
 
 
-def test_a_row_that_is_set_aside_tells_its_place() -> None:
-    """Rule: a row that is none says in which file it is, and at which place there."""
-    rows = list(FileRows([file("1.csv", b"a\n1\n"), file("2.csv", b"a\n1\n1,2\n3\n")]))
+def test_where_a_row_stands_can_be_told() -> None:
+    """Rule: of a row that is none it can be told in which file it is, and at which place there."""
+    rows = FileRows([file("1.csv", b"a\n1\n"), file("2.csv", b"a\n"), file("3.csv", b"a\n1\n1,2\n3\n")])
     assert [type(row) for row in rows] == [TextRow, TextRow, Unreadable, TextRow]
-    assert rows[2].reason == "it has 2 cells where the header has 1 (row 1 of 2.csv)"  # type: ignore[attr-defined]
+    assert [rows.place_of(position) for position in (0, 1, 2)] == [
+        "number 1 in 1.csv",
+        "number 1 in 3.csv",
+        "number 2 in 3.csv",
+    ]
 
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "cp1252", "utf-7"]

@@ -81,14 +81,24 @@ DEEP = "[" * 200_000 + '"}]\\""' + "]" * 200_000
     ],
 )
 def test_a_row_that_no_value_can_be_made_of_is_set_aside_alone(text: str, said: str) -> None:
-    """Rule: the reason names file and row, the rows around it are read, and the file of rejects holds it as it came."""
+    """Rule: the rows around it are read, and the file of rejects holds it as it came."""
     for found in both('{"a": 1}', text, '{"a": 2}'):
         first, bad, last = found
         assert (first, last) == ({"a": 1}, {"a": 2})
         assert isinstance(bad, Unreadable)
         assert said in bad.reason
-        assert "(row 1 of a.json" in bad.reason
         assert bad.content == text
+
+
+@pytest.mark.parametrize("depth", [150, 700, 950, 5_000])
+def test_a_value_that_is_nested_deep_is_a_reason_against_its_row(depth: int) -> None:
+    """Rule: between what every reader takes and what none does, it is the row that is refused, and it can be written down."""
+    for rows in both(f'{{"external_id": "1", "ACME__n": {"[" * depth}1{"]" * depth}}}', '{"external_id": "2"}'):
+        rejected, good = (check_row(place, row, build_plan()) for place, row in enumerate(rows))
+        assert isinstance(rejected, Rejected)
+        assert "nested" in rejected.reasons[0]
+        assert json.loads(rejected.as_json())["position"] == 0
+        assert isinstance(good, GoodRow)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +130,7 @@ def test_bytes_that_are_no_text_are_a_reason_against_their_line() -> None:
     """Rule: a line that is no text in its encoding is set aside alone."""
     first, bad, last = read("a.jsonl", b'{"a": 1}\n{"a": "\xff"}\n{"a": 2}\n')
     assert (first, last) == ({"a": 1}, {"a": 2})
-    assert bad == Unreadable("it holds bytes that are no text in its encoding (row 1 of a.jsonl)", '{"a": "\ufffd"}')
+    assert bad == Unreadable("it holds bytes that are no text in its encoding", '{"a": "\ufffd"}')
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.upload.files import FileError
+from airflow_provider_custobar.upload.files import FileError, FileRows
 from airflow_provider_custobar.upload.formats.arrow_rows import ArrowRows
 from airflow_provider_custobar.upload.plan import build_plan
-from airflow_provider_custobar.upload.rows import GoodRow, Unreadable, check_row
-from tests.upload.file_help import read, table_bytes
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable, check_row
+from airflow_provider_custobar.upload.uploader import InvalidRowsError
+from airflow_provider_custobar.upload.values import Unfit
+from tests.upload.file_help import file, read, table_bytes
+from tests.upload.support import run
 
 # As timestamps without a zone are.
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001
@@ -136,13 +139,26 @@ UNFIT: list[tuple[Any, int]] = [
 
 @pytest.mark.parametrize(("array", "bad"), UNFIT, ids=lambda value: str(getattr(value, "type", "")))
 def test_a_value_that_cannot_be_had_is_a_reason_against_its_row_alone(array: Any, bad: int) -> None:
-    """Rule: the reason names file, row and field, the others are read, and nothing of the value is in the reason."""
-    rows = read("a.parquet", table_bytes([("born", array), ("n", pa.array(range(2)))]))
-    assert [type(row) for row in rows] == [Unreadable if place == bad else dict for place in range(2)]
-    assert rows[bad].reason.startswith("born holds a ")
-    assert rows[bad].reason.endswith(f"(row {bad} of a.parquet)")
-    assert rows[bad].content["n"] == bad
-    assert rows[1 - bad]["n"] == 1 - bad
+    """Rule: the reason names the field, the others are read, and nothing of the value is in the reason."""
+    wrong, good = reversed(
+        read("a.parquet", table_bytes([("ACME__born", array), ("external_id", pa.array(["0", "1"]))]))[:: 1 if bad else -1]
+    )
+    assert isinstance(wrong["ACME__born"], Unfit)
+    assert not isinstance(good["ACME__born"], Unfit)
+    rejected = check_row(bad, wrong, build_plan())
+    assert isinstance(rejected, Rejected)
+    assert rejected.reasons[0].startswith("ACME__born holds a ")
+    assert json.loads(rejected.as_json())["row"]["external_id"] == str(bad)
+
+
+def test_an_error_names_file_row_and_field() -> None:
+    """Rule: with on_invalid="fail" it is said which row of which file holds which field; leaving the column out mends it."""
+    data = table_bytes([("external_id", pa.array(["a", "b"])), ("birth_date", raw([0, 2_932_897], pa.date32()))])
+    rows = FileRows([file("1.parquet", data), file("2.parquet", data)])
+    with pytest.raises(InvalidRowsError, match=r"row 1 \(number 2 in 1\.parquet\): birth_date must be .*years 1 to 9999"):
+        run(rows)
+    assert run(rows, on_invalid="skip")[0].uploaded == 2
+    assert run(rows, field_mapping={"birth_date": None})[0].uploaded == 4
 
 
 @pytest.mark.parametrize(
@@ -159,8 +175,8 @@ def test_types_that_json_has_no_form_for_are_reasons(array: Any) -> None:
     """Rule: a type that is not known to have an exact form is not guessed at; nothing, where it is told, is nothing."""
     batch = pa.record_batch([array], names=["f"])
     first, second = ArrowRows(batch.schema).of(batch)
-    assert isinstance(first, Unreadable)
-    assert second == {"f": None} or isinstance(second, Unreadable)
+    assert isinstance(first["f"], Unfit)
+    assert second["f"] is None or isinstance(second["f"], Unfit)
 
 
 def test_types_of_applications_are_known_by_their_names() -> None:
@@ -168,7 +184,7 @@ def test_types_of_applications_are_known_by_their_names() -> None:
     field = pa.field("month", pa.int64(), metadata={"ARROW:extension:name": "pandas.period"})
     batch = pa.record_batch([pa.array([648])], schema=pa.schema([field]))
     (row,) = ArrowRows(batch.schema).of(batch)
-    assert isinstance(row, Unreadable)
+    assert isinstance(row["month"], Unfit)
 
 
 STRUCT = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"])
@@ -234,7 +250,7 @@ def test_other_packages_change_nothing(tmp_path: Path) -> None:
         for how in ("with", "without")
     ]
     assert said[0] == said[1]
-    assert "Unreadable" in said[0]
+    assert "Unfit" in said[0]
 
 
 VALUES = {

@@ -37,6 +37,9 @@ def test_each_resource_can_be_uploaded(resource: str) -> None:
         ("on_invalid", "ignore"),
         ("on_invalid", None),
         ("on_invalid", ["fail"]),
+        ("unknown_fields", "allow"),
+        ("unknown_fields", True),
+        ("unknown_fields", None),
         ("batch_size", 0),
         ("batch_size", -1),
         ("batch_size", 2.0),
@@ -60,7 +63,6 @@ def test_each_resource_can_be_uploaded(resource: str) -> None:
         ("field_mapping", ["mail"]),
         ("field_mapping", {"mail": ""}),
         ("field_mapping", {"": "email"}),
-        ("field_mapping", {"mail": None}),
         ("field_mapping", {"mail": ["email"]}),
         ("field_mapping", {1: "email"}),
     ],
@@ -73,7 +75,7 @@ def test_each_bad_argument_is_named(argument: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["False", "true", "", 1, None])
-@pytest.mark.parametrize("argument", ["require_external_id", "allow_irreversible", "allow_unknown_names", "dry_run"])
+@pytest.mark.parametrize("argument", ["require_external_id", "allow_irreversible", "clear_empty", "dry_run"])
 def test_a_permission_is_true_or_false_and_nothing_like_it(argument: str, value: Any) -> None:
     """A permission given as text is refused: ``"False"`` counts as true in Python, and would let customers be deleted."""
     with pytest.raises(InvalidArgumentError) as caught:
@@ -99,9 +101,25 @@ def test_the_smallest_batch(given: int | str) -> None:
     assert build_plan(max_batch_bytes=given).max_batch_bytes == 1000
 
 
-@pytest.mark.parametrize("mapping", [None, {}, {"mail": "email", "id": "external_id"}])
-def test_mappings_are_kept(mapping: dict[str, str] | None) -> None:
+@pytest.mark.parametrize("mapping", [None, {}, {"mail": "email", "id": "external_id", "notes": None, "size": "ACME__size"}])
+def test_mappings_are_kept(mapping: dict[str, str | None] | None) -> None:
     """A mapping, or none, is kept as it is."""
     plan = build_plan(field_mapping=mapping)
     assert isinstance(plan, UploadPlan)
     assert dict(plan.field_mapping) == (mapping or {})
+
+
+@pytest.mark.parametrize("unknown_fields", ["fail", "drop"])
+def test_a_mapping_leads_to_a_field(unknown_fields: Any) -> None:
+    """What was mapped by name is wanted there: a misspelt target is refused, and not left out with what is not wanted."""
+    with pytest.raises(InvalidArgumentError, match="'emial' is not a field of customers. Did you mean 'email'"):
+        build_plan(field_mapping={"mail": "emial"}, unknown_fields=unknown_fields)
+    assert build_plan(field_mapping={"mail": "emial"}, unknown_fields="send")
+
+
+def test_the_one_wrong_target_is_named() -> None:
+    """An empty target is no name, and does not mean the same as None; which of many it is, is told."""
+    with pytest.raises(
+        InvalidArgumentError, match="give 'notes' the name of a field of Custobar's, or None, which leaves it out"
+    ):
+        build_plan(field_mapping={"mail": "email", "notes": ""})

@@ -194,7 +194,7 @@ def test_field_mapping() -> None:
     changes = {
         "title": "ACME__title",
         "tags": None,
-        "note": "",
+        "note": None,
         "default_address.name": "ACME__to",
         "default_address.city": None,
     }
@@ -233,7 +233,7 @@ def test_wrong_mappings(arguments: dict[str, Any], argument: str, said: str) -> 
     assert caught.value.argument == argument
 
 
-@pytest.mark.parametrize("target", [5, ["email"], True])
+@pytest.mark.parametrize("target", [5, ["email"], True, ""])
 def test_targets_are_names(target: Any) -> None:
     """Rule: what is no name cannot be mapped to."""
     with pytest.raises(InvalidArgumentError, match="field_mapping"):

@@ -11,18 +11,11 @@ from pyarrow import types
 from airflow_provider_custobar.api.errors import shorten
 from airflow_provider_custobar.upload.formats.arrow_values import UNFIT, hint_of, reading_of
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
-from airflow_provider_custobar.upload.rows import Unreadable
-
-
-class _Unfit:
-    """Stands for a value that Python or JSON cannot hold. ``shown`` is what it is, as far as that can be told."""
-
-    def __init__(self, shown: str | None) -> None:
-        self.shown = shown
+from airflow_provider_custobar.upload.values import Unfit
 
 
 class ArrowRows:
-    """The rows of record batches that have ``schema``.
+    """The rows of record batches that have ``schema``. A value that cannot be had exactly is :class:`Unfit`.
 
     :raises UnreadableFileError: two columns, or two members of one struct, have the same name.
     """
@@ -33,40 +26,26 @@ class ArrowRows:
         self._columns = [_Column(field) for field in fields]
         self._names = [field.name for field in fields]
 
-    def of(self, batch: Any) -> Iterator[object]:
-        """A row for each of the batch; one with a value that cannot be had exactly is :class:`Unreadable`."""
+    def of(self, batch: Any) -> Iterator[dict[str, Any]]:
+        """A row for each of the batch."""
         if batch.num_rows and not self._names:
             raise UnreadableFileError("its rows have no columns")
-        found = [column.values(array) for column, array in zip(self._columns, batch.columns, strict=True)]
-        may_be_unfit = any(column.has_unfit for column in self._columns)
-        for cells in zip(*found, strict=True):
-            if may_be_unfit and any(isinstance(cell, _Unfit) for cell in cells):
-                yield self._unreadable(cells)
-            else:
-                yield dict(zip(self._names, cells, strict=True))
-
-    def _unreadable(self, cells: tuple[Any, ...]) -> Unreadable:
-        reasons = [column.reason for column, cell in zip(self._columns, cells, strict=True) if isinstance(cell, _Unfit)]
-        shown = [cell.shown if isinstance(cell, _Unfit) else cell for cell in cells]
-        return Unreadable("; ".join(reasons), dict(zip(self._names, shown, strict=True)))
+        values = [column.values(array) for column, array in zip(self._columns, batch.columns, strict=True)]
+        return (dict(zip(self._names, cells, strict=True)) for cells in zip(*values, strict=True))
 
 
 class _Column:
-    """How the values of one column are had. ``has_unfit`` tells whether the last batch held any that cannot."""
+    """How the values of one column are had."""
 
     def __init__(self, field: Any) -> None:
         self._type = field.type
         self._storage, self._convert = reading_of(field)
-        named = f"{shorten(field.name, 60)} holds a {shorten(str(field.type), 60)}"
-        self.reason = f"{named} that has no exact form in JSON{hint_of(field.type)}"
-        self.has_unfit = False
+        self._reason = f"holds a {shorten(str(field.type), 60)} that has no exact form in JSON{hint_of(field.type)}"
 
     def values(self, array: Any) -> list[Any]:
-        self.has_unfit = False
         try:
             return self._all(array)
         except UNFIT:
-            self.has_unfit = True
             return [self._one(array.slice(place, 1)) for place in range(len(array))]
 
     def _all(self, array: Any) -> list[Any]:
@@ -80,12 +59,16 @@ class _Column:
         try:
             return self._all(cell)[0]
         except UNFIT:
-            pass
-        try:
-            shown: str | None = cell.cast(pa.string()).to_pylist()[0]
-        except UNFIT:
-            shown = None
-        return _Unfit(shown)
+            return Unfit(self._reason, _shown(cell))
+
+
+def _shown(cell: Any) -> str | None:
+    """What a value is, as far as that can be told."""
+    try:
+        text: str | None = cell.cast(pa.string()).to_pylist()[0]
+    except UNFIT:
+        return None
+    return text
 
 
 def _check_names(owner: str, kind: Any) -> None:

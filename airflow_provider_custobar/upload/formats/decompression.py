@@ -47,7 +47,8 @@ class _Gzip(io.RawIOBase):
         try:
             return self._content.readinto(buffer)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UnreadableFileError(str(error)) from error
+            # Behind it stand bytes of the file.
+            raise UnreadableFileError(str(error).partition(" (b")[0]) from error
 
 
 class _Zstd(io.RawIOBase):

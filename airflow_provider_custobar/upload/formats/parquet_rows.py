@@ -15,7 +15,7 @@ _ROWS = 1_000
 
 
 def read_parquet(data: io.BufferedReader) -> Iterator[object]:
-    """A row with a value that JSON cannot hold exactly comes as :class:`Unreadable`.
+    """A value that JSON cannot hold exactly comes as :class:`~airflow_provider_custobar.upload.values.Unfit`.
 
     :raises UnreadableFileError: damaged, cut short, or with two columns of one name.
     """
@@ -37,7 +37,7 @@ def read_parquet(data: io.BufferedReader) -> Iterator[object]:
             loses_digits = int96.rows_that_lose_digits(seekable, file, _ROWS)
             for batch in file.iter_batches(batch_size=_ROWS, use_threads=False):
                 for row in rows.of(batch):
-                    is_cut = loses_digits is not None and next(loses_digits) and not isinstance(row, Unreadable)
+                    is_cut = loses_digits is not None and next(loses_digits)
                     yield Unreadable("it holds a timestamp with digits beyond microseconds", row) if is_cut else row
         except (pa.ArrowException, OSError) as error:
             raise UnreadableFileError(str(error)) from error

@@ -1,0 +1,115 @@
+"""Rows that make one thing together, such as the rows of a sale: all of them are sent, or none."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from typing import Self
+
+from airflow_provider_custobar.api.errors import CustobarError, shorten
+from airflow_provider_custobar.api.resources import Resource
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected
+from airflow_provider_custobar.upload.validation import need
+
+_LONGEST_REASON = 300
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a group: the needs that none of its rows fills in, whether a row of it is to go, the first bad row."""
+
+    lacking: int
+    is_to_go: bool
+    bad: str | None
+
+
+class Groups:
+    """Rows may be anywhere and as many as there are, so they are read once more, before all else, to :meth:`note` what is
+    known of each group. That stands in a temporary file of SQLite's, which nobody else can open.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        self._needs = resource.needs
+        #: What one of them is called: a sale is one of the sales.
+        self._noun = resource.name.removesuffix("s")
+        self._connection = sqlite3.connect("", isolation_level=None)
+        self._execute = self._connection.execute
+        self._execute("PRAGMA synchronous = OFF")
+        self._execute("PRAGMA journal_mode = OFF")
+        # In KiB: enough for some hundred thousand groups, beyond which it is the file that grows.
+        self._execute("PRAGMA cache_size = -16384")
+        self._execute("CREATE TABLE groups (name BLOB PRIMARY KEY, lacking INTEGER, is_to_go INTEGER, bad TEXT) WITHOUT ROWID")
+        self._execute("BEGIN")
+        # Most rows of a group stand together, so the last one is at hand.
+        self._name: str | None = None
+        self._last = _Known(0, False, None)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def note(self, row: GoodRow | Rejected, *, is_to_go: bool) -> None:
+        """Once for each row. ``is_to_go`` is whether the row by itself would be sent."""
+        if row.group is None:
+            return
+        if row.group != self._name:
+            self.noted()
+            self._name, self._last = row.group, _Known(-1, False, None)
+        last = self._last
+        if isinstance(row, GoodRow):
+            last.lacking &= sum(1 << number for number in row.lacking)
+            last.is_to_go |= is_to_go
+        elif last.bad is None:
+            last.bad = f"row {row.position}: {shorten('; '.join(row.reasons), _LONGEST_REASON)}"
+
+    def noted(self) -> Self:
+        """Every row was noted."""
+        if self._name is not None:
+            self._execute(
+                "INSERT INTO groups VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET lacking = lacking & excluded.lacking,"
+                " is_to_go = max(is_to_go, excluded.is_to_go), bad = coalesce(bad, excluded.bad)",
+                (_digest(self._name), self._last.lacking, self._last.is_to_go, self._last.bad),
+            )
+        self._name = None
+        return self
+
+    def judged(self, row: GoodRow | Rejected, source: object) -> GoodRow | Rejected:
+        """``row``, which was made of ``source``, or why it is set aside because of its group.
+
+        :raises CustobarError: the row's group has no such row.
+        """
+        if row.group is None:
+            return row
+        known = self._known(row.group)
+        if isinstance(row, Rejected):
+            if known.bad is None:
+                raise self._has_changed()
+            return row
+        if known.bad is not None:
+            reasons = [f"another row of its {self._noun} is set aside: {known.bad}"]
+        else:
+            reasons = [
+                f"{need(names)}, in one row of its {self._noun}"
+                for number, names in enumerate(self._needs)
+                if known.lacking >> number & 1
+            ]
+        return Rejected(row.position, reasons, source, row.group) if reasons else row
+
+    def is_to_go(self, group: str) -> bool:
+        """Whether any row of the group would be sent by itself: then all of them are, with what the others only refer to."""
+        return self._known(group).is_to_go
+
+    def _known(self, group: str) -> _Known:
+        if group != self._name:
+            found = self._execute("SELECT lacking, is_to_go, bad FROM groups WHERE name = ?", (_digest(group),)).fetchone()
+            if found is None:
+                raise self._has_changed()
+            self._name, self._last = group, _Known(found[0], bool(found[1]), found[2])
+        return self._last
+
+    def _has_changed(self) -> CustobarError:
+        return CustobarError(f"The rows of a {self._noun} are not those that were read before: the source changed meanwhile.")
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).digest()
