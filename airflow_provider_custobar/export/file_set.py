@@ -18,8 +18,10 @@ class Container(Protocol):
 
     def target(self, name: str) -> Target: ...
 
-    def names(self, prefix: str) -> list[str]:
-        """Names of the objects that begin with ``prefix``, in the form that :meth:`target` takes."""
+    def names(self, prefix: str, depth: int) -> list[str]:
+        """Names of the objects that begin with ``prefix``, in the form that :meth:`target` takes; at least those with less than
+        ``depth`` slashes after the last one of the prefix.
+        """
 
     def remove(self, name: str) -> None: ...
 
@@ -42,8 +44,8 @@ class FileSet:
         return self._container.target(self._name_of(number))
 
     def holds(self, name: str) -> bool:
-        """Whether ``name`` is one of these files."""
-        return bool(self._pattern().fullmatch(name))
+        """Whether ``name`` is one of these files, in whatever way it is spelled."""
+        return bool(_pattern(self.uri).fullmatch(self._container.target(name).uri))
 
     def check(self) -> None:
         """As :meth:`~airflow_provider_custobar.export.targets.Target.check`, for all files."""
@@ -72,13 +74,16 @@ class FileSet:
         return self._name.replace(PART, f"{number:0{_DIGITS}}")
 
     def _numbered(self, least: int) -> list[str]:
-        pattern = self._pattern()
-        found = ((pattern.fullmatch(name), name) for name in self._container.names(self._name.partition(PART)[0]))
+        pattern = _pattern(self._name)
+        before, _, after = self._name.partition(PART)
+        found = ((pattern.fullmatch(name), name) for name in self._container.names(before, after.count("/") + 1))
         numbered = sorted((int(match[1]), name) for match, name in found if match)
-        return [name for number, name in numbered if number >= least]
+        # Letter by letter as they are called here: 000001 is no number of ours.
+        return [name for number, name in numbered if number >= least and name == self._name_of(number)]
 
-    def _pattern(self) -> re.Pattern[str]:
-        before, part, after = self._name.partition(PART)
-        # A name may have the placeholder more than once.
-        number = rf"(\d{{{_DIGITS},}})" if part else ""
-        return re.compile(re.escape(before) + number + re.escape(after).replace(re.escape(PART), r"\1"))
+
+def _pattern(name: str) -> re.Pattern[str]:
+    before, part, after = name.partition(PART)
+    # A name may have the placeholder more than once.
+    number = rf"([0-9]{{{_DIGITS},}})" if part else ""
+    return re.compile(re.escape(before) + number + re.escape(after).replace(re.escape(PART), r"\1"))

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.export.local_files import LocalSink
@@ -33,6 +34,12 @@ class FileSystemTarget:
         return self._uri
 
     def check(self) -> None:
+        try:
+            self._check()
+        except OSError as error:
+            raise TargetError(f"{self._uri} cannot be looked at: {type(error).__name__}: {error}") from error
+
+    def _check(self) -> None:
         if self._filesystem.isdir(self._path):
             raise TargetError(f"{self._uri} is a directory: give the path of a file in it.")
         if isinstance(self._filesystem, LocalFileSystem):
@@ -128,8 +135,8 @@ class FileSystemSink:
             if not self._is_resumed or not self._was_published():
                 raise exists_error(self._uri)
             self._filesystem.rm_file(self._unfinished)
-        elif type(self._filesystem).mv is AbstractFileSystem.mv:
-            # fsspec's own takes *, ? and [ in names for patterns, and moves to another place than told.
+        elif isinstance(self._filesystem, AsyncFileSystem) or type(self._filesystem).mv is AbstractFileSystem.mv:
+            # fsspec's own, and gcsfs's, take *, ? and [ in names for patterns, and move to another place than told.
             self._filesystem.cp_file(self._unfinished, self._path)
             self._filesystem.rm_file(self._unfinished)
         else:

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
+from google.api_core.exceptions import ClientError, Forbidden, GoogleAPIError, NotFound
 from google.cloud.storage.exceptions import InvalidResponse
 from google.cloud.storage.fileio import BlobWriter
 
 from airflow_provider_custobar.export.gcs_components import GcsComponentsSink
 from airflow_provider_custobar.export.gcs_object import GcsObject
 from airflow_provider_custobar.export.targets import ObjectInfo, State, TargetError, exists_error
+from airflow_provider_custobar.stores.gcs import GcsObjects
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ class GcsTarget:
                 next(iter(self._bucket.client.list_blobs(self._bucket, max_results=1)), None)
         except NotFound as error:
             raise TargetError(f"There is no GCS bucket {self._bucket.name!r}: create it first.") from error
+        except ClientError as error:
+            raise TargetError(f"{self.uri} cannot be looked at: {error}") from error
         if not self._replace:
             with contextlib.suppress(Forbidden):
                 if self._blob.exists():
@@ -218,8 +221,8 @@ class GcsBucket:
             rights=self._rights,
         )
 
-    def names(self, prefix: str) -> list[str]:
-        return [blob.name for blob in self._client.list_blobs(self._bucket, prefix=prefix)]
+    def names(self, prefix: str, depth: int) -> list[str]:
+        return [found.name for found in GcsObjects(self._client, self._bucket).list(prefix, depth)]
 
     def remove(self, name: str) -> None:
         self._client.bucket(self._bucket).delete_blob(name)

@@ -13,11 +13,12 @@ from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from airflow_provider_custobar.export.s3_tails import S3Tails, log_leftovers, status_of
 from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, TargetError, exists_error
 from airflow_provider_custobar.export.unfinished import MARK_KEY
+from airflow_provider_custobar.stores.s3 import S3Objects
 
 FIRST_PART_BYTES = 8 << 20
 #: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
@@ -441,9 +442,14 @@ def _status_of_head(call: Any, **arguments: str) -> int:
     try:
         call(**arguments)
     except ClientError as error:
-        if status_of(error) in (403, 404):
-            return status_of(error)
+        status = status_of(error)
+        if status in (403, 404):
+            return status
+        if 300 <= status < 500:
+            raise TargetError(f"s3://{arguments['Bucket']}/{arguments.get('Key', '')} cannot be looked at: {error}") from error
         raise
+    except ParamValidationError as error:
+        raise TargetError(f"s3://{arguments['Bucket']}/{arguments.get('Key', '')} cannot be asked for: {error}") from error
     return 200
 
 
@@ -459,9 +465,8 @@ class S3Bucket:
     def target(self, name: str) -> S3Target:
         return S3Target(self._client, self._bucket, name, replace=self._replace, extra_args=self._extra_args)
 
-    def names(self, prefix: str) -> list[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    def names(self, prefix: str, depth: int) -> list[str]:
+        return [found.name for found in S3Objects(self._client, self._bucket, self._extra_args).list(prefix, depth)]
 
     def remove(self, name: str) -> None:
         self._client.delete_object(Bucket=self._bucket, Key=name)

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
 from airflow_provider_custobar.export.targets import ObjectInfo, Target
-from airflow_provider_custobar.transfers.custobar_to_object_storage import object_storage_target
+from airflow_provider_custobar.stores.reading import StoreError
+from airflow_provider_custobar.transfers.object_storage import locate, object_storage_target
 from airflow_provider_custobar.upload.changes import Changes
 
 _PIECE_BYTES = 8 << 20
@@ -29,9 +28,13 @@ def kept_changes(path: str, target: str, *, keep: bool, log: logging.Logger) -> 
     store.check()
     with tempfile.TemporaryDirectory(prefix="custobar-changes-") as folder:
         local = Path(folder) / "changes.sqlite"
-        stored = ObjectStoragePath(path)
-        if stored.fs.exists(stored.path):
-            with stored.fs.open(stored.path, "rb") as source, local.open("wb") as copy:
+        location = locate("state_path", path, None)
+        try:
+            stored = location.objects.look(location.path)
+        except StoreError as error:
+            raise StoreError(f"state_path: {error}") from error
+        if stored is not None:
+            with stored.open() as source, local.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _PIECE_BYTES)
         with Changes(local, target) as changes:
             yield changes

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.file_set import Container
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_bucket, check_key
+from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_key, check_metadata
 
 
 class CustobarToGCSOperator(CustobarExportOperator):
@@ -59,13 +59,13 @@ class CustobarToGCSOperator(CustobarExportOperator):
         self.cache_control = cache_control
 
     def metadata_of(self, query: Query) -> dict[str, str]:
-        return super().metadata_of(query) | dict(self.metadata or {})
+        return super().metadata_of(query) | check_metadata("metadata", self.metadata)
 
     def check_name(self, argument: str, value: object) -> str:
         return check_key(argument, value)
 
     def make_container(self) -> Container:
-        bucket = check_bucket("bucket_name", self.bucket_name)
+        bucket = check_gcs_bucket("bucket_name", self.bucket_name)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415

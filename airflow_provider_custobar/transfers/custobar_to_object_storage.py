@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
 from airflow_provider_custobar.export.file_set import Container
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
 from airflow_provider_custobar.transfers.names import check_name
+from airflow_provider_custobar.transfers.object_storage import locate, object_storage_target
 
 
 class CustobarToObjectStorageOperator(CustobarExportOperator):
@@ -33,7 +32,9 @@ class CustobarToObjectStorageOperator(CustobarExportOperator):
         self.storage_conn_id = storage_conn_id
 
     def check_name(self, argument: str, value: object) -> str:
-        return check_name(argument, value)
+        name = check_name(argument, value)
+        locate(argument, name, self.storage_conn_id)
+        return name
 
     def make_container(self) -> Container:
         return _ObjectStorage(self.storage_conn_id, replace=self.replace)
@@ -49,22 +50,11 @@ class _ObjectStorage:
     def target(self, name: str) -> FileSystemTarget:
         return object_storage_target("path", name, self._conn_id, replace=self._replace)
 
-    def names(self, prefix: str) -> list[str]:
-        folder = ObjectStoragePath(prefix.rpartition("/")[0], conn_id=self._conn_id)
-        found = folder.fs.find(folder.path) if folder.fs.isdir(folder.path) else []
+    def names(self, prefix: str, depth: int) -> list[str]:
+        location = locate("path", prefix, self._conn_id)
         # Paths of the file system, put back behind what the user wrote before them.
-        start = len(folder.path.rstrip("/"))
-        return [name for path in found if (name := prefix.rpartition("/")[0] + path[start:]).startswith(prefix)]
+        return [prefix + found.name.removeprefix(location.path) for found in location.objects.list(location.path, depth)]
 
     def remove(self, name: str) -> None:
-        path = ObjectStoragePath(name, conn_id=self._conn_id)
-        path.fs.rm_file(path.path)
-
-
-def object_storage_target(argument: str, path: object, conn_id: str | None, *, replace: bool) -> FileSystemTarget:
-    """The target that a URL names; a path without a scheme is a local file.
-
-    :raises InvalidArgumentError: the path is empty or names a folder.
-    """
-    url = ObjectStoragePath(check_name(argument, path), conn_id=conn_id)
-    return FileSystemTarget(url.fs, url.path, str(url), replace=replace)
+        location = locate("path", name, self._conn_id)
+        location.filesystem.rm_file(location.path)

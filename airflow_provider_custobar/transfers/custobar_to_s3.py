@@ -7,10 +7,9 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
-from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.export.file_set import Container
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_bucket, check_key
+from airflow_provider_custobar.transfers.names import check_extra_args, check_key, check_s3_bucket
 
 
 class CustobarToS3Operator(CustobarExportOperator):
@@ -62,7 +61,7 @@ class CustobarToS3Operator(CustobarExportOperator):
         return check_key(argument, value)
 
     def make_container(self) -> Container:
-        bucket = check_bucket("s3_bucket", self.s3_bucket)
+        bucket = check_s3_bucket("s3_bucket", self.s3_bucket)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415
@@ -73,10 +72,7 @@ class CustobarToS3Operator(CustobarExportOperator):
             raise AirflowOptionalProviderFeatureException(
                 "CustobarToS3Operator needs the Amazon provider: pip install 'airflow-provider-custobar[amazon]'"
             ) from error
-        extra_args = dict(self.extra_args or {})
-        for name in extra_args:
-            if name not in S3Transfer.ALLOWED_UPLOAD_ARGS:
-                raise InvalidArgumentError("extra_args", name, f"boto3 takes {', '.join(S3Transfer.ALLOWED_UPLOAD_ARGS)}")
+        extra_args = check_extra_args(self.extra_args, S3Transfer.ALLOWED_UPLOAD_ARGS)
         if self.encrypt:
             extra_args["ServerSideEncryption"] = "AES256"
         if self.acl_policy:

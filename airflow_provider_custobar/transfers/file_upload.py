@@ -6,16 +6,13 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
 from airflow_provider_custobar.upload.options import UploadCompression, UploadFormat, check_file_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_custobar.upload.files import File
-
-_WILDCARDS = frozenset("*?[")
+    from airflow_provider_custobar.stores.reading import StoredObject
 
 
 class FileUploadOperator(CustobarUploadBaseOperator):
@@ -23,12 +20,19 @@ class FileUploadOperator(CustobarUploadBaseOperator):
     Send the rows of one or more files to Custobar, in batches, after all of them were checked.
 
     Files are read a piece at a time, twice: memory does not grow with them. Several files are read in the order of their names
-    and are one upload. Takes the arguments of
+    and are one upload.
+
+    A file that bears exactly the name given is taken, whatever its characters are. Else the name is a pattern, in which ``*``,
+    ``?`` and ``[...]`` stand for characters of one folder or file name, and ``**`` for any folders; one that ends in a slash
+    is a prefix. Neither stands for names of files or folders that begin with ``.`` or ``_``, such as ``_SUCCESS``.
+
+    Takes the arguments of
     :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
 
     :param file_format: ``csv`` (names in the first filled line), ``json`` (one array, alone or the only member of an object),
         ``jsonl``, ``parquet``, or ``infer``, from the name's ending. CSV cells become values of their field's type.
-    :param compression: ``gzip``, ``zstd``, ``infer`` from the name's ending, or None.
+    :param compression: ``gzip``, ``zstd``, ``infer`` from the name's ending, or None. The ``Content-Encoding`` that a store has
+        of an object is undone before.
     :param encoding: Of CSV and JSON texts, in any spelling that Python knows; a byte order mark is no part of them. (templated)
     :param delimiter: The character between two cells of CSV, such as ``|`` or ``\\t``. By default Excel's ``sep=`` line tells
         it, or it is the one of comma, semicolon and tab that stands most often in the header, outside quotes. (templated)
@@ -58,15 +62,17 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         self.encoding = encoding
         self.delimiter = delimiter
         self.clear_empty = clear_empty
-        self._files: list[File] = []
+        self._objects: list[StoredObject] = []
 
     @abstractmethod
-    def find_files(self) -> list[File]:
-        """The files that the arguments name, in the order of their names."""
+    def find_objects(self) -> list[StoredObject]:
+        """The files that the arguments name, in the order of their names; see
+        :func:`~airflow_provider_custobar.stores.reading.find`.
+        """
 
     @property
     def source_uris(self) -> Sequence[str]:
-        return [file.name for file in self._files]
+        return [each.uri for each in self._objects]
 
     @property
     def extra_options(self) -> dict[str, Any]:
@@ -74,29 +80,15 @@ class FileUploadOperator(CustobarUploadBaseOperator):
 
     def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
-        from airflow_provider_custobar.upload.files import FileRows  # noqa: PLC0415
+        from airflow_provider_custobar.upload.files import File, FileRows  # noqa: PLC0415
 
-        self._files = self.find_files()
-        if len(self._files) > 1:
-            self.log.info("%s files, from %s to %s", len(self._files), self._files[0].name, self._files[-1].name)
+        self._objects = self.find_objects()
+        if len(self._objects) > 1:
+            self.log.info("%s files, from %s to %s", len(self._objects), self._objects[0].uri, self._objects[-1].uri)
         return FileRows(
-            self._files,
+            [File(name=each.uri, open=each.open, content_encoding=each.content_encoding) for each in self._objects],
             file_format=self.file_format,
             compression=self.compression,
             encoding=self.encoding,
             delimiter=self.delimiter,
         )
-
-
-def names_many(name: str) -> bool:
-    """Whether a name is a pattern (``*``, ``?``, ``[``) or a prefix (ends in a slash)."""
-    return name.endswith("/") or not _WILDCARDS.isdisjoint(name)
-
-
-def prefix_of(pattern: str) -> str:
-    """What all names that fit begin with."""
-    return pattern[: next((place for place, character in enumerate(pattern) if character in _WILDCARDS), len(pattern))]
-
-
-def nothing_found(argument: str, where: str) -> CustobarError:
-    return CustobarError(f"{argument}: there is no file at {where}. Nothing was sent.")

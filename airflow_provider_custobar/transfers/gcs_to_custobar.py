@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
-from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
-from airflow_provider_custobar.transfers.file_upload import FileUploadOperator, names_many, nothing_found, prefix_of
-from airflow_provider_custobar.transfers.names import check_bucket, check_keys
+from airflow_provider_custobar.stores.reading import find
+from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
+from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_keys
 
 if TYPE_CHECKING:
-    from airflow_provider_custobar.upload.files import File
-
-_PIECE_BYTES = 8 << 20
+    from airflow_provider_custobar.stores.reading import StoredObject
 
 
 class GCSToCustobarOperator(FileUploadOperator):
@@ -53,31 +50,16 @@ class GCSToCustobarOperator(FileUploadOperator):
         self.gcp_conn_id = gcp_conn_id
         self.impersonation_chain = impersonation_chain
 
-    def find_files(self) -> list[File]:
-        from airflow_provider_custobar.upload.files import File  # noqa: PLC0415 - as in the hook's upload
-
-        bucket_name, name = check_bucket("bucket_name", self.bucket_name), check_keys("object_name", self.object_name)
+    def find_objects(self) -> list[StoredObject]:
+        bucket, name = check_gcs_bucket("bucket_name", self.bucket_name), check_keys("object_name", self.object_name)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415
+
+            from airflow_provider_custobar.stores.gcs import GcsObjects  # noqa: PLC0415
         except ImportError as error:
             raise AirflowOptionalProviderFeatureException(
                 "GCSToCustobarOperator needs the Google provider: pip install 'airflow-provider-custobar[google]'"
             ) from error
         hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
-        bucket = hook.get_conn().bucket(bucket_name)
-        if names_many(name):
-            listed = bucket.client.list_blobs(bucket, prefix=prefix_of(name))
-            found = sorted((blob for blob in listed if not blob.name.endswith("/")), key=lambda blob: blob.name)
-            blobs = [blob for blob in found if name.endswith("/") or fnmatchcase(blob.name, name)]
-        else:
-            blobs = [blob for blob in [bucket.get_blob(name)] if blob is not None]
-        if not blobs:
-            raise nothing_found("object_name", f"gs://{bucket_name}/{name}")
-        return [File(name=f"gs://{bucket_name}/{blob.name}", open=partial(_open, blob)) for blob in blobs]
-
-
-def _open(blob: Any) -> BinaryIO:
-    # The generation that was listed: one that replaces it meanwhile would be another file.
-    pinned = blob.bucket.blob(blob.name, generation=blob.generation)
-    return cast("BinaryIO", pinned.open("rb", chunk_size=_PIECE_BYTES))
+        return find(GcsObjects(hook.get_conn(), bucket), "object_name", name)

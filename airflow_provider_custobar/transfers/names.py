@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.query import Query
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+#: What boto3 takes, with S3's own least length: buckets made before 2018 may have capitals, underscores and 255 characters.
+_S3_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
+_S3_ARN = re.compile(
+    r"arn:aws[a-z-]*:s3(-object-lambda|-outposts)?:[a-z0-9-]*:[0-9]{12}:(accesspoint|outpost)[/:][A-Za-z0-9.:/-]+"
+)
+_GCS_BUCKET = re.compile(r"(?=.{3,222}\Z)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)*")
+_BUCKET_SCHEME = re.compile(r"(s3[an]?|gs|gcs)://", re.IGNORECASE)
+_WITHIN = "give the name within the bucket, without scheme, bucket and first slash"
 
 
 def fill_in(name: str, argument: str, query: Query) -> str:
@@ -38,13 +47,16 @@ def _instant(moment: datetime) -> str:
 
 
 def check_filled(argument: str, value: object) -> str:
-    """A name as rendered.
+    """A name as rendered; where templates are rendered natively, one of digits has become a number.
 
-    :raises InvalidArgumentError: empty, or a template that rendered to nothing.
+    :raises InvalidArgumentError: empty, no text, or a template that rendered to nothing.
     """
-    if not isinstance(value, str) or not value.strip() or value.strip() == "None":
+    name = _as_text(value)
+    if not isinstance(name, str) or not name.strip() or name.strip() == "None":
         raise InvalidArgumentError(argument, value, "give a name; a template must not render to nothing")
-    return value
+    if "\0" in name or any("\ud800" <= character <= "\udfff" for character in name):
+        raise InvalidArgumentError(argument, value, "no store has names with such a character")
+    return name
 
 
 def check_name(argument: str, value: object) -> str:
@@ -52,38 +64,96 @@ def check_name(argument: str, value: object) -> str:
 
     :raises InvalidArgumentError: as :func:`check_filled`, or a folder.
     """
-    value = check_filled(argument, value)
-    if value.endswith("/"):
+    name = check_filled(argument, value)
+    if name.endswith("/"):
         raise InvalidArgumentError(argument, value, "the name of the file is missing after the last slash")
-    return value
+    return name
 
 
 def check_key(argument: str, value: object) -> str:
-    """An object's name within its bucket.
+    """An object's name within its bucket, to be written.
 
-    :raises InvalidArgumentError: as :func:`check_name`, or it starts with a slash or is a whole URL.
+    :raises InvalidArgumentError: as :func:`check_name` and :func:`check_keys`, or it starts with a slash.
     """
-    return check_keys(argument, check_name(argument, value))
+    name = check_keys(argument, check_name(argument, value))
+    if name.startswith("/"):
+        raise InvalidArgumentError(argument, value, _WITHIN)
+    return name
 
 
 def check_keys(argument: str, value: object) -> str:
     """What names one or more objects within a bucket: a name, a pattern or a prefix.
 
-    :raises InvalidArgumentError: as :func:`check_filled`, or it starts with a slash or is a whole URL.
+    :raises InvalidArgumentError: as :func:`check_filled`, or it is a whole URL, or has ``.`` or ``..`` for a folder, which
+        clients and servers resolve, or not, each in its own way.
     """
     name = check_filled(argument, value)
-    if "://" in name or name.startswith("/"):
-        raise InvalidArgumentError(argument, value, "give the name within the bucket, without scheme, bucket and first slash")
+    if _BUCKET_SCHEME.match(name):
+        raise InvalidArgumentError(argument, value, _WITHIN)
+    if not {".", ".."}.isdisjoint(name.split("/")):
+        raise InvalidArgumentError(argument, value, "a bucket has no folders to go up to: leave . and .. out of the name")
     return name
 
 
-def check_bucket(argument: str, value: object) -> str:
+def check_s3_bucket(argument: str, value: object) -> str:
     """A bucket's name.
 
-    :raises InvalidArgumentError: no name that S3 or GCS would allow.
+    :raises InvalidArgumentError: no name that S3 would allow, or ever did.
     """
-    if not isinstance(value, str) or not (_BUCKET.fullmatch(value) or value.startswith("arn:")):
-        raise InvalidArgumentError(
-            argument, value, "give the bucket's name alone: 3 to 222 lower-case letters, digits, dots, dashes and underscores"
+    name = check_filled(argument, value)
+    if not (_S3_BUCKET.fullmatch(name) or _S3_ARN.fullmatch(name)):
+        accepted = (
+            "give the bucket's name alone: 3 to 255 letters, digits, dots, dashes and underscores; or an access point's ARN"
         )
-    return value
+        raise InvalidArgumentError(argument, value, accepted)
+    return name
+
+
+def check_gcs_bucket(argument: str, value: object) -> str:
+    """A bucket's name.
+
+    :raises InvalidArgumentError: no name that GCS would allow.
+    """
+    name = check_filled(argument, value)
+    if not _GCS_BUCKET.fullmatch(name):
+        accepted = (
+            "give the bucket's name alone: 3 to 63 lower-case letters, digits, dashes and underscores, or several such "
+            "parts with dots between them, 222 characters at most"
+        )
+        raise InvalidArgumentError(argument, value, accepted)
+    return name
+
+
+def check_metadata(argument: str, value: object) -> dict[str, str]:
+    """An object's own metadata: texts by name; a whole number, as native rendering makes of digits, becomes its text.
+
+    :raises InvalidArgumentError: another type.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidArgumentError(argument, value, "give a dictionary of texts by name")
+    for name, each in value.items():
+        if not isinstance(_as_text(name), str) or not isinstance(_as_text(each), str):
+            raise InvalidArgumentError(argument, {name: each}, "names and values are texts, or whole numbers")
+    return {str(name): str(each) for name, each in value.items()}
+
+
+def check_extra_args(value: object, known: Sequence[str]) -> dict[str, Any]:
+    """The operators' ``extra_args``, of which boto3 knows these.
+
+    :raises InvalidArgumentError: no dictionary, or another name in it.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidArgumentError("extra_args", value, "give a dictionary")
+    extra_args = dict(value or {})
+    for name in extra_args:
+        if name not in known:
+            raise InvalidArgumentError("extra_args", name, f"boto3 takes {', '.join(known)}")
+    if "Metadata" in extra_args:
+        extra_args["Metadata"] = check_metadata("extra_args", extra_args["Metadata"])
+    return extra_args
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

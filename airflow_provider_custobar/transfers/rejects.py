@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_custobar.export.targets import ObjectInfo, Sink
-from airflow_provider_custobar.transfers.custobar_to_object_storage import object_storage_target
+from airflow_provider_custobar.transfers.object_storage import object_storage_target
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.upload.rows import Rejected
@@ -23,7 +23,7 @@ class Rejects:
         self.uri: str | None = None
         self._log = log
         self._logged = 0
-        self._target = object_storage_target("rejects_path", path, None, replace=True) if path else None
+        self._target = object_storage_target("rejects_path", path, None, replace=True) if path is not None else None
         self._sink: Sink | None = None
         if self._target is not None:
             self._target.check()

@@ -12,8 +12,8 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.upload.formats.content_codings import decoded
 from airflow_provider_custobar.upload.formats.csv_rows import read_csv
-from airflow_provider_custobar.upload.formats.decompression import decompressed
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
 from airflow_provider_custobar.upload.formats.json_array import read_json
 from airflow_provider_custobar.upload.formats.json_lines import read_json_lines
@@ -38,10 +38,14 @@ class FileError(CustobarError):
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file. ``open`` gives its bytes from the first one on; ``name`` is what messages call it."""
+    """One file. ``open`` gives its bytes as stored, from the first one on; ``name`` is what messages call it.
+
+    ``content_encoding`` is what a store says that was done to them, in HTTP's words.
+    """
 
     name: str
     open: Callable[[], BinaryIO]
+    content_encoding: str | None = None
 
 
 class FileRows:
@@ -80,7 +84,7 @@ class FileRows:
             before = position
             self._before.append((before, file.name))
             try:
-                with file.open() as raw, decompressed(raw, compression) as data:
+                with file.open() as raw, decoded(raw, file.content_encoding, compression) as data:
                     for row in self._read(data, file_format):
                         yield row
                         position += 1

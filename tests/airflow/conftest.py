@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
+from tests.airflow.places import OnDisk, OnGcs, OnS3, Place
 from tools.servers import GcsServer, S3Server
 
 #: Fast enough that no test waits for the pace, which has tests of its own.
@@ -35,3 +37,26 @@ def google(gcs_server: GcsServer, connect: Callable[[str, str], None], monkeypat
     for name, value in gcs_server.environment().items():
         monkeypatch.setenv(name, value)
     return gcs_server
+
+
+@pytest.fixture(params=["s3", "gcs", "disk"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "disk":
+        (tmp_path / "files").mkdir()
+        return OnDisk(tmp_path / "files")
+    return request.getfixturevalue(f"on_{request.param}")
+
+
+@pytest.fixture
+def on_s3(aws: S3Server, s3_bucket: str) -> OnS3:
+    return OnS3(aws, s3_bucket)
+
+
+@pytest.fixture
+def on_gcs(google: GcsServer, gcs_bucket: str) -> OnGcs:
+    return OnGcs(google, gcs_bucket)
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def bucket(request: pytest.FixtureRequest) -> OnS3 | OnGcs:
+    return request.getfixturevalue(f"on_{request.param}")

@@ -238,7 +238,7 @@ def test_bad_connections_are_refused_before_the_first_request(
         to_file(tmp_path / "export.csv", resource="customers").execute({})
 
 
-@pytest.mark.parametrize("bucket", ["my bucket!", "s3://bucket", "Bucket", "", "b", None])
+@pytest.mark.parametrize("bucket", ["my bucket!", "s3://bucket", "bücket", "", "b", None])
 def test_a_bucket_needs_a_name_that_stores_allow(tenant: CustobarSandbox, bucket: str) -> None:
     """Rule: a bucket's name is told to be wrong by us, in one line, for S3 and GCS alike."""
     arguments: dict[str, Any] = {"task_id": "export", "resource": "customers"}

@@ -76,7 +76,7 @@ class Single:
     def target(self, name: str) -> Target:
         return self._target
 
-    def names(self, prefix: str) -> list[str]:
+    def names(self, prefix: str, depth: int) -> list[str]:
         return []
 
     def remove(self, name: str) -> None:

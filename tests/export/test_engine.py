@@ -55,7 +55,7 @@ class DictContainer:
     def target(self, name: str) -> DictTarget:
         return self.one or self.store.target(name, replace=self.replace)
 
-    def names(self, prefix: str) -> list[str]:
+    def names(self, prefix: str, depth: int) -> list[str]:
         return [name for name in self.store.objects if name.startswith(prefix)]
 
     def remove(self, name: str) -> None:
