@@ -204,6 +204,13 @@ CUT = {
     "chunks cut in one": chunked(ROWS)[:-400],
     "chunks cut between": chunked(ROWS)[: -len(b"0\r\n\r\n")],
     "chunks cut in the size": chunked(ROWS, zeros=6)[: -len(b"0\r\n\r\n") - 3],
+    "chunks without their last line end": chunked(ROWS)[:-2],
+    "a head in place of a chunk": head("Transfer-Encoding: chunked") + sized(ROWS),
+    "a chunk in place of its size": head("Transfer-Encoding: chunked") + ROWS,
+    "lengths that differ": head(f"Content-Length: {len(ROWS)}", "Content-Length: 40") + ROWS,
+    "a coding of the transfer": head("Transfer-Encoding: gzip") + ZIPPED,
+    "codings of the transfer": head("Transfer-Encoding: gzip, chunked") + chunked(ZIPPED).partition(b"\r\n\r\n")[2],
+    "no version": ROWS,
     "a header cut": head("X-Custobar-Next-Url: /api/data/customers/?c=2", "Content-Length: 0")[:-40],
 }
 
@@ -393,6 +400,17 @@ def test_what_is_left_of_an_answer_is_not_the_next_one(make_any_client: Callable
     raw_server.keeps_open = True
     stray = sized(b"external_id\r\nstray\r\n")
     for more in (stray, b"stray", b"\r\n"):
-        for first in (sized(b"{}", status="503 Busy"), sized(ROWS, length=len(ROWS) - 22), head(status="204 None")):
+        chunks = head("Transfer-Encoding: chunked", status="204 None") + b"0\r\n\r\n"
+        for first in (chunks, sized(b"{}", status="503 Busy"), sized(ROWS, length=len(ROWS) - 22), head(status="204 None")):
             raw_server.answers = [first + more, sized(ROWS)]
             assert rows_of(make_any_client(raw_server.url)) == EVERY_ROW
+
+
+def test_a_goodbye_to_an_idle_connection_is_no_answer(raw_server: Any) -> None:
+    """Rule: a 408 that a server sends before it closes an idle connection is not taken for the answer to the next request."""
+    raw_server.goodbye = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    first = sized(b"external_id\r\n0\r\n", "X-Custobar-Next-Url: /api/data/customers/?cursor=1")
+    raw_server.answers = [first.replace(b"Connection: close\r\n", b""), sized(b"external_id\r\n1\r\n")]
+    config = config_from_connection(host=raw_server.url, password="APITOKEN")
+    with CustobarClient(config, sleep=lambda _: raw_server.said_goodbye.wait(10)) as client:
+        assert rows_of(client) == ["0", "1"]

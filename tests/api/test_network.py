@@ -224,6 +224,11 @@ EXEMPT = [
     ("https://[2001:db8::7]", "2001:0db8:0000::7", True),
     ("https://[2001:db8::7]", "*", True),
     ("https://[2001:db8::7]", "db8::7", False),
+    ("https://[::1]:8765", "localhost,127.0.0.1,::1,[::1]", True),
+    ("https://[::1]", "localhost,127.0.0.0/8,::1/128", True),
+    ("https://[fd00::1]", "::/0", True),
+    ("https://acme.invalid", "::/0, fe80::/10, [::1]", False),
+    ("http://127.0.0.1:8765", "::/0", False),
 ]
 
 
