@@ -19,6 +19,8 @@ from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.api.content_encoding import Body, BodyError
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import RESOURCES
+from airflow_provider_custobar.api.spiffy.client import SpiffyStoresClient
+from airflow_provider_custobar.api.spiffy.service import SPIFFY_STORES
 
 ROWS = b"external_id,email\r\n" + b"".join(b"%d,%d@example.com\r\n" % (number, number * 7919) for number in range(60))
 JSON = b'{"customers":[' + b",".join(b'{"external_id":"%d"}' % number for number in range(60)) + b"]}"
@@ -414,3 +416,25 @@ def test_a_goodbye_to_an_idle_connection_is_no_answer(raw_server: Any) -> None:
     config = config_from_connection(host=raw_server.url, password="APITOKEN")
     with CustobarClient(config, sleep=lambda _: raw_server.said_goodbye.wait(10)) as client:
         assert rows_of(client) == ["0", "1"]
+
+
+def test_a_store_is_read_as_strictly(raw_server: Any) -> None:
+    """Rule: the same holds for a store's customers: no part, no other status, no interim answer is a page of them."""
+
+    def answer(text: bytes, *lines: str, status: str = "200 OK", cut: int = 0) -> bytes:
+        return sized(gzip.compress(text)[: -cut or None], GZIP, *lines, status=status, kind="application/json")
+
+    page = b'{"customers":[{"id":1},{"id":2}]}'
+    raw_server.answers = [
+        answer(page, cut=9),
+        answer(b'{"customers":[]}', status="202 Accepted"),
+        answer(b'{"customers":[{"id":1}]}', status="206 Partial Content"),
+        INTERIM + answer(page),
+        answer(b'{"customers":[]}'),
+        answer(b'{"count":2}'),
+    ]
+    config = config_from_connection(host=raw_server.url, login="KEY", password="PASSWORD", service=SPIFFY_STORES)
+    with SpiffyStoresClient(config, sleep=lambda _: None) as client:
+        assert [customer["id"] for page in client.pages({}) for customer in page] == [1, 2]
+        raw_server.answers = [answer(b'{"customer":{"id":3}}', status="201 Created")]
+        assert client.create({"first_name": "Teppo"}) == {"id": 3}
