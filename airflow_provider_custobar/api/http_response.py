@@ -74,7 +74,8 @@ class FinalResponse(http.client.HTTPResponse):
         fp = self.fp
         data = super().read(amt)
         is_at_end = fp is not None and self.fp is None and not self.chunked and "content-length" in self.headers
-        if is_at_end and fp.rest.strip():
+        # An answer to nobody, such as the 408 before an idle connection is closed, is no part of this one.
+        if is_at_end and fp.rest.strip() and not fp.rest.lstrip().startswith(b"HTTP/"):
             raise http.client.HTTPException("there is more of the body than its Content-Length says")
         return data
 

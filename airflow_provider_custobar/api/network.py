@@ -11,6 +11,7 @@ import base64
 import importlib.util
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,10 +19,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
+import urllib3
 
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CertificateError, InvalidArgumentError, TransportError
-from airflow_provider_custobar.api.origin import Origin, origin_of
+from airflow_provider_custobar.api.origin import Origin, ipv6, origin_of
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -134,12 +136,15 @@ def _proxy(url: str) -> Proxy | None:
     if not value or _is_exempt_ipv6(url):
         return None
     variable = _variable(url, value)
-    if "://" not in value:
-        value = f"http://{value}"
+    value = value.strip() if "://" in value else f"http://{value.strip()}"
     try:
-        parts = urlsplit(value.strip())
-        is_url = bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        # requests is stricter in some points, and urlsplit in others.
+        urllib3.util.parse_url(value)
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        is_host = bool(ipv6(host) or re.fullmatch(r"[\w.-]+", host))
+        is_url = is_host and parts.port != 0 and not re.search(r"\s", value)
+    except (ValueError, urllib3.exceptions.LocationParseError):
         is_url = False
     if not is_url:
         # Nothing of it is shown: what is no URL may hold a password anywhere.

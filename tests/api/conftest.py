@@ -7,6 +7,7 @@ import json
 import re
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -228,7 +229,8 @@ def elsewhere() -> Iterator[RecordingServer]:
 class RawServer(socketserver.ThreadingTCPServer):
     """Answers each request with the next of ``answers``, byte for byte; the last one again and again.
 
-    The connection ends after each answer unless ``keeps_open``. ``paths`` are those asked for; ``heads`` the requests' own.
+    The connection ends after each answer, with ``goodbye`` after a moment, unless ``keeps_open``. ``paths`` are those asked
+    for; ``heads`` the requests' own.
     """
 
     daemon_threads = True
@@ -238,6 +240,8 @@ class RawServer(socketserver.ThreadingTCPServer):
         self.answers: list[bytes] = []
         self.heads: list[str] = []
         self.keeps_open = False
+        self.goodbye = b""
+        self.said_goodbye = threading.Event()
         super().__init__(("127.0.0.1", 0), _RawHandler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -257,6 +261,10 @@ class _RawHandler(socketserver.StreamRequestHandler):
             answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
             self.wfile.write(answer.replace(b"Connection: close\r\n", b"") if server.keeps_open else answer)
             if not server.keeps_open:
+                if server.goodbye:
+                    time.sleep(0.05)
+                    self.wfile.write(server.goodbye)
+                    server.said_goodbye.set()
                 return
 
 

@@ -19,6 +19,8 @@ from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.api.content_encoding import Body, BodyError
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import RESOURCES
+from airflow_provider_custobar.api.spiffy.client import SpiffyStoresClient
+from airflow_provider_custobar.api.spiffy.service import SPIFFY_STORES
 
 ROWS = b"external_id,email\r\n" + b"".join(b"%d,%d@example.com\r\n" % (number, number * 7919) for number in range(60))
 JSON = b'{"customers":[' + b",".join(b'{"external_id":"%d"}' % number for number in range(60)) + b"]}"
@@ -204,6 +206,13 @@ CUT = {
     "chunks cut in one": chunked(ROWS)[:-400],
     "chunks cut between": chunked(ROWS)[: -len(b"0\r\n\r\n")],
     "chunks cut in the size": chunked(ROWS, zeros=6)[: -len(b"0\r\n\r\n") - 3],
+    "chunks without their last line end": chunked(ROWS)[:-2],
+    "a head in place of a chunk": head("Transfer-Encoding: chunked") + sized(ROWS),
+    "a chunk in place of its size": head("Transfer-Encoding: chunked") + ROWS,
+    "lengths that differ": head(f"Content-Length: {len(ROWS)}", "Content-Length: 40") + ROWS,
+    "a coding of the transfer": head("Transfer-Encoding: gzip") + ZIPPED,
+    "codings of the transfer": head("Transfer-Encoding: gzip, chunked") + chunked(ZIPPED).partition(b"\r\n\r\n")[2],
+    "no version": ROWS,
     "a header cut": head("X-Custobar-Next-Url: /api/data/customers/?c=2", "Content-Length: 0")[:-40],
 }
 
@@ -393,6 +402,39 @@ def test_what_is_left_of_an_answer_is_not_the_next_one(make_any_client: Callable
     raw_server.keeps_open = True
     stray = sized(b"external_id\r\nstray\r\n")
     for more in (stray, b"stray", b"\r\n"):
-        for first in (sized(b"{}", status="503 Busy"), sized(ROWS, length=len(ROWS) - 22), head(status="204 None")):
+        chunks = head("Transfer-Encoding: chunked", status="204 None") + b"0\r\n\r\n"
+        for first in (chunks, sized(b"{}", status="503 Busy"), sized(ROWS, length=len(ROWS) - 22), head(status="204 None")):
             raw_server.answers = [first + more, sized(ROWS)]
             assert rows_of(make_any_client(raw_server.url)) == EVERY_ROW
+
+
+def test_a_goodbye_to_an_idle_connection_is_no_answer(raw_server: Any) -> None:
+    """Rule: a 408 that a server sends before it closes an idle connection is not taken for the answer to the next request."""
+    raw_server.goodbye = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    first = sized(b"external_id\r\n0\r\n", "X-Custobar-Next-Url: /api/data/customers/?cursor=1")
+    raw_server.answers = [first.replace(b"Connection: close\r\n", b""), sized(b"external_id\r\n1\r\n")]
+    config = config_from_connection(host=raw_server.url, password="APITOKEN")
+    with CustobarClient(config, sleep=lambda _: raw_server.said_goodbye.wait(10)) as client:
+        assert rows_of(client) == ["0", "1"]
+
+
+def test_a_store_is_read_as_strictly(raw_server: Any) -> None:
+    """Rule: the same holds for a store's customers: no part, no other status, no interim answer is a page of them."""
+
+    def answer(text: bytes, *lines: str, status: str = "200 OK", cut: int = 0) -> bytes:
+        return sized(gzip.compress(text)[: -cut or None], GZIP, *lines, status=status, kind="application/json")
+
+    page = b'{"customers":[{"id":1},{"id":2}]}'
+    raw_server.answers = [
+        answer(page, cut=9),
+        answer(b'{"customers":[]}', status="202 Accepted"),
+        answer(b'{"customers":[{"id":1}]}', status="206 Partial Content"),
+        INTERIM + answer(page),
+        answer(b'{"customers":[]}'),
+        answer(b'{"count":2}'),
+    ]
+    config = config_from_connection(host=raw_server.url, login="KEY", password="PASSWORD", service=SPIFFY_STORES)
+    with SpiffyStoresClient(config, sleep=lambda _: None) as client:
+        assert [customer["id"] for page in client.pages({}) for customer in page] == [1, 2]
+        raw_server.answers = [answer(b'{"customer":{"id":3}}', status="201 Created")]
+        assert client.create({"first_name": "Teppo"}) == {"id": 3}

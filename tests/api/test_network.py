@@ -224,6 +224,11 @@ EXEMPT = [
     ("https://[2001:db8::7]", "2001:0db8:0000::7", True),
     ("https://[2001:db8::7]", "*", True),
     ("https://[2001:db8::7]", "db8::7", False),
+    ("https://[::1]:8765", "localhost,127.0.0.1,::1,[::1]", True),
+    ("https://[::1]", "localhost,127.0.0.0/8,::1/128", True),
+    ("https://[fd00::1]", "::/0", True),
+    ("https://acme.invalid", "::/0, fe80::/10, [::1]", False),
+    ("http://127.0.0.1:8765", "::/0", False),
 ]
 
 
@@ -300,6 +305,12 @@ BAD = [
     ({"https_proxy": "http://proxy:port"}, "https_proxy", "http://host:port"),
     ({"https_proxy": "http://proxy:99999"}, "https_proxy", "http://host:port"),
     ({"https_proxy": "http://[::1"}, "https_proxy", "http://host:port"),
+    ({"https_proxy": "http://exa mple:3128"}, "https_proxy", "http://host:port"),
+    ({"https_proxy": "http://us er:secret@proxy:3128"}, "https_proxy", "percent-encoded"),
+    ({"https_proxy": "http://[::1]x:80"}, "https_proxy", "http://host:port"),
+    ({"https_proxy": "http://a<b>:80"}, "https_proxy", "http://host:port"),
+    ({"https_proxy": "http:// "}, "https_proxy", "http://host:port"),
+    ({"https_proxy": "http://xn--\udc80:80"}, "https_proxy", "http://host:port"),
     ({"all_proxy": "socks://127.0.0.1:1080"}, "all_proxy", "socks5h"),
     ({"ALL_PROXY": "ftp://user:secret@proxy:21"}, "ALL_PROXY", "ftp://proxy:21"),
     ({"ALL_PROXY": "socks4://127.0.0.1:1080"}, "ALL_PROXY", "socks4"),
