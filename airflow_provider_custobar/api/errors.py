@@ -21,6 +21,9 @@
     ├── StoreChangedError           may pass     a shop's customers came and went while they were read
     ├── TargetError                 final        no such bucket, or an object that must not be replaced
     │   └── LostError               start over   what an earlier attempt left in the store is gone
+    ├── StoreError                  may pass     a store has no such object to read, or does not give it whole
+    │   ├── NotThereError           may pass     nothing has that name, or fits that pattern
+    │   └── RefusedError            may pass     the store lets nobody look with these credentials
     ├── EmptyExportError            may pass     nothing to export, and on_empty="fail"
     ├── ColumnTypeError             final        a value that its column cannot hold
     ├── MissingExtraError           final        a package that is not installed
