@@ -338,6 +338,38 @@ def test_what_cannot_be_read_is_named_before_the_first_request(
         SpiffyStoresClient(config)
 
 
+class _SocksHandler(socketserver.StreamRequestHandler):
+    """SOCKS 5 (RFC 1928) with a user's name and password (RFC 1929), up to CONNECT; leads every request to ``target``."""
+
+    def handle(self) -> None:
+        server, read = self.server, self.rfile.read
+        assert isinstance(server, Server)
+        assert server.target is not None
+        assert 2 in read(read(2)[1]), "nobody offers a name and a password"
+        self.wfile.write(b"\x05\x02")
+        name, password = (read(read(1)[0]).decode() for _ in read(1) * 2)
+        self.wfile.write(b"\x01\x00")
+        kind = read(4)[3]
+        host = read(read(1)[0]).decode() if kind == 3 else read(4 if kind == 1 else 16).hex()
+        server.heads.append(f"{name}:{password} {host}:{int.from_bytes(read(2))}")
+        self.wfile.write(b"\x05\x00\x00\x01" + bytes(6))
+        server.target.finish_request(self.request, self.client_address)
+
+
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "http_proxy"])
+def test_both_clients_go_through_a_socks_proxy(
+    make_any_client: Callable[..., Any], environment: pytest.MonkeyPatch, proxy: Server, variable: str
+) -> None:
+    """Rule: a host that nobody here knows is reached through a SOCKS 5 proxy, which looks it up and learns no token."""
+    proxy.RequestHandlerClass = _SocksHandler
+    environment.setenv(variable, f"socks5h://user:p%40ss@{proxy.place}")
+    ask(make_any_client(PLAIN, max_attempts=1))
+    assert proxy.heads == ["user:p@ss acme.invalid:8765"]
+    assert proxy.target is not None
+    assert len(proxy.target.heads) == 1
+    assert "Authorization: Token APITOKEN".lower() in proxy.target.heads[0].lower()
+
+
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_a_socks_proxy_needs_its_libraries(
     make_any_client: Callable[..., Any], environment: pytest.MonkeyPatch, scheme: str
