@@ -41,7 +41,7 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
 
     Fires once: with ``{"status": "success", "found": {...}}``, or with ``{"status": "error", "message": ..., "error": {...}}``
     when the server's answer is final (such as 401, 403 or 404) or ``max_consecutive_failures`` polls in a row have failed, each
-    of them after all of its attempts. All triggers of one triggerer that use the same connection share its HTTP connections,
+    of them after all of its attempts. All triggers of one triggerer that use the same connection share one client,
     its ``requests_per_minute`` and the pauses that the server asks for.
 
     :param event_types: Types of events.
