@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +17,14 @@ from airflow_provider_custobar.upload.validation import need
 
 _LONGEST_REASON = 300
 _MOST_TORN = 100
+# What may be a value in a line that is no JSON: what stands in quotes, and what stands between marks.
+_IN_QUOTES = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_MARKS = re.compile(r'[\s",:{}\[\]]+')
+
+_NOTE = (
+    "INSERT INTO groups VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET lacking = lacking & excluded.lacking,"
+    " is_to_go = max(is_to_go, excluded.is_to_go), bad = coalesce(bad, excluded.bad)"
+)
 
 
 @dataclass(slots=True)
@@ -55,16 +64,14 @@ class Groups:
     def note(self, row: GoodRow | Rejected, *, is_to_go: bool) -> None:
         """Once for each row. ``is_to_go`` is whether the row by itself would be sent."""
         if row.group is None:
-            # A line that cannot be read names no group, but may be of the one before it, or behind it.
             if isinstance(row, Rejected) and not isinstance(row.row, Mapping):
                 self._note_torn(row)
-                self._torn.append(row)
             return
         if row.group != self._name:
             self.noted()
             self._name, self._last = row.group, _Known(-1, False, None)
             for torn in self._torn:
-                self._note_torn(torn)
+                self._note_beside(torn)
         self._torn.clear()
         if isinstance(row, GoodRow):
             self._last.lacking &= sum(1 << number for number in row.lacking)
@@ -73,21 +80,26 @@ class Groups:
             self._note_bad(row)
 
     def _note_torn(self, row: Rejected) -> None:
-        if self._name is not None and self._name in str(row.row.content if isinstance(row.row, Unreadable) else row.row):
-            self._note_bad(row)
+        """A line that cannot be read names no group, but any value in it may be the name of one, and it may be of the group
+        before it, or behind it, if the name of that is anywhere in it.
+        """
+        bad = _told(row)
+        self._connection.executemany(_NOTE, ((_digest(name), -1, False, bad) for name in set(_texts_in(_content(row)))))
+        self._note_beside(row)
+        self._torn.append(row)
+
+    def _note_beside(self, torn: Rejected) -> None:
+        if self._name is not None and self._name in str(_content(torn)):
+            self._note_bad(torn)
 
     def _note_bad(self, row: Rejected) -> None:
         if self._last.bad is None:
-            self._last.bad = f"row {row.position}: {shorten('; '.join(row.reasons), _LONGEST_REASON)}"
+            self._last.bad = _told(row)
 
     def noted(self) -> Self:
         """Every row was noted."""
         if self._name is not None:
-            self._execute(
-                "INSERT INTO groups VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET lacking = lacking & excluded.lacking,"
-                " is_to_go = max(is_to_go, excluded.is_to_go), bad = coalesce(bad, excluded.bad)",
-                (_digest(self._name), self._last.lacking, self._last.is_to_go, self._last.bad),
-            )
+            self._execute(_NOTE, (_digest(self._name), self._last.lacking, self._last.is_to_go, self._last.bad))
         self._name = None
         return self
 
@@ -127,6 +139,27 @@ class Groups:
 
     def _has_changed(self) -> CustobarError:
         return CustobarError(f"The rows of a {self._noun} are not those that were read before: the source changed meanwhile.")
+
+
+def _told(bad: Rejected) -> str:
+    return f"row {bad.position}: {shorten('; '.join(bad.reasons), _LONGEST_REASON)}"
+
+
+def _content(torn: Rejected) -> object:
+    return torn.row.content if isinstance(torn.row, Unreadable) else torn.row
+
+
+def _texts_in(content: object) -> Iterator[str]:
+    """What may be a value in what is no row."""
+    if isinstance(content, str):
+        yield content
+        yield from _IN_QUOTES.findall(content)
+        yield from _MARKS.split(content)
+    elif isinstance(content, (list, tuple, Mapping)):
+        for item in content.values() if isinstance(content, Mapping) else content:
+            yield from _texts_in(item)
+    elif isinstance(content, int):
+        yield str(content)
 
 
 def _digest(name: str) -> bytes:

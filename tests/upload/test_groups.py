@@ -129,6 +129,33 @@ def test_a_line_that_cannot_be_read_may_be_of_the_sale_beside_it(torn: str, plac
     assert sorted(rejected) == [1, 2, 3]
 
 
+TORN_CSV = ["S2,1", "S2,1,,,x", "x,1,S2", ',"S2",']
+TORN_JSON = [
+    '{"sale_external_id": "S2", "external_id": "1"',
+    '{"sale_external_id":"S2","discount":1,"discount":2}',
+    "{sale_external_id:S2}",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "torn"), [*(("a.csv", torn) for torn in TORN_CSV), *(("a.jsonl", torn) for torn in TORN_JSON)]
+)
+@pytest.mark.parametrize("place", [0, 5])
+def test_a_line_that_cannot_be_read_may_be_of_a_sale_far_away(name: str, torn: str, place: int) -> None:
+    """Rule: a torn line with a sale's name for a value sets that sale aside, wherever the other rows of it stand."""
+    rows = [*sale("S1", 2), line("S2", 0, **HEAD), *sale("S3", 2), line("S2", 2), *sale("S4", 1)]
+    if name == "a.csv":
+        names = ("sale_external_id", "external_id", "sale_date", "sale_customer_id")
+        lines = [",".join(row.get(each, "") for each in names) for row in rows]
+        lines = [",".join(names), *lines[:place], torn, *lines[place:]]
+    else:
+        lines = [*map(json.dumps, rows[:place]), torn, *map(json.dumps, rows[place:])]
+    data = "\n".join(lines).encode()
+    sent, rejected = skipped(FileRows([File(name=name, open=lambda: io.BytesIO(data))]))
+    assert sent == ["S1-0", "S1-1", "S3-0", "S3-1", "S4-0"]
+    assert len(rejected) == 3
+
+
 def test_empty_cells_of_later_rows_remove_nothing() -> None:
     """Rule: with ``clear_empty`` the empty cells of a sale's later rows do not remove its date and customer."""
     names = ("sale_external_id", "sale_date", "sale_customer_id", "sale_email", "sale_state", "external_id")
