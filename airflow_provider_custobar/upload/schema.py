@@ -66,6 +66,7 @@ CUSTOMER_ID_ACCEPTED = "a text of letters, digits and dashes only"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,]+)?)(Z|[+-][0-9:]+| UTC| [+-][0-9:]+)?")
+_BELOW_MICROSECONDS = re.compile(r"[.,][0-9]{6}([0-9]*[1-9])")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 # Every language writes small numbers with a negative exponent; a positive one is where a spreadsheet has lost digits.
 _NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE]-[0-9]{1,3})?")
@@ -236,6 +237,7 @@ def _day(value: object) -> str:
 
 def _moment_in(zone: tzinfo) -> Callable[[object], str]:
     def moment(value: object) -> str:
+        finer = ""
         if isinstance(value, str):
             match = _MOMENT.fullmatch(value)
             if not match or (match[3] and not match[2]):
@@ -245,6 +247,9 @@ def _moment_in(zone: tzinfo) -> Callable[[object], str]:
             # A day is a day of the tenant's, whichever zone that is in.
             if len(value) == len("2026-02-01") or (parsed.tzinfo is not None and value[10] == "T" and " " not in value):
                 return value
+            if digits := _BELOW_MICROSECONDS.search(value):
+                # Python has cut them off.
+                finer = digits[1]
         elif isinstance(value, datetime):
             parsed = value
         elif isinstance(value, date):
@@ -254,7 +259,9 @@ def _moment_in(zone: tzinfo) -> Callable[[object], str]:
         placed = parsed if parsed.utcoffset() is not None else parsed.replace(tzinfo=zone)
         # Local mean times of the nineteenth century have offsets with seconds, which ISO 8601 does not.
         odd = (placed.utcoffset() or timedelta()).total_seconds() % 60
-        text = (placed.replace(tzinfo=None) if odd else placed).isoformat()
+        text = (placed.replace(tzinfo=None) if odd else placed).isoformat(timespec="microseconds" if finer else "auto")
+        clock = len("2026-02-01T10:00:00.123456")
+        text = text[:clock] + finer + text[clock:]
         return f"{text[:-6]}Z" if text.endswith("+00:00") else text
 
     return moment

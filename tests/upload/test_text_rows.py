@@ -102,10 +102,16 @@ def test_an_empty_identifier_is_none() -> None:
         ("Europe/Helsinki", "2026-02-01", "2026-02-01"),
         ("Europe/Helsinki", "1870-02-01T10:00:00", "1870-02-01T10:00:00"),
         ("UTC", "2026-02-01T10:00:00", "2026-02-01T10:00:00Z"),
+        # Python's own datetimes end at microseconds.
+        ("Europe/Helsinki", "2026-02-01 10:00:00.123456789", "2026-02-01T10:00:00.123456789+02:00"),
+        ("UTC", "2026-02-01 10:00:00.0000001 +0200", "2026-02-01T10:00:00.0000001+02:00"),
+        ("UTC", "2026-02-01T10:00:00,123456700", "2026-02-01T10:00:00.1234567Z"),
+        ("Europe/Helsinki", "1870-02-01T10:00:00.123456789", "1870-02-01T10:00:00.123456789"),
+        ("UTC", "2026-02-01 10:00:00.123456000", "2026-02-01T10:00:00.123456Z"),
     ],
 )
 def test_datetimes_are_made_explicit(timezone: str, text: str, value: str) -> None:
-    """Rule: a datetime without an offset gets that of the tenant's zone; a day stays a day."""
+    """Rule: a datetime without an offset gets that of the tenant's zone, and keeps its digits; a day stays a day."""
     assert sent(options={"timezone": timezone}, date_joined=text)["date_joined"] == value
 
 
