@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_custobar.upload.exact_json import UnfitJsonError, decode
 
-_ITEM = re.compile(r'\s*"((?:[^"]|"")+)"\s*(?:,|\Z)|([^,]*)(?:,|\Z)')
+_ITEM = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|\Z)|([^,]*)(?:,|\Z)')
 _PYTHON_TEXT = r"""(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
 # Python's own form of a list of texts, which pandas writes into CSV.
 _PYTHON_LIST = re.compile(rf"\s*\[\s*{_PYTHON_TEXT}(?:\s*,\s*{_PYTHON_TEXT})*\s*\]\s*")
@@ -41,9 +41,16 @@ def as_texts(items: Sequence[Any]) -> list[Any]:
 def texts_in(cell: str) -> list[Any]:
     """The texts of a cell: a list as :func:`list_in` knows it, else what stands between its commas. Quotes hold a text together
     that has commas of its own, as in CSV itself.
+
+    :raises ValueError: a list of some other form, which its commas would tear.
     """
     found = list_in(cell)
-    return as_texts(found) if found is not None else _split(cell)
+    if found is not None:
+        return as_texts(found)
+    items = _split(cell)
+    if len(items) > 1 and items[0].startswith("[") and "]" not in items[0]:
+        raise ValueError
+    return items
 
 
 def text_or_texts_in(cell: str) -> str | list[Any]:
@@ -57,7 +64,7 @@ def text_or_texts_in(cell: str) -> str | list[Any]:
 
 def _split(cell: str) -> list[str]:
     if '"' in cell:
-        items = [match[1].replace('""', '"') if match[1] else match[2] for match in _ITEM.finditer(cell)]
+        items = [match[2] if match[1] is None else match[1].replace('""', '"') for match in _ITEM.finditer(cell)]
     else:
         items = cell.split(",")
     return [item for part in items if (item := part.strip())]

@@ -27,6 +27,8 @@ CELLS: list[tuple[str, list[str]]] = [
     ('vip , "Jazz, Vinyl" ', ["vip", "Jazz, Vinyl"]),
     ('"say ""hi"", ok"', ['say "hi", ok']),
     ('"a\nb",c', ["a\nb", "c"]),
+    ('""', []),
+    ('"","a", "" ', ["a"]),
     # Quotes that hold nothing together are part of a text.
     ('5" vinyl, 7" vinyl', ['5" vinyl', '7" vinyl']),
     ('"old" vinyl, new', ['"old" vinyl', "new"]),
@@ -108,6 +110,14 @@ def test_a_list_of_anything_else_is_refused(cell: str) -> None:
         checked = check_row(0, row, build_plan())
         assert isinstance(checked, Rejected)
         assert checked.reasons[0].startswith("tags must be a list of texts")
+
+
+@pytest.mark.parametrize("cell", ["[vip, new]", "['vip', None]", "['vip', 1.5]", '["vip", "new"', "[1,2", " [vip,new] "])
+def test_a_list_of_another_form_is_not_torn_at_its_commas(cell: str) -> None:
+    """Rule: a cell in brackets that is a list of nobody's we know is refused, instead of a tag that begins with a bracket."""
+    checked = check_row(0, TextRow({"external_id": "1", "tags": cell}), build_plan())
+    assert isinstance(checked, Rejected)
+    assert checked.reasons == ["tags must be a list of texts"]
 
 
 @pytest.mark.parametrize(
