@@ -122,8 +122,10 @@ class _UnfitError(Exception):
 def _encoded(row: Mapping[str, Any], plan: UploadPlan) -> bytes:
     try:
         encoded = _encode(row)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _UnfitError(f"{_culprit(row)} cannot be written as JSON ({error})") from error
+    except (ValueError, OverflowError) as error:
+        # Python's own words show a part of the value, or name a setting of the interpreter.
+        what = "half a character" if isinstance(error, UnicodeError) else "a number of too many digits"
+        raise _UnfitError(f"{_culprit(row)} cannot be written as JSON: it holds {what}") from error
     if len(encoded) + ENVELOPE_BYTES > plan.max_batch_bytes:
         raise _UnfitError(f"it has {len(encoded):,} bytes, too many for max_batch_bytes={plan.max_batch_bytes:,}")
     return encoded
@@ -133,7 +135,7 @@ def _culprit(row: Mapping[str, Any]) -> str:
     for name, value in row.items():
         try:
             _encode({name: value})
-        except (TypeError, ValueError, OverflowError, RecursionError):
+        except (ValueError, OverflowError):
             return field_names([name])
     return "it"
 

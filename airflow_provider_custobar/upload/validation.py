@@ -155,9 +155,13 @@ class Checker:
     def _value_reason(self, name: str, value: object) -> str:
         if isinstance(value, Unfit):
             return f"{name} must be {accepted_by(self._resource.name, name)}, and {value.reason}"
+        accepted = accepted_by(self._resource.name, name)
         # The type of a value is told where it may be what is wrong, the value never.
-        told = "" if isinstance(value, str) else f", not {type(value).__name__}"
-        return f"{name} must be {accepted_by(self._resource.name, name)}{told}"
+        if isinstance(value, (list, tuple)) and "list" in accepted:
+            told = ", and one of its items is something else"
+        else:
+            told = "" if isinstance(value, str) else f", not {type(value).__name__}"
+        return f"{name} must be {accepted}{told}"
 
 
 def need(names: Sequence[str]) -> str:
