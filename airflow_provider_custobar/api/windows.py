@@ -86,16 +86,15 @@ def parse_timestamp(text: str, zone: tzinfo) -> datetime:
 
 
 def check_timezone(argument: str, name: object) -> str:
-    """``name`` if it is that of an IANA time zone.
+    """The one name of an IANA time zone; UTC is known in any case.
 
     :raises InvalidArgumentError: it is none.
     """
     try:
-        pendulum.timezone(str(name))
+        return pendulum.timezone(str(name)).name
     except (InvalidTimezone, OSError, ValueError):
         hint = did_you_mean(str(name), pendulum.timezones())
         raise InvalidArgumentError(argument, name, f"give an IANA time zone such as Europe/Helsinki.{hint}") from None
-    return str(name)
 
 
 def build_window(

@@ -163,8 +163,10 @@ class CustobarHook(BaseHook):
 
         config = self.get_config()
         plan = build_plan(resource, **{"timezone": config.timezone, "company": config.company, **options})
-        if iter(records) is records:
-            raise InvalidArgumentError("records", records, "they are read twice: give a list, not a generator")
+        if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
+            raise InvalidArgumentError("records", type(records).__name__, "give a list of mappings")
+        if isinstance(records, Iterator):
+            raise InvalidArgumentError("records", type(records).__name__, "they are read twice: give a list, not a generator")
         with CustobarClient(config) as client:
             return Upload(
                 open_rows=lambda: records,

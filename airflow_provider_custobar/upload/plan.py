@@ -8,6 +8,7 @@ from functools import cached_property
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.resources import Resource, find_resource
+from airflow_provider_custobar.api.windows import check_timezone
 from airflow_provider_custobar.upload.field_mapping import FieldMapping, check_field_mapping, check_targets
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 from airflow_provider_custobar.upload.validation import Checker, Rules
@@ -104,6 +105,7 @@ def build_plan(
         # A text such as "False" would be taken for a yes.
         if not isinstance(given, bool):
             raise InvalidArgumentError(argument, given, "give True or False")
+    zone = check_timezone("timezone", timezone)
     mapping = check_field_mapping(field_mapping)
     if unknown_fields != "send":
         check_targets(mapping, found)
@@ -115,9 +117,9 @@ def build_plan(
                 require_external_id=require_external_id,
                 allow_irreversible=allow_irreversible,
                 unknown_fields=unknown_fields,
-                company=company,
+                company=None if company is None else str(company),
             ),
-            timezone=timezone,
+            timezone=zone,
         ),
         field_mapping=mapping,
         batch_size=whole_number("batch_size", batch_size, least=1),
@@ -128,7 +130,7 @@ def build_plan(
         verify=verify,
         verify_delay=_seconds("verify_delay", verify_delay),
         dry_run=dry_run,
-        timezone=timezone,
+        timezone=zone,
     )
 
 

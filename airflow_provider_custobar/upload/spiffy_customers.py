@@ -78,7 +78,7 @@ class CustomerMapping:
         self,
         *,
         field_mapping: FieldMapping | None = None,
-        id_prefix: str = "",
+        id_prefix: str | None = "",
         company_fields: Sequence[str] = (),
         company: str | None = None,
         clear_empty: bool = False,
@@ -86,21 +86,25 @@ class CustomerMapping:
         if not isinstance(clear_empty, bool):
             # A text such as "False" would be taken for a yes.
             raise InvalidArgumentError("clear_empty", clear_empty, "give True or False")
+        # Where templates are rendered natively, what is all digits has become a number.
+        prefix = "" if id_prefix is None else str(id_prefix)
         names: dict[str, str | None] = dict(DEFAULT_MAPPING)
+        if not isinstance(company_fields, (list, tuple)):
+            raise InvalidArgumentError("company_fields", company_fields, f"give a list of some of {', '.join(COMPANY_FIELDS)}")
         for name in company_fields:
             if name not in COMPANY_FIELDS:
                 hint = did_you_mean(str(name), COMPANY_FIELDS)
                 raise InvalidArgumentError("company_fields", name, f"give some of {', '.join(COMPANY_FIELDS)}.{hint}")
             if not company:
                 raise InvalidArgumentError("company", company, "company_fields need it: the tenant's short name, such as acme")
-            names[name] = f"{company.upper()}__{name}"
+            names[name] = f"{str(company).upper()}__{name}"
         for name in field_mapping if isinstance(field_mapping, Mapping) else ():
             if name not in KNOWN_FIELDS:
                 hint = did_you_mean(str(name), KNOWN_FIELDS)
                 raise InvalidArgumentError("field_mapping", name, f"it is not a field of the shop's customers.{hint}")
         names |= check_field_mapping(field_mapping)
         self._names = {name: target for name, target in names.items() if target is not None}
-        if self._names.get("id") == "external_id" and not re.fullmatch(r"[A-Za-z0-9-]*", str(id_prefix)):
+        if self._names.get("id") == "external_id" and not re.fullmatch(r"[A-Za-z0-9-]*", prefix):
             raise InvalidArgumentError("id_prefix", id_prefix, "external_id has letters, digits and dashes only")
         targets = Counter(self._names.values())
         twice = next((target for target, times in targets.items() if times > 1), None)
@@ -108,7 +112,7 @@ class CustomerMapping:
             sources = " and ".join(name for name, target in self._names.items() if target == twice)
             raise InvalidArgumentError("field_mapping", twice, f"{sources} would both go there: map one of them to None")
         self._readers: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
-            "id": lambda value, _: f"{id_prefix}{value}",
+            "id": lambda value, _: f"{prefix}{value}",
             "tags": _tags,
             "default_address.country_code": lambda value, _: str(value).upper(),
             "default_address.phone": self._phone,

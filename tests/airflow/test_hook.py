@@ -63,6 +63,21 @@ def test_upload_of_bad_rows_sends_nothing(tenant: CustobarSandbox) -> None:
     assert tenant.requests == []
 
 
+@pytest.mark.parametrize("records", [None, 5, "external_id", b"1", {"external_id": "1"}])
+def test_upload_refuses_what_is_no_list(tenant: CustobarSandbox, records: Any) -> None:
+    """Rule: what holds no records is an argument to be named, and not shown."""
+    with pytest.raises(InvalidArgumentError, match=f"^records='{type(records).__name__}' is not accepted: give a list"):
+        CustobarHook().upload("customers", records)
+    assert tenant.requests == []
+
+
+def test_upload_in_a_connections_zone(tenant: CustobarSandbox, connect: Callable[[str, str], None]) -> None:
+    """Rule: a zone that a connection may have is one that an upload knows."""
+    connect("custobar_default", tenant.airflow_connection(timezone="utc"))
+    CustobarHook().upload("customers", [{"external_id": "1", "date_joined": "2026-02-01T10:00"}])
+    assert tenant.uploads[0].rows == [{"external_id": "1", "date_joined": "2026-02-01T10:00:00Z"}]
+
+
 def test_upload_refuses_what_can_be_read_only_once(tenant: CustobarSandbox) -> None:
     """Rule: rows are read twice, so a generator is refused instead of being checked and then found empty."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.upload.plan import UploadPlan, build_plan
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
 
 
 def test_the_documented_defaults() -> None:
@@ -65,6 +66,10 @@ def test_each_resource_can_be_uploaded(resource: str) -> None:
         ("field_mapping", {"": "email"}),
         ("field_mapping", {"mail": ["email"]}),
         ("field_mapping", {1: "email"}),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "europe/helsinki"),
+        ("timezone", 5),
+        ("timezone", None),
     ],
 )
 def test_each_bad_argument_is_named(argument: str, value: Any) -> None:
@@ -123,3 +128,11 @@ def test_the_one_wrong_target_is_named() -> None:
         InvalidArgumentError, match="give 'notes' the name of a field of Custobar's, or None, which leaves it out"
     ):
         build_plan(field_mapping={"mail": "email", "notes": ""})
+
+
+def test_digits_rendered_natively() -> None:
+    """Rule: a company's name of digits is a name, and UTC is UTC in any case."""
+    plan = build_plan(company=360, timezone="utc")  # type: ignore[arg-type]
+    assert plan.timezone == "UTC"
+    assert isinstance(check_row(0, {"external_id": "1", "360__size": 1}, plan), GoodRow)
+    assert isinstance(check_row(0, {"external_id": "1", "acme__size": 1}, plan), Rejected)

@@ -224,6 +224,8 @@ def test_field_mapping() -> None:
         ({"company_fields": ["email"], "company": "acme"}, "company_fields", "give some of name, state, credit"),
         ({"company_fields": ["credit"]}, "company", "company=None is not accepted: company_fields need it"),
         ({"company_fields": ["credit"], "company": ""}, "company", "such as acme"),
+        ({"company_fields": 5, "company": "acme"}, "company_fields", "give a list of some of name"),
+        ({"company_fields": "credit", "company": "acme"}, "company_fields", "give a list of some of name"),
     ],
 )
 def test_wrong_mappings(arguments: dict[str, Any], argument: str, said: str) -> None:
@@ -342,3 +344,10 @@ def test_a_phone_that_cannot_be_read_removes_nothing() -> None:
     assert "phone_number" not in mapping.row({"id": 1, "default_address": {"phone": "call my office", "country_code": "FI"}})
     assert mapping.phones_left_out == 1
     assert mapping.row({"id": 1, "default_address": {"phone": "", "country_code": "FI"}})["phone_number"] == ""
+
+
+def test_a_prefix_is_what_it_says_or_none() -> None:
+    """Rule: None is no prefix, and digits that were rendered natively are digits."""
+    for prefix, expected in ((None, "17"), ("", "17"), (360, "36017"), ("s-", "s-17")):
+        mapping = CustomerMapping(id_prefix=prefix, company=360, company_fields=["state"])  # type: ignore[arg-type]
+        assert mapping.row({"id": 17, "state": "enabled"}) == {"external_id": expected, "360__state": "enabled"}
