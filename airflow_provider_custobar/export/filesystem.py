@@ -13,6 +13,7 @@ from fsspec import AbstractFileSystem
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.export.local_files import LocalSink
 from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, TargetError, exists_error
 from airflow_provider_custobar.export.unfinished import unfinished_name
@@ -55,7 +56,10 @@ class FileSystemTarget:
 
     def open(self, info: ObjectInfo) -> LocalSink | FileSystemSink:
         sink = self._sink(info)
-        sink.begin()
+        try:
+            sink.begin()
+        except OSError as error:
+            raise CustobarError(f"{self._uri} cannot be written: {type(error).__name__}: {error}") from error
         return sink
 
     def reopen(self, info: ObjectInfo, state: State) -> LocalSink | FileSystemSink:

@@ -77,6 +77,13 @@ def test_bad_rows_are_set_aside_with_skip(tenant: CustobarSandbox, tmp_path: Pat
     assert customer(tenant, "m-1") is not None
 
 
+def test_rejects_that_cannot_be_written(tenant: CustobarSandbox) -> None:
+    """Rule: a place that takes no file is told by its name, before anything is sent."""
+    with pytest.raises(CustobarError, match="^file:///proc/nowhere/rejects.jsonl cannot be written: "):
+        upload([BAD, GOOD], on_invalid="skip", rejects_path="file:///proc/nowhere/rejects.jsonl")
+    assert tenant.requests == []
+
+
 @pytest.mark.parametrize("row", [{**GOOD, "is_deleted": True}, {**GOOD, "is_forgotten": True}])
 def test_irreversible_rows_need_a_word(tenant: CustobarSandbox, row: dict[str, Any]) -> None:
     """Rule: nobody is deleted or forgotten by accident."""
