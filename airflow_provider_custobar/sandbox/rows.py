@@ -165,7 +165,7 @@ class _Reader:
 _EXPECTED = {
     "string": "a text",
     "email": "an e-mail address",
-    "phone": "a phone number such as +358401234567",
+    "phone": "a phone number such as +12025550123",
     "boolean": "true or false",
     "datetime": "a date or an ISO 8601 datetime",
     "date": "a date (YYYY-MM-DD)",

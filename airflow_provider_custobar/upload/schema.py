@@ -39,7 +39,7 @@ from airflow_provider_custobar.upload.lists import as_texts, list_in, text_or_te
 ACCEPTED: Mapping[FieldType, str] = {
     FieldType.STRING: "a text",
     FieldType.EMAIL: "an e-mail address",
-    FieldType.PHONE: "a phone number with its country's prefix, such as +358401234567",
+    FieldType.PHONE: "a phone number with its country's prefix, such as +12025550123",
     FieldType.COUNTRY: "a country code of two letters, such as FI",
     FieldType.LANGUAGE: "a language code of two letters, such as fi",
     FieldType.BOOLEAN: "true or false",
