@@ -96,7 +96,7 @@ def _told(error: BaseException, names: Collection[str], words: Collection[str]) 
     message = str(getattr(details, "message_primary", None) or error)
     if words and str(getattr(details, "sqlstate", None)).startswith("P0"):
         # Somebody's own function says whatever it likes.
-        message = "a function of the database's has raised it"
+        message = "a function in the database has raised it"
     said = _without_values(message, known)
     where = _COLUMN.match(str(getattr(details, "context", None) or ""))
     column = getattr(details, "column_name", None) or (where and where[1])

@@ -69,15 +69,18 @@ DEEP = "[" * 200_000 + '"}]\\""' + "]" * 200_000
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f'{{"external_id": "1", "ACME__n": {DEEP}}}', "nested too deep"),
-        ('{"a":' * 200_000 + "1" + "}" * 200_000, "nested too deep"),
-        ('{"external_id": "1", "city": "Oulu", "city": "Turku"}', "one name twice"),
+        (f'{{"external_id": "1", "ACME__n": {DEEP}}}', "'ACME__n' is nested too deep"),
+        ('{"a":' * 200_000 + "1" + "}" * 200_000, "'a' is nested too deep"),
+        (DEEP, "it is nested too deep"),
+        (f'{{"a": {{"b": "]}}"}}, "Ada Lovelace": {DEEP}}}', "a field whose name has other characters"),
+        ('{"external_id": "1", "city": "Oulu", "city": "Turku"}', "one name twice: 'city'"),
+        ('{"Ada Lovelace": 1, "Ada Lovelace": 1}', "one name twice: a field whose name has other characters"),
         ('{"external_id": "1", "ACME__n": {"a": 1, "b": [{"c" : 1, "c": 1}]}}', "one name twice"),
         ('{"external_id" : "1", "external_id":"2"}', "one name twice"),
         ('{"a\\u0062": 1, "ab": 2}', "one name twice"),
-        ('{"ACME__n": 1e99999999999999999999}', "too large"),
-        (f'{{"ACME__n": {"1" * 5_000}}}', "too large"),
-        ("9" * 5_000, "too large"),
+        ('{"ACME__n": 1e99999999999999999999}', "'ACME__n' holds a number that is too large"),
+        (f'{{"b":[1, {{"c": 2}}],"ACME__n":[{{"c": {"1" * 5_000}}}],"d":1}}', "'ACME__n' holds a number that is too large"),
+        ("9" * 5_000, "it holds a number that is too large"),
     ],
 )
 def test_a_row_that_no_value_can_be_made_of_is_set_aside_alone(text: str, said: str) -> None:

@@ -120,6 +120,16 @@ def test_a_list_of_another_form_is_not_torn_at_its_commas(cell: str) -> None:
     assert checked.reasons == ["tags must be a list of texts"]
 
 
+@pytest.mark.parametrize("space", ["", " ", "\t", "\n", "\r\n"])
+def test_a_member_of_an_object_in_a_text_has_its_name_alone(space: str) -> None:
+    """Rule: of two members of one name neither is lost, however the text is laid out."""
+    text = f'[{{"shop_id"{space}: "1", "shop_id"{space}: "2"}}]'
+    for row in (TextRow({"external_id": "1", "price": "1", "stock": text}), {"external_id": "1", "price": 1, "stock": text}):
+        checked = check_row(0, row, build_plan("products"))
+        assert isinstance(checked, Rejected)
+        assert checked.reasons[0].startswith("stock must be a list of objects, with shop_id a text")
+
+
 @pytest.mark.parametrize(
     "text", ['[{"shop_id": "1", "quantity": 2.50}]', '[{"shop_id": "1", "quantity": 12345678901234567.89}]']
 )
