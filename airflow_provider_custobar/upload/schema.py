@@ -50,7 +50,7 @@ ACCEPTED: Mapping[FieldType, str] = {
     FieldType.DATETIME: "a date or an ISO 8601 datetime",
     FieldType.STRINGS: "a list of texts",
     FieldType.STRING_OR_STRINGS: "a text or a list of texts",
-    FieldType.OBJECTS: "a list of objects, with shop_id a text and quantity a number",
+    FieldType.OBJECTS: "a list of objects with shop_id and quantity",
 }
 #: What becomes of a CSV cell, where that is more than the text itself.
 FROM_TEXT: Mapping[FieldType, str] = {

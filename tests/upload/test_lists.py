@@ -127,7 +127,7 @@ def test_a_member_of_an_object_in_a_text_has_its_name_alone(space: str) -> None:
     for row in (TextRow({"external_id": "1", "price": "1", "stock": text}), {"external_id": "1", "price": 1, "stock": text}):
         checked = check_row(0, row, build_plan("products"))
         assert isinstance(checked, Rejected)
-        assert checked.reasons[0].startswith("stock must be a list of objects, with shop_id a text")
+        assert checked.reasons[0].startswith("stock must be a list of objects with shop_id and quantity")
 
 
 @pytest.mark.parametrize(
