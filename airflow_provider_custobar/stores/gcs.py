@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from google.api_core.exceptions import ClientError, Forbidden, NotFound, PreconditionFailed, RequestRangeNotSatisfiable
+from google.api_core.exceptions import (
+    Forbidden,
+    GoogleAPIError,
+    NotFound,
+    PreconditionFailed,
+    RequestRangeNotSatisfiable,
+)
+from google.auth.exceptions import GoogleAuthError
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.stores.reading import RefusedError, StoreError, read_in_ranges
@@ -73,12 +80,12 @@ class GcsStoredObject:
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Raise what a wrong argument causes as an error that says what it was about; what is not there stays as it is."""
+    """Raise the client's errors as one that says what it was about; what is not there stays as it is."""
     try:
         yield
     except (NotFound, PreconditionFailed, RequestRangeNotSatisfiable):
         raise
     except Forbidden as error:
         raise RefusedError(f"{what}: {error}") from error
-    except ClientError as error:
-        raise StoreError(f"{what}: {error}") from error
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:
+        raise StoreError(f"{what}: {type(error).__name__}: {error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.stores.reading import RefusedError, StoreError, read_in_ranges
@@ -99,11 +99,9 @@ class NotThereError(StoreError):
 
 @contextmanager
 def told(what: str) -> Iterator[None]:
-    """Raise what a wrong argument causes as an error that says what it was about."""
+    """Raise the client's errors as one that says what it was about."""
     try:
         yield
-    except ParamValidationError as error:
-        raise StoreError(f"{what}: {error}") from error
     except ClientError as error:
         status = _status_of(error)
         if status in (404, 412, 416):
@@ -113,9 +111,9 @@ def told(what: str) -> Iterator[None]:
                 f"{what}: {error}. It may not be there, the connection's account may not read it or list the bucket, or its "
                 "bucket wants extra_args={'RequestPayer': 'requester'}."
             ) from error
-        if 300 <= status < 500:
-            raise StoreError(f"{what}: {error}") from error
-        raise
+        raise StoreError(f"{what}: {error}") from error
+    except BotoCoreError as error:
+        raise StoreError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def _status_of(error: ClientError) -> int:

@@ -152,6 +152,10 @@ def check_extra_args(value: object, known: Sequence[str]) -> dict[str, Any]:
             raise InvalidArgumentError("extra_args", name, f"boto3 takes {', '.join(known)}")
     if "Metadata" in extra_args:
         extra_args["Metadata"] = check_metadata("extra_args", extra_args["Metadata"])
+    owner = extra_args.get("ExpectedBucketOwner")
+    if isinstance(owner, int) and not isinstance(owner, bool):
+        # An account's twelve digits, of which native rendering takes the first zeros.
+        extra_args["ExpectedBucketOwner"] = f"{owner:012d}"
     return extra_args
 
 

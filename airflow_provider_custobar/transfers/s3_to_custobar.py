@@ -65,6 +65,10 @@ class S3ToCustobarOperator(FileUploadOperator):
                 "S3ToCustobarOperator needs the Amazon provider: pip install 'airflow-provider-custobar[amazon]'"
             ) from error
         extra_args = check_extra_args(self.extra_args, S3Transfer.ALLOWED_DOWNLOAD_ARGS)
+        for name, value in extra_args.items():
+            if not isinstance(value, str):
+                # Before boto3 does, whose message shows the value, which may be a key.
+                raise InvalidArgumentError("extra_args", name, "its value must be a text")
         found = find(S3Objects(S3Hook(aws_conn_id=self.aws_conn_id).get_conn(), bucket, extra_args), "s3_key", key)
         if "VersionId" in extra_args and [each.name for each in found] != [key]:
             raise InvalidArgumentError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,8 @@ def test_metadata_may_be_numbers(on_s3: OnS3, on_gcs: OnGcs, tenant: CustobarSan
         ({"ACL": "private"}, "extra_args='ACL'.*RequestPayer"),
         ({"requestpayer": "requester"}, "extra_args='requestpayer'.*RequestPayer"),
         ("RequestPayer", "extra_args='RequestPayer'.*dictionary"),
-        ({"RequestPayer": 5}, "extra_args|RequestPayer"),
+        ({"RequestPayer": 5}, "extra_args='RequestPayer'.*a text"),
+        ({"SSECustomerKey": [5]}, "extra_args='SSECustomerKey'.*a text"),
     ],
 )
 def test_extra_args_are_those_of_a_download(on_s3: OnS3, tenant: CustobarSandbox, extra_args: Any, said: str) -> None:
@@ -210,6 +212,40 @@ def test_extra_args_are_those_of_a_download(on_s3: OnS3, tenant: CustobarSandbox
     on_s3.put("a.csv", one("1"))
     with pytest.raises(CustobarError, match=said):
         on_s3.upload("a.csv", extra_args=extra_args)
+    assert tenant.requests == []
+
+
+def test_an_account_of_digits_is_an_account(on_s3: OnS3, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: an account's number that was rendered natively is its twelve digits again."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    client = S3Hook().get_conn()
+    seen: list[str] = []
+    client.meta.events.register(
+        "provide-client-params.s3.HeadObject", lambda params, **_: seen.append(params["ExpectedBucketOwner"])
+    )
+    monkeypatch.setattr(S3Hook, "get_conn", lambda _self: client)
+    on_s3.put("a.csv", one("1"))
+    on_s3.upload("a.csv", extra_args={"ExpectedBucketOwner": 12345678901})
+    assert seen == ["012345678901"]
+
+
+def test_a_store_that_cannot_be_asked(
+    aws: S3Server,
+    on_s3: OnS3,
+    connect: Callable[[str, str], None],
+    tenant: CustobarSandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rule: what the store's client cannot do, for want of credentials or of a server, is told with the argument's name."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    document = json.loads(aws.airflow_connection())
+    extra = document["extra"] | {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    for changes in ({"login": None, "password": None}, {"extra": {**extra, "endpoint_url": "http://127.0.0.1:1"}}):
+        connect("aws_default", json.dumps(document | changes))
+        for name in ("a.csv", "in/*.csv"):
+            with pytest.raises(StoreError, match=r"^s3_key: .*(NoCredentialsError|EndpointConnectionError)"):
+                on_s3.upload(name)
     assert tenant.requests == []
 
 
