@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import email.utils
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -27,6 +29,14 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     is_ended: bool = True
+
+    def json(self) -> Any:
+        """What the body says; a byte order mark, which some servers put before it, is no part of JSON.
+
+        :raises msgspec.DecodeError: it is no JSON.
+        :raises UnicodeDecodeError: nor UTF-8.
+        """
+        return msgspec.json.decode(self.body.removeprefix(codecs.BOM_UTF8))
 
 
 def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:
@@ -67,7 +77,7 @@ def _advice(status: int, config: ClientConfig) -> str:
 def reason_of(reply: Reply, config: ClientConfig) -> str:
     """What the server said: where its errors have that, else the start of a body that is plain text."""
     try:
-        document = msgspec.json.decode(reply.body)
+        document = reply.json()
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         text = config.redact(reply.body.decode("utf-8", "replace"))
         # Markup says nothing to a reader, and broken JSON may be records.

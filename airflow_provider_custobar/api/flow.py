@@ -177,7 +177,7 @@ def upload(
                 f"An HTML page came in answer to an upload of {name}: something else than Custobar's API answered."
             )
         try:
-            answer = msgspec.json.decode(reply.body)
+            answer = reply.json()
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         if isinstance(answer, dict) and answer.get("error"):
@@ -196,7 +196,7 @@ def probe(context: FlowContext) -> Exchange[None]:
 
     def read(reply: Reply) -> None:
         try:
-            msgspec.json.decode(reply.body)
+            reply.json()
         except (msgspec.DecodeError, UnicodeDecodeError):
             service = context.config.service.name
             raise errors.ProtocolError(

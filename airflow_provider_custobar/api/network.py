@@ -103,7 +103,7 @@ def tls_context(config: ClientConfig) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     name, path = _ca_bundle(config)
-    is_folder = Path(path).is_dir()
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - Path's own raises where the text is too long for a path
     try:
         if is_folder or _uses_tls(config):
             return ssl.create_default_context(capath=path if is_folder else None, cafile=None if is_folder else path)
@@ -142,6 +142,8 @@ def _proxy(url: str) -> Proxy | None:
         urllib3.util.parse_url(value)
         parts = urlsplit(value)
         host = parts.hostname or ""
+        # As it is asked for in the DNS: neither an empty part nor one of more than 63 bytes.
+        host.encode("idna")
         is_host = bool(ipv6(host) or re.fullmatch(r"[\w.-]+", host))
         is_url = is_host and parts.port != 0 and not re.search(r"\s", value)
     except (ValueError, urllib3.exceptions.LocationParseError):

@@ -136,6 +136,10 @@ def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> 
     if envelope.records is msgspec.UNSET:
         keys = field_names(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
         raise MalformedResponseError(f'The page of {resource} has no "{resource}" (its keys: {keys}): {CHECK_HOST}.')
+    if envelope.error:
+        raise MalformedResponseError(
+            f"The page of {resource} names an error beside its records, so they may be a part: ask Custobar if it stays so."
+        )
     # Line ends inside texts are escaped, so one that stands bare is layout; most pages have none.
     has_layout = b"\n" in body or b"\r" in body
     data = _lines_of([_on_one_line(bytes(raw)) for raw in envelope.records] if has_layout else envelope.records)
@@ -167,6 +171,8 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
         header_line, header = next(split_rows(data), ("", []))
         skip = len(header_line.encode())
         is_ended = data.endswith((b"\n", b"\r"))
+        if b"\0" in data:
+            raise csv.Error("it holds NUL characters, which stand for bytes that were never written")
         data, skip, rows = whole_rows(_ended(data), skip)
         if rows and not is_ended:
             _refuse_cut_row(data[skip:], header)
@@ -224,6 +230,7 @@ def _envelope_decoder(resource: str) -> msgspec.json.Decoder[Any]:
         [
             ("records", list[msgspec.Raw] | msgspec.UnsetType, msgspec.field(name=resource, default=msgspec.UNSET)),
             ("next_url", str | None, None),
+            ("error", Any, None),
         ],
     )
     return msgspec.json.Decoder(envelope)

@@ -6,6 +6,7 @@ import logging
 import re
 from typing import Protocol
 
+from airflow_provider_custobar.export.local_files import canonical_uri
 from airflow_provider_custobar.export.targets import Target, exists_error
 
 #: Stands in a name for the number of the file, from 00000.
@@ -45,7 +46,7 @@ class FileSet:
 
     def holds(self, name: str) -> bool:
         """Whether ``name`` is one of these files, in whatever way it is spelled."""
-        return bool(_pattern(self.uri).fullmatch(self._container.target(name).uri))
+        return bool(_pattern(canonical_uri(self.uri)).fullmatch(canonical_uri(self._container.target(name).uri)))
 
     def check(self) -> None:
         """As :meth:`~airflow_provider_custobar.export.targets.Target.check`, for all files."""

@@ -138,6 +138,12 @@ class LocalSink:
                 os.close(folder)
 
 
+def canonical_uri(uri: str) -> str:
+    """The same for all the ways to spell a file of this machine: through links, ``..`` or doubled slashes."""
+    scheme, separator, path = uri.partition("://")
+    return f"{scheme}://{os.path.realpath(path)}" if separator and scheme == "file" else uri
+
+
 def _local_size(path: Path) -> int | None:
     try:
         return path.stat().st_size

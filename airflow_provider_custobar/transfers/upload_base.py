@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.export.local_files import canonical_uri
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import tell_lineage
+from airflow_provider_custobar.transfers.object_storage import locate
 from airflow_provider_custobar.transfers.rejects import Rejects
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 
@@ -151,6 +153,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         hook = CustobarHook(self.custobar_conn_id)
         base_url = hook.get_config().base_url
         rows = self.make_rows(context)
+        self._check_places()
         rejects = Rejects(self.rejects_path, self.log)
         company = {"company": self.company} if self.company else {}
         with ExitStack() as stack:
@@ -205,6 +208,18 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         ti: Any = context.get("ti")
         store: Any = None if self.dry_run else context.get("task_state_store")
         return Journal(store, is_first_attempt=ti is None or ti.try_number <= 1, logger=self.log)
+
+    def _check_places(self) -> None:
+        """What is written replaces nothing that is read, nor each other."""
+        taken = {canonical_uri(uri) for uri in self.source_uris}
+        written = {"rejects_path": self.rejects_path, "state_path": self.state_path if self.only_changed else None}
+        for argument, path in written.items():
+            if path is not None:
+                place = canonical_uri(locate(argument, path, None).uri)
+                if place in taken:
+                    accepted = "it would replace what is read, or is written besides: give it a name of its own"
+                    raise InvalidArgumentError(argument, path, accepted)
+                taken.add(place)
 
     def _check_only_changed(self) -> None:
         if self.only_changed and not self.state_path:

@@ -35,9 +35,7 @@ class Changes:
             self._prepare(target)
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise ChangesError(
-                f"The file of what was uploaded before cannot be read ({error}): remove it to upload all rows."
-            ) from None
+            raise _unreadable(error) from None
 
     def _prepare(self, target: str) -> None:
         execute = self._connection.execute
@@ -63,12 +61,21 @@ class Changes:
         self._connection.execute("BEGIN")
 
     def is_new(self, identity: str, content: bytes) -> bool:
-        """Whether the row differs from the last one of this identifier, in this reading or the run before; takes note of it."""
+        """Whether the row differs from the last one of this identifier, in this reading or the run before; takes note of it.
+
+        :raises ChangesError: the file is damaged.
+        """
         key, digest = _digest(identity.encode(errors="surrogatepass")), _digest(content)
-        found = self._connection.execute("SELECT content FROM digests WHERE identity = ?", (key,)).fetchone()
-        if found is not None and found[0] == digest:
-            return False
-        self._connection.execute("REPLACE INTO digests VALUES (?, ?)", (key, digest))
+        try:
+            found = self._connection.execute("SELECT content FROM digests WHERE identity = ?", (key,)).fetchone()
+            if found is not None and found[0] == digest:
+                return False
+            self._connection.execute("REPLACE INTO digests VALUES (?, ?)", (key, digest))
+        except sqlite3.OperationalError:
+            # Such as a full disk: the file may be as it should.
+            raise
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(error) from None
         return True
 
     def commit(self) -> None:
@@ -77,6 +84,10 @@ class Changes:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             log.warning("Could not keep which rows were sent: the next run will send them again (%s)", error)
+
+
+def _unreadable(error: sqlite3.DatabaseError) -> ChangesError:
+    return ChangesError(f"The file of what was uploaded before cannot be read ({error}): remove it to upload all rows.")
 
 
 def _digest(data: bytes) -> bytes:

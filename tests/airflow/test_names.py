@@ -105,12 +105,44 @@ def test_a_relative_path_is_told_where_it_is(tenant: CustobarSandbox, tmp_path: 
     assert (tmp_path / "out/a.csv").is_file()
 
 
-def test_one_file_spelled_twice_is_one_file(tenant: CustobarSandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.json", "./a.json", "x/../a.json", "/a.json", "x/back/a.json", "link.json"])
+def test_one_file_spelled_twice_is_one_file(tenant: CustobarSandbox, tmp_path: Path, name: str) -> None:
     """Rule: a manifest does not replace the rows that it tells of, however their names are written."""
-    path = f"{tmp_path}/a.json"
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/back").symlink_to(tmp_path)
+    (tmp_path / "link.json").symlink_to("a.json")
     arguments: dict[str, Any] = {"task_id": "export", "resource": "products", "file_format": "json"}
+    for path, manifest in ((f"{tmp_path}/a.json", f"file://{tmp_path}/{name}"), (f"{tmp_path}/{name}", f"{tmp_path}/a.json")):
+        with pytest.raises(InvalidArgumentError, match="manifest="):
+            CustobarToObjectStorageOperator(**arguments, path=path, manifest=manifest).execute({})
     with pytest.raises(InvalidArgumentError, match="manifest="):
-        CustobarToObjectStorageOperator(**arguments, path=path, manifest=f"file://{path}").execute({})
+        CustobarToObjectStorageOperator(
+            **arguments, path=f"{tmp_path}/x/{{part}}.json", max_rows_per_file=5, manifest=f"{tmp_path}/x/back/x/00003.json"
+        ).execute({})
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "x/../a.jsonl", "x/back/a.jsonl", "link.jsonl"])
+def test_what_is_written_replaces_nothing_that_is_read(tenant: CustobarSandbox, tmp_path: Path, name: str) -> None:
+    """Rule: the rows set aside, and the digests, need names of their own; nothing is sent or written before that is clear."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/back").symlink_to(tmp_path)
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    data = b'{"external_id": "1", "email": "a@example.com"}\n{"external_id": "2", "email": "no-address"}\n'
+    (tmp_path / "a.jsonl").write_bytes(data)
+    tenant.clear_log()
+    arguments: dict[str, Any] = {"task_id": "upload", "on_invalid": "skip", "only_changed": True}
+    for argument, paths in {
+        "rejects_path": {"rejects_path": f"{tmp_path}/{name}", "state_path": f"{tmp_path}/state"},
+        "state_path": {"state_path": f"file://{tmp_path}/{name}"},
+        "state_path=.*new": {"rejects_path": f"{tmp_path}/new", "state_path": f"{tmp_path}/x/back/new"},
+    }.items():
+        for path in (f"{tmp_path}/a.jsonl", f"{tmp_path}/*.jsonl"):
+            with pytest.raises(InvalidArgumentError, match=argument):
+                ObjectStorageToCustobarOperator(**arguments, path=path, **paths).execute({})
+    assert (tmp_path / "a.jsonl").read_bytes() == data
+    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "new").exists()
+    assert not tenant.uploads
 
 
 @pytest.mark.parametrize(

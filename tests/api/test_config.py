@@ -179,6 +179,7 @@ BAD: list[tuple[dict[str, object], str, str, str]] = [
     ({"host": "acme", "extra": {"verify": 1}}, "verify", "1", "CA bundle"),
     ({"host": "acme", "extra": {"verify": "/no/such.pem"}}, "verify", "/no/such.pem", "CA bundle"),
     ({"host": "acme", "extra": {"verify": "yes"}}, "verify", "yes", "CA bundle"),
+    ({"host": "acme", "extra": {"verify": "-----BEGIN CERTIFICATE-----" * 300}}, "verify", "BEGIN", "CA bundle"),
 ]
 
 

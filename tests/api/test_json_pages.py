@@ -111,6 +111,8 @@ def test_any_proper_prefix_of_any_page_is_refused(rows: list[dict[str, Any]], da
         (b'{"count":0}', "count"),
         (b'{"events":[]}', "events"),
         (b'{"error":{"reason":"x"}}', "error"),
+        (b'{"customers":[],"error":{"reason":"x"}}', "error"),
+        (b'{"customers":[{}],"next_url":null,"error":"Timed out."}', "error"),
         (b'{"customers":null}', "shape"),
         (b'{"customers":{}}', "shape"),
         (b'{"customers":"x"}', "shape"),

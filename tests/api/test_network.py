@@ -311,6 +311,9 @@ BAD = [
     ({"https_proxy": "http://a<b>:80"}, "https_proxy", "http://host:port"),
     ({"https_proxy": "http:// "}, "https_proxy", "http://host:port"),
     ({"https_proxy": "http://xn--\udc80:80"}, "https_proxy", "http://host:port"),
+    ({"https_proxy": "http://a..b:80"}, "https_proxy", "http://host:port"),
+    ({"https_proxy": f"http://{'a' * 64}:80"}, "https_proxy", "http://host:port"),
+    ({"ALL_PROXY": "socks5h://.proxy:1080"}, "ALL_PROXY", "http://host:port"),
     ({"all_proxy": "socks://127.0.0.1:1080"}, "all_proxy", "socks5h"),
     ({"ALL_PROXY": "ftp://user:secret@proxy:21"}, "ALL_PROXY", "ftp://proxy:21"),
     ({"ALL_PROXY": "socks4://127.0.0.1:1080"}, "ALL_PROXY", "socks4"),
@@ -318,6 +321,7 @@ BAD = [
     ({"CURL_CA_BUNDLE": "/no/such.pem"}, "CURL_CA_BUNDLE", "/no/such.pem"),
     ({"REQUESTS_CA_BUNDLE": "/no/such.pem", "CURL_CA_BUNDLE": certifi.where()}, "REQUESTS_CA_BUNDLE", "/no/such.pem"),
     ({"REQUESTS_CA_BUNDLE": __file__}, "REQUESTS_CA_BUNDLE", "test_network.py"),
+    ({"CURL_CA_BUNDLE": f"{'-' * 5}BEGIN CERTIFICATE{'M' * 5_000}"}, "CURL_CA_BUNDLE", "-----BEGIN"),
 ]
 
 

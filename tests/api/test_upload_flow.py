@@ -64,10 +64,11 @@ def test_any_2xx_without_an_error_is_a_success(
 def test_an_error_in_a_success_is_a_refusal(make_runner: Callable[..., Any], answers: Any, resource: str) -> None:
     """Rule: a 200 with an error in its body took nothing, is said so, and is not repeated."""
     runner = make_runner()
-    for body in (b'{"error":{"reason":"No such field."}}', b'{"response":"error","error":"No such field."}'):
+    bodies = (b'{"error":{"reason":"No such field."}}', b'{"response":"error","error":"No such field."}')
+    for body in (*bodies, b"\xef\xbb\xbf" + bodies[0]):
         with pytest.raises(errors.UploadRefusedError, match=f"2 {resource}.*No such field."):
             upload(runner, resource, [answers.raw(body)])
-    assert len(runner.sent) == 2
+    assert len(runner.sent) == 3
 
 
 @pytest.mark.parametrize("resource", REPEATABLE)

@@ -68,6 +68,16 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
         Changes(tmp_path / "state", "customers of acme")
 
 
+def test_a_file_that_is_damaged_further_on_is_told(tmp_path: Path) -> None:
+    """Rule: so is one whose beginning alone is whole."""
+    path = tmp_path / "state"
+    upload(path, [customer(number) for number in range(3_000)])
+    data = path.read_bytes()
+    path.write_bytes(data[:8192] + bytes(len(data) - 8192))
+    with pytest.raises(ChangesError, match="remove it to upload all rows"):
+        upload(path, [customer(number) for number in range(3_000)])
+
+
 def test_rows_without_identifier_always_go(tmp_path: Path) -> None:
     """Rule: a row that cannot be known again is sent."""
     for _ in range(2):

@@ -110,6 +110,21 @@ def test_what_is_no_csv_is_told_by_file_and_place(data: bytes, said: str) -> Non
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_alone_is_no_header(encoding: str) -> None:
+    """Rule: a file in which there are bytes, but no header, is an error, whatever its encoding makes of them."""
+    with pytest.raises(FileError, match="no header"):
+        read("a.csv", "".encode(encoding), encoding=encoding)
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3,4\0\0\0", "a,b\n1,2\n3,4\n\0\0\0", "a,b\n1,2\n3,\0\0\0"])
+def test_a_part_that_was_never_written_is_no_value(text: str) -> None:
+    """Rule: after a crash, some file systems show zeros in place of what had not reached the disk: rows are missing there."""
+    rows = read("a.csv", text.encode())
+    assert rows[0] == AB[0]
+    assert isinstance(rows[-1], Unreadable)
+
+
 def test_where_a_row_stands_can_be_told() -> None:
     """Rule: of a row that is none it can be told in which file it is, and at which place there."""
     rows = FileRows([file("1.csv", b"a\n1\n"), file("2.csv", b"a\n"), file("3.csv", b"a\n1\n1,2\n3\n")])

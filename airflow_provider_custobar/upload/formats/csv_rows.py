@@ -33,10 +33,11 @@ def read_csv(data: io.BufferedReader, encoding: str, delimiter: str | None) -> I
     """
     # A limit of the whole process, by default less than a product's description. A quote that is not closed reads up to it.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
+    is_empty = not data.peek(1)
     with io.TextIOWrapper(data, encoding=encoding, newline="") as text:
         before, first, told = _first_filled_line(text, delimiter)
         if not first:
-            if before:
+            if not is_empty:
                 raise UnreadableFileError("it has no header: each of its lines is blank")
             return
         header, found = _header(first, text)
@@ -89,6 +90,9 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[object]:
         if len(cells) == width:
             if len(names) < width and any(cells[len(names) :]):
                 raise UnreadableFileError(_NAMES_WANTED)
-            yield TextRow(zip(names, cells, strict=False))
+            if cells[-1].endswith("\0"):
+                yield Unreadable("it ends in NUL characters, as a file does of which a part was never written", cells)
+            else:
+                yield TextRow(zip(names, cells, strict=False))
         elif "".join(cells).strip():
             yield Unreadable(f"it has {len(cells)} cells where the header has {width}", cells)
