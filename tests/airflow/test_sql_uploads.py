@@ -22,9 +22,10 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import DAG
 from airflow.sdk.lineage import HookLineageCollector
 
-from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError, ServerError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
-from airflow_provider_custobar.transfers import sql_to_custobar, upload_base
+from airflow_provider_custobar.task import lineage as task_lineage
+from airflow_provider_custobar.transfers import sql_to_custobar
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.airflow.attempts import FileStore
 from tools.servers import PostgresServer
@@ -205,13 +206,17 @@ def test_a_dry_run_checks_all_and_sends_nothing(conn_id: str, tenant: CustobarSa
     assert tenant.requests == []
 
 
-def test_the_next_attempt_goes_on(conn_id: str, tenant: CustobarSandbox, tmp_path: Path) -> None:
+def test_the_next_attempt_goes_on(
+    conn_id: str, tenant: CustobarSandbox, tmp_path: Path, connect: Callable[[str, str], None]
+) -> None:
     """Rule: an attempt that follows a failed one sends what is missing."""
     store = FileStore(tmp_path / "state.json")
     context: Any = {"task_state_store": store}
-    tenant.faults.add(Fault("status", status=400, method="POST", after=1))
-    with pytest.raises(CustobarError, match="400"):
+    tenant.faults.add(Fault("status", status=500, method="POST", times=None, after=1))
+    connect("custobar_default", tenant.airflow_connection(requests_per_minute=600_000, max_attempts=1))
+    with pytest.raises(ServerError):
         operator(conn_id=conn_id, batch_size=2).execute(context)
+    tenant.faults.clear()
     result = operator(conn_id=conn_id, batch_size=2).execute(context)
     assert ids(tenant) == ["1", "2", "3", "4", "5"]
     assert result["resumed"]
@@ -325,7 +330,7 @@ def test_rows_wait_on_the_servers_side(places: None, server: PostgresServer, ten
 def test_lineage_is_that_of_a_query(conn_id: str, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: with a reader of lineage, an upload from any database ends well; the query is told, without its parameters."""
     collector = HookLineageCollector()
-    for module in (upload_base, sql_lineage):
+    for module in (task_lineage, sql_lineage):
         monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector)
     mark = "%s" if conn_id == "pg" else "?"
     sql = f"SELECT id, mail FROM people WHERE mail <> {mark} ORDER BY id"
