@@ -215,7 +215,9 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         written = {"rejects_path": self.rejects_path, "state_path": self.state_path if self.only_changed else None}
         for argument, path in written.items():
             if path is not None:
-                place = canonical_uri(locate(argument, path, None).uri)
+                location = locate(argument, path, None)
+                # A URL may also hold a connection's name, or its scheme another spelling.
+                place = canonical_uri(location.objects.uri(location.path))
                 if place in taken:
                     accepted = "it would replace what is read, or is written besides: give it a name of its own"
                     raise InvalidArgumentError(argument, path, accepted)

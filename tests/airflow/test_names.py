@@ -14,6 +14,7 @@ from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentE
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.stores.reading import StoreError
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
+from airflow_provider_custobar.transfers.gcs_to_custobar import GCSToCustobarOperator
 from airflow_provider_custobar.transfers.object_storage_to_custobar import ObjectStorageToCustobarOperator
 from tests.airflow.places import OnDisk, OnGcs, OnS3, Place, one, sent
 from tools.servers import S3Server
@@ -143,6 +144,18 @@ def test_what_is_written_replaces_nothing_that_is_read(tenant: CustobarSandbox, 
     assert not (tmp_path / "state").exists()
     assert not (tmp_path / "new").exists()
     assert not tenant.uploads
+
+
+@pytest.mark.parametrize("start", ["gs://", "gs://google_cloud_default@"])
+def test_an_object_that_is_read_is_not_replaced(on_gcs: OnGcs, tenant: CustobarSandbox, start: str) -> None:
+    """Rule: nor is an object of a store, whose URL may hold a connection's name."""
+    data = b"external_id,email\r\n1,no-address\r\n"
+    on_gcs.put("a.csv", data)
+    path = f"{start}{on_gcs.bucket.name}/a.csv"
+    with pytest.raises(InvalidArgumentError, match="rejects_path=.*it would replace"):
+        GCSToCustobarOperator(
+            task_id="upload", bucket_name=on_gcs.bucket.name, object_name="a.csv", on_invalid="skip", rejects_path=path
+        ).execute({})
 
 
 @pytest.mark.parametrize(
