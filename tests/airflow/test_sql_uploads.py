@@ -205,12 +205,15 @@ def test_a_dry_run_checks_all_and_sends_nothing(conn_id: str, tenant: CustobarSa
     assert tenant.requests == []
 
 
-def test_the_next_attempt_goes_on(conn_id: str, tenant: CustobarSandbox, tmp_path: Path) -> None:
+def test_the_next_attempt_goes_on(
+    conn_id: str, tenant: CustobarSandbox, tmp_path: Path, connect: Callable[[str, str], None]
+) -> None:
     """Rule: an attempt that follows a failed one sends what is missing."""
     store = FileStore(tmp_path / "state.json")
     context: Any = {"task_state_store": store}
-    tenant.faults.add(Fault("status", status=400, method="POST", after=1))
-    with pytest.raises(CustobarError, match="400"):
+    tenant.faults.add(Fault("status", status=500, method="POST", after=1))
+    connect("custobar_default", tenant.airflow_connection(requests_per_minute=600_000, max_attempts=1))
+    with pytest.raises(CustobarError, match="500"):
         operator(conn_id=conn_id, batch_size=2).execute(context)
     result = operator(conn_id=conn_id, batch_size=2).execute(context)
     assert ids(tenant) == ["1", "2", "3", "4", "5"]
