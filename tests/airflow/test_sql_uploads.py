@@ -24,7 +24,8 @@ from airflow.sdk.lineage import HookLineageCollector
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
-from airflow_provider_custobar.transfers import sql_to_custobar, upload_base
+from airflow_provider_custobar.task import lineage
+from airflow_provider_custobar.transfers import sql_to_custobar
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.airflow.attempts import FileStore
 from tools.servers import PostgresServer
@@ -328,7 +329,7 @@ def test_rows_wait_on_the_servers_side(places: None, server: PostgresServer, ten
 def test_lineage_is_that_of_a_query(conn_id: str, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule: with a reader of lineage, an upload from any database ends well; the query is told, without its parameters."""
     collector = HookLineageCollector()
-    for module in (upload_base, sql_lineage):
+    for module in (lineage, sql_lineage):
         monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector)
     mark = "%s" if conn_id == "pg" else "?"
     sql = f"SELECT id, mail FROM people WHERE mail <> {mark} ORDER BY id"
