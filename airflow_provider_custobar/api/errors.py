@@ -88,6 +88,12 @@ class InvalidArgumentError(CustobarError, ValueError):
         super().__init__(f"{argument}={shown} is not accepted: {accepted}")
 
 
+class MissingExtraError(CustobarError):
+    """A package that only some files need is not installed. The text has the pip line."""
+
+    fate = Fate.FINAL
+
+
 class TransportError(CustobarError):
     """No complete answer. ``may_have_arrived`` is False only where the server cannot have seen the request."""
 

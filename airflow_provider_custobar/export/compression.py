@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from types import ModuleType
 from typing import Literal
 
-from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError
+from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
 
 Codec = Literal["gzip", "zstd"] | None
 Compression = Literal["gzip", "zstd", "infer"] | None
@@ -23,12 +23,6 @@ _BY_ENDING: dict[str, Codec] = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", 
 _CONTENT_TYPES: dict[Codec, str | None] = {"gzip": "application/gzip", "zstd": "application/zstd", None: None}
 
 _UNKNOWN_ENDINGS = frozenset({".bz2", ".xz", ".lz4", ".br", ".snappy", ".zip"})
-
-
-class MissingExtraError(CustobarError):
-    """A package that only some exports need is not installed. The text has the pip line."""
-
-    fate = Fate.FINAL
 
 
 def resolve_compression(compression: Compression, name: str) -> Codec:

@@ -9,10 +9,10 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import msgspec
 
 from airflow_provider_custobar.api.csv_text import write_row
-from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
 from airflow_provider_custobar.api.resources import ApiFormat, FieldType, Resource
-from airflow_provider_custobar.export.compression import Codec, MissingExtraError
+from airflow_provider_custobar.export.compression import Codec
 
 FileFormat = Literal["csv", "json", "jsonl", "parquet"]
 PageT_contra = TypeVar("PageT_contra", contravariant=True)

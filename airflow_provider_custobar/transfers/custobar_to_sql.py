@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import ApiFormat
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.export.checkpoints import fingerprint_of
-from airflow_provider_custobar.export.compression import MissingExtraError
 from airflow_provider_custobar.export.encoders import page_format_for
 from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.export.results import Progress

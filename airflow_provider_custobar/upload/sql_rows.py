@@ -124,20 +124,6 @@ def _boolean(value: Any) -> Any:
     return bool(value) if is_number and value in (0, 1) else value
 
 
-def _integer(value: Any) -> Any:
-    value = _plain(value)
-    return int(value) if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value() else value
-
-
-def _money(value: Any) -> Any:
-    """A decimal with digits behind the point is of euros, not of hundredths, even if these are zeros."""
-    value = _plain(value)
-    if isinstance(value, Decimal) and value.is_finite():
-        exponent = value.as_tuple().exponent
-        return int(value) if isinstance(exponent, int) and exponent >= 0 else value
-    return value
-
-
 def _day(value: Any) -> Any:
     value = _plain(value)
     is_midnight = isinstance(value, datetime) and value.time() == time()
@@ -146,7 +132,5 @@ def _day(value: Any) -> Any:
 
 _OTHERS: dict[FieldType, Callable[[Any], Any]] = {
     FieldType.BOOLEAN: _boolean,
-    FieldType.INTEGER: _integer,
-    FieldType.MONEY: _money,
     FieldType.DATE: _day,
 }

@@ -65,7 +65,7 @@ class Checker:
         With ``from_text`` every value is a text, of which typed values are made. ``source`` is what the row was made of.
         """
         # An empty text is an order: it removes the field in Custobar. It fits every type, and null fits none.
-        cleared = {name: value for name, value in row.items() if isinstance(value, str) and not value}
+        cleared = {name: value for name, value in row.items() if not value and isinstance(value, str)}
         filled = {name: value for name, value in row.items() if value is not None and name not in cleared}
         names = filled.keys() | cleared.keys() if cleared else filled.keys()
         reasons = (
@@ -82,11 +82,12 @@ class Checker:
             reasons = reasons or ["it has names or values that no JSON can hold"]
             checked = dict(filled)
         # No field takes them, but those that have no rule.
-        reasons += [
-            f"{field_names([name])} {value.reason}"
-            for name, value in filled.items()
-            if type(value) is Unfit and name not in self._known
-        ]
+        if unknown:
+            reasons += [
+                f"{field_names([name])} {value.reason}"
+                for name, value in filled.items()
+                if type(value) is Unfit and name not in self._known
+            ]
         checked.update(cleared)
         if (lacking := self.lacking(filled)) and self.group_of(checked) is None:
             reasons += [need(self._resource.needs[number]) for number in lacking]

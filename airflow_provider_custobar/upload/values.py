@@ -109,6 +109,9 @@ def _plain(value: Any, other: Callable[[Any], object] | None, depth: int) -> Any
 
 
 def _compound(value: Any, other: Callable[[Any], object] | None, depth: int) -> Any:
+    if type(value) is list:
+        # Nearly all of them are lists of texts, and the rest of the questions are slow.
+        return value if PLAIN_TYPES.issuperset(map(type, value)) else [_plain(item, other, depth + 1) for item in value]
     if isinstance(value, Mapping):
         return _mapping(value, other, depth)
     if isinstance(value, AbstractSet) and other is None:

@@ -7,12 +7,14 @@ import hashlib
 import json
 import re
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import zstandard
 
+from airflow_provider_custobar.api.errors import MissingExtraError
 from airflow_provider_custobar.upload.files import FileError
 from airflow_provider_custobar.upload.rows import Unreadable
 from tests.upload.file_help import csv_bytes, parquet_bytes, read
@@ -95,12 +97,17 @@ SKIPPABLE = b"\x50\x2a\x4d\x18" + struct.pack("<I", 5) + b"hello"
 LINES = [b'{"a": 1}\n', b'{"a": 2}\n']
 
 
+def _gzipped(data: bytes) -> bytes:
+    # Tests are called after such bytes, so these must be the same in every process.
+    return gzip.compress(data, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("ending", "data"),
     [
-        (".gz", b"".join(map(gzip.compress, LINES))),
-        (".gz", gzip.compress(b"".join(LINES)) + bytes(700)),
-        (".gz", gzip.compress(LINES[0]) + gzip.compress(b"") + bytes(3) + gzip.compress(LINES[1])),
+        (".gz", b"".join(map(_gzipped, LINES))),
+        (".gz", _gzipped(b"".join(LINES)) + bytes(700)),
+        (".gz", _gzipped(LINES[0]) + _gzipped(b"") + bytes(3) + _gzipped(LINES[1])),
         (".zst", b"".join(map(zstandard.compress, LINES))),
         (".zst", SKIPPABLE + zstandard.compress(LINES[0]) + SKIPPABLE + zstandard.compress(LINES[1]) + SKIPPABLE),
         (".zst", zstandard.compress(LINES[0]) + zstandard.compress(b"") + zstandard.compress(LINES[1])),
@@ -131,3 +138,11 @@ def test_a_stream_without_content_is_a_file_without_content() -> None:
     """Rule: an empty file that was compressed is empty, as the same file is without."""
     for ending, pack in PACK.items():
         assert read("a.jsonl" + ending, pack(b"")) == read("a.jsonl", b"") == []
+
+
+@pytest.mark.parametrize(("package", "name"), [("zstandard", "a.csv.zst"), ("pyarrow", "a.parquet")])
+def test_a_missing_package_is_final_and_no_fault_of_the_file(package: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: what another attempt would not find either fails at once, with what to install."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match="pip install 'airflow-provider-custobar"):
+        read(name, b"any bytes")

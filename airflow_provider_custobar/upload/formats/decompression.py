@@ -7,6 +7,7 @@ import io
 import zlib
 from typing import Any, BinaryIO, cast
 
+from airflow_provider_custobar.api.errors import MissingExtraError
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
 from airflow_provider_custobar.upload.options import UploadCompression
 
@@ -19,7 +20,7 @@ def decompressed(raw: BinaryIO, compression: UploadCompression) -> io.BufferedRe
     """What ``raw`` holds. Several gzip members or zstd frames in a row are one file, as the tools of both read them.
 
     Reading it raises :class:`UnreadableFileError` where it is damaged, where something else follows, and where it stops before
-    its end mark; one of 0 bytes has none.
+    its end mark; one of 0 bytes has none. :class:`MissingExtraError`: zstd is wanted, and its package is not installed.
     """
     if compression is None:
         return _buffered(raw)
@@ -59,7 +60,7 @@ class _Zstd(io.RawIOBase):
             # Only here, so that everything else works without it.
             import zstandard  # noqa: PLC0415
         except ImportError as error:
-            raise UnreadableFileError(
+            raise MissingExtraError(
                 "files compressed with zstd need the zstandard package: pip install 'airflow-provider-custobar[zstd]'"
             ) from error
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UnreadableFileError(Exception):
-    """A file is damaged, cut short or not of its format, or the package that reads it is missing.
+    """A file is damaged, cut short or not of its format.
 
     The text shows nothing of the file's content; whoever opened the file adds its name.
     """

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from airflow_provider_custobar.api.errors import MissingExtraError
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
 from airflow_provider_custobar.upload.rows import Unreadable
 
@@ -18,6 +19,7 @@ def read_parquet(data: io.BufferedReader) -> Iterator[object]:
     """A value that JSON cannot hold exactly comes as :class:`~airflow_provider_custobar.upload.values.Unfit`.
 
     :raises UnreadableFileError: damaged, cut short, or with two columns of one name.
+    :raises MissingExtraError: pyarrow is not installed.
     """
     try:
         # Only here, so that everything else works without pyarrow and does not wait for its import.
@@ -27,7 +29,7 @@ def read_parquet(data: io.BufferedReader) -> Iterator[object]:
         from airflow_provider_custobar.upload.formats import int96  # noqa: PLC0415
         from airflow_provider_custobar.upload.formats.arrow_rows import ArrowRows  # noqa: PLC0415
     except ImportError as error:
-        raise UnreadableFileError(
+        raise MissingExtraError(
             "Parquet files need the pyarrow package: pip install 'airflow-provider-custobar[parquet]'"
         ) from error
     with _seekable(data) as seekable:
