@@ -21,6 +21,7 @@ class CustobarUploadOperator(CustobarUploadBaseOperator):
     :param records: A list of mappings, or another task's output. (templated)
     """
 
+    data_fields: ClassVar[tuple[str, ...]] = ("records",)
     template_fields: Sequence[str] = ("records", *CustobarUploadBaseOperator.common_template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **CustobarUploadBaseOperator.template_fields_renderers,

@@ -40,6 +40,8 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     :param hook_params: Further arguments for the database's hook.
     """
 
+    # A parameter may be NULL.
+    data_fields: ClassVar[tuple[str, ...]] = ("parameters",)
     template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *CustobarUploadBaseOperator.common_template_fields)
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {

@@ -240,3 +240,31 @@ def test_no_argument_gets_lost_in_its_template(
         with pytest.raises(AirflowFailException, match=f"{name}=None is not accepted: its template rendered to nothing"):
             task.execute(context(1))
     assert tenant.requests == []
+
+
+NESTED: list[tuple[Any, dict[str, Any]]] = [
+    (ObjectStorageToCustobarOperator, {"path": "file:///nowhere/a.csv", "field_mapping": {"mail": TEMPLATE}}),
+    (CustobarToSqlOperator, {**EXPORT, "conn_id": "db", "table": "t", "column_mapping": {"email": TEMPLATE}}),
+    (CustobarToSqlOperator, {**EXPORT, "conn_id": "db", "table": "t", "key_columns": ["a", TEMPLATE]}),
+    (CustobarToS3Operator, {**EXPORT, "s3_bucket": "b-ucket", "s3_key": "k", "extra_args": {"StorageClass": TEMPLATE}}),
+    (CustobarToGCSOperator, {**EXPORT, "bucket_name": "b-ucket", "object_name": "k", "impersonation_chain": ["a", TEMPLATE]}),
+    (CustobarEventSensor, {"event_types": ["BROWSE", TEMPLATE], "date": "2026-02-10"}),
+]
+
+
+@pytest.mark.parametrize(("operator", "arguments"), NESTED)
+def test_no_part_of_an_argument_gets_lost_in_its_template(
+    tenant: CustobarSandbox, operator: Any, arguments: dict[str, Any]
+) -> None:
+    """Rule: what stands inside a mapping or a list is refused as well, but where it is data, of which None is a value."""
+    task = operator(task_id="t", render_template_as_native_obj=True, **arguments)
+    task.render_template_fields({"nothing": None}, task.get_template_env())
+    with pytest.raises(AirflowFailException, match="rendered to nothing"):
+        task.execute(context(1))
+    assert tenant.requests == []
+    rows = CustobarUploadOperator(
+        task_id="t", render_template_as_native_obj=True, records=[{"external_id": "m-1", "city": TEMPLATE}]
+    )
+    rows.render_template_fields({"nothing": None}, rows.get_template_env())
+    assert rows.execute(context(1))["uploaded"] == 1
+    assert tenant.uploads[-1].rows == [{"external_id": "m-1"}]

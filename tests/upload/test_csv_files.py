@@ -181,7 +181,8 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
 @given(
-    st.lists(st.tuples(CELLS, CELLS, CELLS.filter(str.strip)), max_size=6),
+    # NULs at a row's end are what a crash leaves, and no text.
+    st.lists(st.tuples(CELLS, CELLS, CELLS.filter(lambda cell: cell.strip() and not cell.endswith("\0"))), max_size=6),
     st.sampled_from([",", ";", "\t", "|"]),
     st.sampled_from(["\r\n", "\n", "\r"]),
     st.sampled_from(["utf-8", "utf-16", "utf-32-be"]),
