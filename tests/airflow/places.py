@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk import BaseOperator
+
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
@@ -28,8 +30,12 @@ class Place:
     def names(self) -> list[str]:
         raise NotImplementedError
 
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
+    def operator(self, name: object, **arguments: Any) -> BaseOperator:
+        """What uploads the files that ``name`` means."""
         raise NotImplementedError
+
+    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
+        return self.operator(name, **arguments).execute({})
 
     def export(self, name: object, **arguments: Any) -> dict[str, Any]:
         raise NotImplementedError
@@ -52,9 +58,9 @@ class OnS3(Place):
     def names(self) -> list[str]:
         return [entry["Key"] for entry in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
 
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
+    def operator(self, name: object, **arguments: Any) -> BaseOperator:
         given = {"s3_bucket": self.bucket, "s3_key": name, **arguments}
-        return S3ToCustobarOperator(task_id="upload", **given).execute({})
+        return S3ToCustobarOperator(task_id="upload", **given)
 
     def export(self, name: object, **arguments: Any) -> dict[str, Any]:
         given = {"s3_bucket": self.bucket, "s3_key": name, "resource": "products", **arguments}
@@ -79,9 +85,9 @@ class OnGcs(Place):
     def names(self) -> list[str]:
         return [blob.name for blob in self.bucket.list_blobs()]
 
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
+    def operator(self, name: object, **arguments: Any) -> BaseOperator:
         given = {"bucket_name": self.bucket.name, "object_name": name, **arguments}
-        return GCSToCustobarOperator(task_id="upload", **given).execute({})
+        return GCSToCustobarOperator(task_id="upload", **given)
 
     def export(self, name: object, **arguments: Any) -> dict[str, Any]:
         given = {"bucket_name": self.bucket.name, "object_name": name, "resource": "products", **arguments}
@@ -106,8 +112,8 @@ class OnDisk(Place):
     def names(self) -> list[str]:
         return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
 
-    def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
-        return ObjectStorageToCustobarOperator(task_id="upload", path=f"file://{self.folder}/{name}", **arguments).execute({})
+    def operator(self, name: object, **arguments: Any) -> BaseOperator:
+        return ObjectStorageToCustobarOperator(task_id="upload", path=f"file://{self.folder}/{name}", **arguments)
 
     def export(self, name: object, **arguments: Any) -> dict[str, Any]:
         given = {"path": f"file://{self.folder}/{name}", "resource": "products", **arguments}

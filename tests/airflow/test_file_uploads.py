@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from airflow.sdk import BaseOperator
 from airflow.sdk.lineage import HookLineageCollector
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
@@ -26,67 +25,9 @@ from airflow_provider_custobar.transfers.object_storage_to_custobar import Objec
 from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
 from airflow_provider_custobar.upload.files import FileError
 from tests.airflow.attempts import FileStore
-from tools.servers import GcsServer, S3Server
+from tests.airflow.places import OnDisk, OnGcs, OnS3, Place
 
 CSV = "external_id,email,can_email\r\n{0}-1,a@example.com,yes\r\n{0}-2,b@example.com,no\r\n"
-
-
-class Place:
-    """Somewhere to put files, and the operator that reads them there."""
-
-    def put(self, name: str, data: bytes) -> None:
-        raise NotImplementedError
-
-    def operator(self, name: str, **arguments: Any) -> BaseOperator:
-        raise NotImplementedError
-
-    def uri(self, name: str) -> str:
-        raise NotImplementedError
-
-
-class OnS3(Place):
-    def __init__(self, server: S3Server, bucket: str) -> None:
-        self.client: Any = server.client()
-        self.bucket = bucket
-
-    def put(self, name: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=name, Body=data)
-
-    def operator(self, name: str, **arguments: Any) -> BaseOperator:
-        return S3ToCustobarOperator(task_id="upload", s3_bucket=self.bucket, s3_key=name, **arguments)
-
-    def uri(self, name: str) -> str:
-        return f"s3://{self.bucket}/{name}"
-
-
-class OnGcs(Place):
-    def __init__(self, server: GcsServer, bucket: str) -> None:
-        self.bucket = server.client().bucket(bucket)
-
-    def put(self, name: str, data: bytes) -> None:
-        self.bucket.blob(name).upload_from_string(data)
-
-    def operator(self, name: str, **arguments: Any) -> BaseOperator:
-        return GCSToCustobarOperator(task_id="upload", bucket_name=self.bucket.name, object_name=name, **arguments)
-
-    def uri(self, name: str) -> str:
-        return f"gs://{self.bucket.name}/{name}"
-
-
-class OnDisk(Place):
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def put(self, name: str, data: bytes) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-    def operator(self, name: str, **arguments: Any) -> BaseOperator:
-        return ObjectStorageToCustobarOperator(task_id="upload", path=self.uri(name), **arguments)
-
-    def uri(self, name: str) -> str:
-        return f"file://{self.folder}/{name}"
 
 
 @pytest.fixture(params=["s3", "gcs", "disk"])
@@ -305,6 +246,7 @@ import json, sys
 from pathlib import Path
 from airflow_provider_custobar.transfers.object_storage_to_custobar import ObjectStorageToCustobarOperator
 from tests.airflow.attempts import FileStore
+from tests.airflow.places import OnDisk, OnGcs, OnS3, Place
 path, store, resource = sys.argv[1:]
 operator = ObjectStorageToCustobarOperator(task_id="upload", path=path, resource=resource, batch_size=5)
 try:
