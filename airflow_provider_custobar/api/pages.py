@@ -171,9 +171,6 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
         header_line, header = next(split_rows(data), ("", []))
         skip = len(header_line.encode())
         is_ended = data.endswith((b"\n", b"\r"))
-        # One may be a record's own; several at the end are bytes that a cache never wrote.
-        if data[-4:].rstrip(b"\r\n").endswith(b"\0\0"):
-            raise csv.Error("it ends in NUL characters")
         data, skip, rows = whole_rows(_ended(data), skip)
         if rows and not is_ended:
             _refuse_cut_row(data[skip:], header)
