@@ -26,7 +26,7 @@ def kept_changes(path: str, target: str, *, keep: bool, log: logging.Logger) -> 
     """
     store = object_storage_target("state_path", path, None, replace=True)
     store.check()
-    with tempfile.TemporaryDirectory(prefix="custobar-changes-") as folder:
+    with tempfile.TemporaryDirectory(prefix="custobar-changes-", ignore_cleanup_errors=True) as folder:
         local = Path(folder) / "changes.sqlite"
         location = locate("state_path", path, None)
         try:

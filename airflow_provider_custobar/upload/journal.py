@@ -129,6 +129,7 @@ class Journal:
     def _set(self, sent: Sent) -> None:
         if self._store is not None:
             self._saved_at = self._clock()
+            # Also where the store only fails to say so.
+            self._is_stored = True
             # Through JSON, because Airflow takes nothing else, tuples included.
             self._store.set(self._key, msgspec.json.decode(msgspec.json.encode(sent)))
-            self._is_stored = True

@@ -121,10 +121,12 @@ class _Run:
         self._may_be_sent_again = True
 
     def close(self) -> None:
-        if self._groups is not None:
-            self._groups.close()
-        if self._to_verify is not None:
-            self._to_verify.close()
+        for each in (self._groups, self._to_verify):
+            try:
+                if each is not None:
+                    each.close()
+            except Exception as error:  # noqa: BLE001 - a temporary file fails no upload that is done
+                self._log.warning("Could not close a temporary file: %s", error)
 
     def run(self) -> UploadResult:
         if self._groups is not None:

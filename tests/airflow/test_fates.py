@@ -181,7 +181,14 @@ def test_a_row_is_known_by_its_own_identifier(hasty: CustobarSandbox, row_id: di
 def test_nothing_after_the_last_batch_fails_an_upload(
     hasty: CustobarSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule: lineage that nobody takes, a state that cannot be written and rows that cannot be read back cost a line each."""
+    """Rule: lineage that nobody takes, a state that cannot be written, rows that cannot be read back and files that cannot be
+    closed cost a line each.
+    """
+
+    def full_disk(_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("airflow_provider_custobar.upload.verification.SentRows.close", full_disk)
 
     class Broken(HookLineageCollector):
         def create_asset(self, **_: Any) -> Any:
