@@ -1,13 +1,15 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui bench test lint clean
+.PHONY: help setup demo ui bench test test-fast soak lint clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
+# Files stay whole, because their tests share servers; they come in the order that tests/conftest.py gives them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1	/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1	/' | expand -t 18
 
 setup: $(STAMP) ## Make the virtual environment, with the versions of constraints.txt
 
@@ -33,7 +35,13 @@ $(BENCH_STAMP): $(STAMP) tools/bench/dlt-requirements.txt
 	@touch $@
 
 test: lint ## Check style, types and layers, and run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+test-fast: $(STAMP) ## Run the tests that start no process: what one runs while writing, a minute and a half
+	$(PYTEST) -m 'not processes and not soak'
+
+soak: $(STAMP) ## Run what can go on for ever with large numbers: kill campaigns, years of exports, random examples; hours
+	SOAK=1 $(PYTEST) -m 'soak or hypothesis'
 
 lint: $(STAMP) ## Check style, types and layers only
 	$(BIN)/ruff check .

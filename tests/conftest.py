@@ -1,18 +1,52 @@
-"""Servers that tests share. Each worker process of pytest has its own, started when first needed."""
+"""Servers that tests share, started in each worker process of pytest when first needed; and which tests are quick."""
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests.soak import SOAK, times
 from tools.servers import GcsServer, S3Server
 
-# Workers share one machine, so the time that a single example takes says nothing.
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
+# The same examples each time, so that a run never fails a change that is not to blame; "make soak" draws new ones. Workers
+# share one machine, so the time that a single example takes says nothing.
+settings.register_profile("ours", deadline=None, derandomize=not SOAK, max_examples=times(100, 5_000))
+settings.load_profile("ours")
+
+#: Fixtures that start a process, and parameters that name one.
+_START_PROCESSES = {"s3_server", "gcs_server", "postgres_server", "s3", "gcs", "postgres"}
+_started: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts processes, and let it go first: a worker that begins something long at the end keeps all waiting."""
+    for item in items:
+        named = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if _START_PROCESSES & {*getattr(item, "fixturenames", ()), *(name for name in named if isinstance(name, str))}:
+            item.add_marker("processes")
+    slow = {item.path for item in items if item.get_closest_marker("processes") or item.get_closest_marker("soak")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def _see(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen":
+        _started.append(str(arguments[0]))
+
+
+sys.addaudithook(_see)
+
+
+@pytest.fixture(autouse=True)
+def _processes_are_declared(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Rule: what starts a process has the mark ``processes``, so that ``make test-fast`` is what it says."""
+    _started.clear()
+    yield
+    assert not _started or request.node.get_closest_marker("processes"), f"give it the mark processes; it started {_started}"
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def texts_in(cell: str) -> list[Any]:
     if found is not None:
         return as_texts(found)
     items = _split(cell)
-    if len(items) > 1 and items[0].startswith("[") and "]" not in items[0]:
+    if len(items) > 1 and cell.lstrip().startswith("[") and "]" not in items[0]:
         raise ValueError
     return items
 

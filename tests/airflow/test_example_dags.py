@@ -18,6 +18,8 @@ from airflow_provider_custobar.sandbox import CustobarSandbox
 from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome
 from tools.servers import GcsServer, PostgresServer, S3Server
 
+pytestmark = pytest.mark.processes
+
 DAY = "2026-02-20"
 BUCKET = "custobar-exports"
 DAGS = sorted(path.stem for path in (PROJECT / "dags_examples").glob("*.py"))

@@ -49,6 +49,7 @@ with DAG("fates", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UT
 """
 
 
+@pytest.mark.processes
 def test_airflow_retries_what_may_pass_and_nothing_else(
     custobar_sandbox_factory: Callable[..., CustobarSandbox], tmp_path: Path
 ) -> None:

@@ -257,6 +257,7 @@ Path(store + ".result").write_text(json.dumps(result))
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("resource", ["customers", "events"])
 def test_killed_workers_are_followed_by_attempts_that_go_on(tenant: CustobarSandbox, tmp_path: Path, resource: str) -> None:
     """Rule: SIGKILL in the middle loses no customer and doubles no event; what may be missing is named."""

@@ -22,6 +22,8 @@ from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tests.airflow.attempts import FileStore
 from tools.servers import GcsServer, S3Server
 
+pytestmark = pytest.mark.processes
+
 #: Kills in all of this file's exports together; more of them find rarer moments, and take longer.
 KILLS = int(os.environ.get("CUSTOBAR_KILLS", "100" if "CI" in os.environ else "24"))
 TRANSFERS = "airflow_provider_custobar.transfers"

@@ -23,6 +23,8 @@ from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tests.airflow.test_kills import MOST_FETCHED_AGAIN, Attempts, kill
 from tools.servers import PostgresServer
 
+pytestmark = pytest.mark.processes
+
 #: Kills in all of this file's loads into PostgreSQL together; more of them find rarer moments, and take longer.
 KILLS = int(os.environ.get("CUSTOBAR_KILLS", "50" if "CI" in os.environ else "12"))
 OPERATOR = "airflow_provider_custobar.transfers.custobar_to_sql:CustobarToSqlOperator"

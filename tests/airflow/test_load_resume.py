@@ -28,6 +28,8 @@ from airflow_provider_custobar.transfers.database import find_hook
 from tests.export.test_checkpoints import Memory
 from tools.servers import PostgresServer
 
+pytestmark = pytest.mark.processes
+
 # Days apart, since a day's pages begin and end with those next to it.
 DAY, OTHER_DAY = "2026-02-10", "2026-02-20"
 FIELDS = ["type", "date", "customer_id", "label"]

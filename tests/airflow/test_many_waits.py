@@ -20,6 +20,8 @@ from airflow_provider_custobar.sandbox.log import RequestRecord
 from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
 from tools.memory import peak_mib
 
+pytestmark = pytest.mark.processes
+
 WAITS = 500
 LONGEST_BLOCK_SECONDS = 0.2
 MOST_MEMORY_MB = 300

@@ -22,6 +22,7 @@ def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.processes
 def test_airflow_lists_the_provider(tmp_path: Path) -> None:
     """Rule: an installed package is a provider to Airflow, under the distribution's own name and version."""
     command = [sys.executable, "-m", "airflow", "providers", "get", "airflow-provider-custobar", "--output", "json"]
@@ -52,6 +53,7 @@ def test_everything_the_metadata_names_can_be_imported() -> None:
     assert info["connection-types"][0]["connection-type"] == CustobarHook.conn_type
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("module", ["airflow_provider_custobar", "airflow_provider_custobar.get_provider_info"])
 def test_start_up_modules_import_nothing(module: str) -> None:
     """Rule: what Airflow imports while it starts up brings nothing that could fail."""

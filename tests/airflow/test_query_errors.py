@@ -17,6 +17,8 @@ from airflow_provider_custobar.transfers import query_result
 from airflow_provider_custobar.transfers.database import find_hook
 from tools.servers import PostgresServer
 
+pytestmark = pytest.mark.processes
+
 TELL = "CREATE FUNCTION tell(mail text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no %', mail; END$$"
 
 

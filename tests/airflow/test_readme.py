@@ -8,7 +8,11 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from tools.airflow_home import PROJECT
+
+pytestmark = pytest.mark.processes
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
 

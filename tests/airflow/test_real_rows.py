@@ -35,7 +35,10 @@ HOURS = [f"{moment:%Y-%m-%dT%H:00:00}" for moment in pendulum.interval(
 BUCKET = "custobar-exports"
 EVENT_TYPES = ("BASKET_ADD", "BROWSE", "MAIL_CLICK", "MAIL_OPEN")
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the Online Retail rows are not here: set ONLINE_RETAIL_DIR")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not DATA.is_dir(), reason="the Online Retail rows are not here: set ONLINE_RETAIL_DIR"),
+]
 
 
 @dataclass

@@ -167,6 +167,7 @@ def all_kinds(kind: type[CustobarError]) -> Iterator[type[CustobarError]]:
         yield from all_kinds(each)
 
 
+@pytest.mark.processes
 def test_airflow_follows_the_policy(custobar_sandbox_factory: Callable[..., CustobarSandbox], tmp_path: Path) -> None:
     """Rule: real tasks with retries left fail on 403 after one request, and use their retries for what may pass."""
     tenant = custobar_sandbox_factory(generate=False)

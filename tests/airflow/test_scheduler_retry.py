@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tools.airflow_server import AirflowServer
 from tools.servers import S3Server
+
+pytestmark = pytest.mark.processes
 
 BUCKET = "custobar-exports"
 ROWS = 40_000

@@ -334,6 +334,7 @@ def test_bad_arguments(tenant: CustobarSandbox, store: SpiffyStoresSandbox, argu
         assert tenant.requests == store.requests == []
 
 
+@pytest.mark.processes
 def test_the_example(tenant: CustobarSandbox, small: SpiffyStoresSandbox) -> None:
     """Rule: the example DAG, run by Airflow, brings those who changed on its day and keeps the credentials to itself."""
     small.load([{"title": "Dr", "email": f"{n}@example.com", "total_spent": "1.50", "wholesale": True} for n in range(4)])

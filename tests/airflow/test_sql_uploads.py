@@ -30,6 +30,8 @@ from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOpe
 from tests.airflow.attempts import FileStore
 from tools.servers import PostgresServer
 
+pytestmark = pytest.mark.processes
+
 PEOPLE = "SELECT id, mail FROM people ORDER BY id"
 MAPPING = {"id": "external_id", "mail": "email"}
 

@@ -21,7 +21,7 @@ from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOpe
 from tools.servers import PostgresServer
 
 # The file that rows are kept in is closed with the last reference to them, of which Python warns.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [pytest.mark.processes, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 OUT_OF_RANGE = "years 1 to 9999"
 ON_POSTGRES = ("psycopg", "psycopg2", "psycopg2 without SQLAlchemy")

@@ -16,6 +16,8 @@ import pytest
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from tools.servers import S3Server
 
+pytestmark = pytest.mark.processes
+
 FEW_SECONDS = 4.0
 
 

@@ -167,6 +167,7 @@ def test_wrong_keys_are_told_as_the_store_tells_them(store: Store) -> None:
     assert (store.names(), store.uploads()) == ([], [])
 
 
+@pytest.mark.processes
 def test_a_full_disk_leaves_nothing(events: CustobarSandbox, connect: Callable[[str, str], None], tmp_path: Path) -> None:
     """A file that can grow no further fails with the system's own error, and the unfinished file goes."""
     connect("custobar_default", events.airflow_connection(requests_per_minute=600_000))

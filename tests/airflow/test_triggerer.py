@@ -17,6 +17,8 @@ from tools.airflow_home import PROJECT
 from tools.airflow_server import AirflowServer
 from tools.servers import S3Server
 
+pytestmark = pytest.mark.processes
+
 BUCKET = "custobar-exports"
 
 DAGS = """

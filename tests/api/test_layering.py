@@ -6,6 +6,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 from airflow_provider_custobar import api
 
 SCRIPT = """
@@ -33,6 +35,7 @@ print(len(loaded))
 """
 
 
+@pytest.mark.processes
 def test_every_module_of_the_api_imports_without_airflow() -> None:
     """Rule: api/ knows HTTP and Custobar; it imports with Airflow missing, and nothing of the storeys above it."""
     names = [f"{api.__name__}.{module.name}" for module in pkgutil.iter_modules(api.__path__)]
@@ -42,6 +45,7 @@ def test_every_module_of_the_api_imports_without_airflow() -> None:
     assert int(done.stdout) == len(names) + 1
 
 
+@pytest.mark.processes
 def test_flows_need_no_http_library() -> None:
     """Rule: what to send and when is decided without requests and httpx; only the two clients import them."""
     script = (

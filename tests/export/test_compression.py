@@ -150,6 +150,7 @@ def test_a_file_compressed_within_is_not_wrapped(ending: str) -> None:
         resolve_inner_compression("infer", f"a.parquet{ending}")
 
 
+@pytest.mark.processes
 def test_without_zstandard_the_message_has_the_pip_line() -> None:
     """Without its package zstd is refused before anything is asked of anyone, with what to install; gzip works."""
     code = """if True:

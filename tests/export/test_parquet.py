@@ -115,6 +115,7 @@ def test_columns_are_compressed_within(codec: Any, name: str) -> None:
     assert {group.column(number).compression for number in range(group.num_columns)} == {name}
 
 
+@pytest.mark.processes
 def test_the_same_pages_make_the_same_file(tmp_path: Path) -> None:
     """A retry makes the same object byte for byte, in another process too."""
     code = "from tests.export.test_parquet import *; import hashlib; print(hashlib.sha256(sample()).hexdigest())"
@@ -162,6 +163,7 @@ def test_no_lists_of_csv_pages(fields: tuple[str, ...]) -> None:
         page_format_for("parquet", "csv", EVENTS, fields)
 
 
+@pytest.mark.processes
 def test_without_pyarrow_the_message_has_the_pip_line() -> None:
     """Without its package Parquet tells what to install, and the other formats work."""
     code = """if True:
@@ -199,6 +201,7 @@ MEASURE = """if True:
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_memory_does_not_grow_with_pages(kind: str) -> None:
     """Ten times the rows take the same memory: nothing of a row group stays but its place in the footer."""

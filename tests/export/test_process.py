@@ -14,6 +14,8 @@ import pytest
 from tests.export.support import BUCKET, MIB, S3Store, local_store
 from tools.servers import S3Server
 
+pytestmark = pytest.mark.processes
+
 SCRIPT = "tests.export.exporting"
 ROOT = Path(__file__).parents[2]
 #: What a collecting exporter would keep of the larger export, and what noise may be.

@@ -15,6 +15,8 @@ from tests.load.databases import Postgres
 from tools.bench.event_rows import FIELDS
 from tools.bench.page_server import TOKEN, Dataset, PageServer
 
+pytestmark = pytest.mark.processes
+
 FEW, MANY = Dataset(50_000), Dataset(200_000)
 MOST_GROWTH_MIB = 40
 LOAD = """

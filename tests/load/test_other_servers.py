@@ -17,6 +17,8 @@ from tests.export.test_checkpoints import Memory
 from tests.load.databases import context, loader
 from tools.servers import PostgresServer
 
+pytestmark = pytest.mark.processes
+
 RECORD = "custobar_load.commit"
 
 

@@ -17,6 +17,7 @@ from airflow_provider_custobar.sandbox.cli import main
 COMMAND = [sys.executable, "-m", "airflow_provider_custobar.sandbox"]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serves_until_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
     """It prints URL, token and connection at once, serves with the given data, settings and faults, ends with 0."""
@@ -90,6 +91,7 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"--port: '{port}'" in capsys.readouterr().err
 
 
+@pytest.mark.processes
 def test_a_missing_extra_is_told_with_its_pip_line() -> None:
     """Without the extra's packages, the command and the Python API name the pip line instead of a missing module."""
     block = "import sys; sys.modules['werkzeug'] = None; "

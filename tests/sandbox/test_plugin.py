@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from airflow_provider_custobar.sandbox import CustobarSandbox
 
 TEST_FILE = """
@@ -36,6 +38,7 @@ def test_fixture(custobar_sandbox: CustobarSandbox) -> None:
     assert len(list(custobar_sandbox.records("customers"))) == 200
 
 
+@pytest.mark.processes
 def test_import_is_cheap() -> None:
     """Importing the plugin imports neither the server nor the data library."""
     code = (
@@ -46,6 +49,7 @@ def test_import_is_cheap() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.processes
 def test_errors_in_the_server_fail_the_test(tmp_path: Path) -> None:
     """An unexpected error in the sandbox is a 500, and raised again when the test ends."""
     (tmp_path / "test_it.py").write_text(TEST_FILE)

@@ -223,6 +223,7 @@ def test_wrong_admin_requests(client: Client, method: str, route: str, body: Any
     assert response.json()["error"]["reason"]
 
 
+@pytest.mark.processes
 def test_stands_apart() -> None:
     """The sandbox imports nothing of the rest of the provider and nothing of Airflow."""
     code = (

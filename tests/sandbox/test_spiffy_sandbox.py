@@ -210,6 +210,7 @@ def test_spiffy_factory(spiffy_sandbox_factory: Factory) -> None:
     assert len(get(other).json()["customers"]) == 2
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("arguments", [["--spiffy"], ["--spiffy-port", "0"]])
 def test_spiffy_on_the_command_line(arguments: list[str]) -> None:
     """Rule: the store runs beside Custobar's sandbox; its two lines come before the last, which stays Custobar's."""

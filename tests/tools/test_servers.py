@@ -24,6 +24,8 @@ from google.api_core.exceptions import NotFound, PreconditionFailed
 
 from tools.servers import GcsServer, S3Server, ServerError
 
+pytestmark = pytest.mark.processes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

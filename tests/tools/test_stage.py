@@ -13,6 +13,8 @@ import pytest
 
 from tools.stage import run_to_the_end, step
 
+pytestmark = pytest.mark.processes
+
 PROJECT = Path(__file__).parents[2]
 
 

@@ -138,6 +138,7 @@ print(result.rows, int(peak_mib()))
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json", "rows.jsonl.gz", "rows.parquet"])
 def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     """Rule: a file of 200,000 rows takes hardly more memory than one of 5,000."""

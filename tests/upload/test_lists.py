@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.upload.plan import build_plan
@@ -147,6 +147,7 @@ TEXTS = st.lists(
 
 
 @given(TEXTS)
+@example(["[", "0"])
 def test_lists_written_as_csv_or_json_come_back(texts: list[str]) -> None:
     """Rule: whatever the texts are, a list of them that was written by a program is that list."""
     out = io.StringIO(newline="")

@@ -240,6 +240,7 @@ print([repr(row) for row in FileRows([File(name="a.parquet", open=lambda: open(s
 """
 
 
+@pytest.mark.processes
 def test_other_packages_change_nothing(tmp_path: Path) -> None:
     """Rule: the values are the same with pandas and pytz and without."""
     path = tmp_path / "a.parquet"
