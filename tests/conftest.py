@@ -8,18 +8,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.soak import SOAK, times
-from tools.servers import GcsServer, S3Server
+from tools.airflow_home import AirflowHome
+from tools.servers import GcsServer, PostgresServer, S3Server
 
 # The same examples each time, so that a run never fails a change that is not to blame; "make soak" draws new ones. Workers
 # share one machine, so the time that a single example takes says nothing.
-settings.register_profile("ours", deadline=None, derandomize=not SOAK, max_examples=times(100, 5_000))
+settings.register_profile(
+    "ours",
+    deadline=None,
+    derandomize=not SOAK,
+    max_examples=times(100, 5_000),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 settings.load_profile("ours")
 
 #: Fixtures that start a process, and parameters that name one.
-_START_PROCESSES = {"s3_server", "gcs_server", "postgres_server", "s3", "gcs", "postgres"}
+_START_PROCESSES = {"s3_server", "gcs_server", "postgres_server", "airflow_database", "s3", "gcs", "postgres"}
 _started: list[str] = []
 
 
@@ -59,6 +66,20 @@ def s3_server() -> Iterator[S3Server]:
 def gcs_server() -> Iterator[GcsServer]:
     with GcsServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def airflow_database(postgres_server: PostgresServer) -> Callable[[], str]:
+    """Make a database for an Airflow: a copy of one that has its tables. Several processes may write to it at once."""
+    with AirflowHome({}, database_url=(template := postgres_server.create_database()).url()) as home:
+        home.migrate()
+    return lambda: postgres_server.create_database(template.name).url()
 
 
 @pytest.fixture

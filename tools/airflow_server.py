@@ -8,10 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,16 +18,24 @@ import psutil
 import requests
 
 from tools.airflow_home import PROJECT, AirflowError, AirflowHome
+from tools.waiting import wait_until
 
 
 class AirflowServer:
     """A context manager around ``airflow standalone``, which asks for no login.
 
     ``connections`` are kept in Airflow's database, because the UI does not show those of the environment. ``port`` 0 is any
-    free one.
+    free one. ``database_url`` is as in :class:`AirflowHome`.
     """
 
-    def __init__(self, connections: Mapping[str, str], environment: Mapping[str, str] | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        connections: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        port: int = 0,
+        database_url: str | None = None,
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             port = int(probe.getsockname()[1])
@@ -46,6 +52,7 @@ class AirflowServer:
                 "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
                 **(environment or {}),
             },
+            database_url=database_url,
         )
         self._stack = ExitStack()
 
@@ -113,16 +120,13 @@ class AirflowServer:
         stack.callback(_stop_group, process)
         return process
 
-    def _wait(self, limit: timedelta = timedelta(minutes=2)) -> None:
-        ends = time.monotonic() + limit.total_seconds()
-        while time.monotonic() < ends:
+    def _wait(self) -> None:
+        def answers() -> bool:
             if self._process.poll() is not None:
                 raise AirflowError(f"Airflow ended with code {self._process.returncode}:\n{self._tail()}")
-            with contextlib.suppress(requests.RequestException):
-                if requests.get(f"{self.url}/api/v2/monitor/health", timeout=5).ok:
-                    return
-            time.sleep(0.5)
-        raise AirflowError(f"Airflow did not answer at {self.url} within {limit}:\n{self._tail()}")
+            return requests.get(f"{self.url}/api/v2/monitor/health", timeout=10).ok
+
+        wait_until(f"Airflow answers at {self.url}", answers, log=self._tail)
 
     def _tail(self) -> str:
         return self.log_path.read_text(errors="replace")[-4000:]

@@ -73,11 +73,12 @@ class ServerProcess(ABC):
         self.directory = None if directory is None else Path(directory).absolute()
         self.log_path = None if log_path is None else Path(log_path).absolute()
         self.endpoint_url = ""
+        self._user: str | None = None
         self._temporary: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        binary = _find_binary(self.package, self.binary)
+        binary = self._find_binary()
         self._temporary = Path(tempfile.mkdtemp(prefix=f"{self.binary}-"))
         try:
             if self.directory is not None:
@@ -110,6 +111,9 @@ class ServerProcess(ABC):
             raise ServerError(f"{self.binary} is not running")
         return self._process.pid
 
+    def _find_binary(self) -> Path:
+        return _find_binary(self.package, self.binary)
+
     @abstractmethod
     def _arguments(self, temporary: Path) -> list[str]:
         """Choose ports, set ``endpoint_url`` and return the command line after the binary."""
@@ -138,6 +142,7 @@ class ServerProcess(ABC):
             # Nothing of ours: SeaweedFS takes keys from AWS_* and settings from the home directory.
             env={"PATH": os.defpath, "HOME": str(self._temporary), "TMPDIR": str(self._temporary)},
             start_new_session=True,
+            user=self._user,
             preexec_fn=functools.partial(_die_with_parent, os.getpid()),  # noqa: PLW1509  # it takes no lock
         )
 

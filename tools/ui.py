@@ -33,7 +33,7 @@ def serve(stack: ExitStack) -> int:
         airflow.home.call([sys.executable, "-m", "airflow", "pools", "set", "custobar", "2", "Custobar's rate limit"])
     print(f"\nAirflow  {airflow.url}  (no login; DAGs are paused until you switch them on; data up to {today})")
     print(f"Custobar {stage.sandbox.url}   S3 {stage.s3.endpoint_url}   GCS {stage.gcs.endpoint_url}")
-    print(f"Shop     {shop.url}   PostgreSQL in {postgres.directory}   Ctrl-C stops all")
+    print(f"Shop     {shop.url}   PostgreSQL in {postgres.data}   Ctrl-C stops all")
     print(f"Log      {airflow.log_path}", flush=True)
     try:
         airflow.wait()

@@ -20,12 +20,13 @@ import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tests.airflow.attempts import FileStore
+from tests.soak import SOAK, times
 from tools.servers import GcsServer, S3Server
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.soak]
 
-#: Kills in all of this file's exports together; more of them find rarer moments, and take longer.
-KILLS = int(os.environ.get("CUSTOBAR_KILLS", "100" if "CI" in os.environ else "24"))
+#: Exports that are killed, once at least, of each kind in each place.
+ROUNDS = times(1, 20)
 TRANSFERS = "airflow_provider_custobar.transfers"
 MOST_FETCHED_AGAIN = 2
 
@@ -147,7 +148,10 @@ class FilePlace:
         return []
 
 
-@pytest.fixture(params=["s3", "gcs", "file"])
+PLACES = ("s3", "gcs", "file")
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "s3":
         request.getfixturevalue("aws")
@@ -187,7 +191,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}{'' if case.store else '-no-store'}")
+# Each kind in one place and the first in all of them; in make soak each in each.
+PAIRS = [
+    pytest.param(place, case, id=f"{place}-{case.name}{'' if case.store else '-no-store'}")
+    for number, case in enumerate(CASES)
+    for place in PLACES
+    if SOAK or number == 0 or place == PLACES[number % len(PLACES)]
+]
+
+
+@pytest.mark.parametrize(("place", "case"), PAIRS, indirect=["place"])
 def test_killed_at_any_moment_the_next_attempt_makes_the_same(
     case: Case, place: Place, attempts: Attempts, events: CustobarSandbox, tmp_path: Path
 ) -> None:
@@ -221,7 +234,7 @@ def test_killed_at_any_moment_the_next_attempt_makes_the_same(
     assert all(not name.startswith(".") for name in expected)
     assert place.unseen() == []
 
-    for _ in range(max(1, round(KILLS / len(CASES) / 3))):
+    for _ in range(ROUNDS):
         remove_all(place)
         events.clear_log()
         kills, exits = 0, []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -21,12 +20,13 @@ import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tests.airflow.test_kills import MOST_FETCHED_AGAIN, Attempts, kill
-from tools.servers import PostgresServer
+from tests.soak import times
+from tools.servers import PostgresDatabase, PostgresServer
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.soak]
 
-#: Kills in all of this file's loads into PostgreSQL together; more of them find rarer moments, and take longer.
-KILLS = int(os.environ.get("CUSTOBAR_KILLS", "50" if "CI" in os.environ else "12"))
+#: Kills of each kind of load.
+KILLS = times(2, 50)
 OPERATOR = "airflow_provider_custobar.transfers.custobar_to_sql:CustobarToSqlOperator"
 DAY = "2026-02-27"
 
@@ -155,10 +155,9 @@ class Postgres(Database):
     from_moment = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
     is_resumable = True
 
-    def __init__(self, server: PostgresServer) -> None:
-        self.server = server
-        self.airflow_connection = server.airflow_connection
-        self.connect = server.connect
+    def __init__(self, database: PostgresDatabase) -> None:
+        self.airflow_connection = database.airflow_connection
+        self.connect = database.connect
 
     def others(self) -> list[str]:
         with closing(self.connect()) as connection:
@@ -205,9 +204,8 @@ def tenant() -> Iterator[CustobarSandbox]:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Database]:
-    with PostgresServer() as server:
-        yield Postgres(server)
+def postgres(postgres_server: PostgresServer) -> Database:
+    return Postgres(postgres_server.create_database())
 
 
 class Loads:
@@ -285,7 +283,7 @@ def test_killed_at_any_moment_the_table_is_the_old_or_the_new_one(
     """Rule: whenever the process is killed, everybody sees the table as it was or as it is to be; the next attempts end with
     exactly the rows that are due, no staging table, and no more than two pages fetched again for each kill.
     """
-    kill_at_any_moment(Loads(case, postgres, tenant, tmp_path / "state.json"), attempts, max(1, KILLS // len(CASES)))
+    kill_at_any_moment(Loads(case, postgres, tenant, tmp_path / "state.json"), attempts, KILLS)
 
 
 @pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.mode)
@@ -296,7 +294,7 @@ def test_a_file_holds_the_old_rows_or_the_new_ones(
     """Rule: a database in a file holds the old rows or the new ones after a kill; nothing is left in it or beside it."""
     (tmp_path / "database").mkdir()
     place = kind(tmp_path / "database" / "x.db")
-    kill_at_any_moment(Loads(case, place, tenant, tmp_path / "state.json"), attempts, max(1, KILLS // 8))
+    kill_at_any_moment(Loads(case, place, tenant, tmp_path / "state.json"), attempts, KILLS)
 
 
 def staging_is_gone(watching: Any) -> Callable[[], bool]:
@@ -319,7 +317,7 @@ def test_killed_right_after_the_commit_nothing_is_done_twice(
     """Rule: an attempt that dies before it can tell that it is done is followed by one that asks the database, and no more."""
     loads = Loads(case, postgres, tenant, tmp_path / "state.json")
     exits = []
-    for _ in range(max(2, KILLS // 8)):
+    for _ in range(KILLS):
         loads.begin()
         with closing(postgres.connect()) as watching:
             answer = attempts.kill_when(loads.attempt(1), staging_is_gone(watching))

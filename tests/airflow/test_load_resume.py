@@ -26,7 +26,7 @@ from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSet
 from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
 from airflow_provider_custobar.transfers.database import find_hook
 from tests.export.test_checkpoints import Memory
-from tools.servers import PostgresServer
+from tools.servers import PostgresDatabase, PostgresServer
 
 pytestmark = pytest.mark.processes
 
@@ -39,16 +39,15 @@ PAGES = 6
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as running:
-        yield running
+def database(postgres_server: PostgresServer) -> PostgresDatabase:
+    return postgres_server.create_database()
 
 
 @pytest.fixture
-def db(server: PostgresServer, connect: Callable[[str, str], None]) -> Iterator[Any]:
+def db(database: PostgresDatabase, connect: Callable[[str, str], None]) -> Iterator[Any]:
     """A connection to an empty database, which is behind the Airflow connection ``pg``."""
-    connect("pg", server.airflow_connection())
-    with server.connect() as connection:
+    connect("pg", database.airflow_connection())
+    with database.connect() as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
         yield connection
@@ -236,11 +235,11 @@ def test_what_dead_runs_have_left_is_dropped(tenant: CustobarSandbox, db: Any, c
     assert rows(db) == expected(tenant, DAY, OTHER_DAY)
 
 
-def test_what_a_living_run_works_with_is_not_dropped(tenant: CustobarSandbox, db: Any, server: PostgresServer) -> None:
+def test_what_a_living_run_works_with_is_not_dropped(tenant: CustobarSandbox, db: Any, database: PostgresDatabase) -> None:
     """Rule: a staging table whose owner holds its lock stays, whatever its comment says; once it is free, it goes."""
     fail(tenant, task(1, run="alive"))
     name = rewrite_comment(db, "")
-    with server.connect() as owner:
+    with database.connect() as owner:
         owner.execute("SELECT pg_advisory_lock(%s)", [load_postgres._lock(name)])
         load(task(1, run="next"))
         assert staging(db) == [name]
@@ -269,11 +268,11 @@ def waiting(db: Any) -> int:
     ],
 )
 def test_loads_at_the_same_time(
-    tenant: CustobarSandbox, db: Any, server: PostgresServer, *, contexts: list[Any], days: list[str], mode: str
+    tenant: CustobarSandbox, db: Any, database: PostgresDatabase, *, contexts: list[Any], days: list[str], mode: str
 ) -> None:
     """Rule: loads of one table at the same time all succeed, and together leave exactly one copy of each row."""
     load(task(run="before"), date=DAY)
-    with ThreadPoolExecutor() as threads, server.connect() as reader:
+    with ThreadPoolExecutor() as threads, database.connect() as reader:
         # All of them are ready to change the table before one of them may.
         reader.execute("BEGIN")
         reader.execute("LOCK TABLE e IN SHARE MODE")
@@ -287,9 +286,9 @@ def test_loads_at_the_same_time(
     assert staging(db) == []
 
 
-def test_loads_that_make_the_table_at_the_same_time(tenant: CustobarSandbox, db: Any, server: PostgresServer) -> None:
+def test_loads_that_make_the_table_at_the_same_time(tenant: CustobarSandbox, db: Any, database: PostgresDatabase) -> None:
     """Rule: of loads that find no table one makes it; the others fill it then, or fail with an error that may pass."""
-    with ThreadPoolExecutor() as threads, server.connect() as reader, suppress(DatabaseError):
+    with ThreadPoolExecutor() as threads, database.connect() as reader, suppress(DatabaseError):
         reader.execute("BEGIN")
         reader.execute("CREATE TABLE e (x int)")
         running = [threads.submit(load, task(1, run=run)) for run in ("1", "2")]
@@ -301,12 +300,12 @@ def test_loads_that_make_the_table_at_the_same_time(tenant: CustobarSandbox, db:
 
 
 def test_an_attempt_waits_for_the_one_before_it(
-    tenant: CustobarSandbox, db: Any, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    tenant: CustobarSandbox, db: Any, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rule: while an attempt is alive, the next one does not touch its rows: it waits, and gives up before any request."""
     monkeypatch.setattr(load_postgres, "_PATIENCE", "1s")
     load(task(run="before"))
-    with ThreadPoolExecutor() as threads, server.connect() as reader:
+    with ThreadPoolExecutor() as threads, database.connect() as reader:
         reader.execute("BEGIN")
         reader.execute("LOCK TABLE e IN SHARE MODE")
         first = threads.submit(load, task(1))
@@ -327,11 +326,11 @@ def test_an_attempt_waits_for_the_one_before_it(
 @pytest.mark.parametrize("name", ["e", "a%b", "%s%%(x)s", "q\"uo'te", "_custobar_", "Sökväg 🐘"])
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg", "postgresql+psycopg2"])
 def test_either_driver_loads_any_text_into_any_table(
-    tenant: CustobarSandbox, db: Any, server: PostgresServer, *, connect: Any, monkeypatch: Any, name: str, scheme: str
+    tenant: CustobarSandbox, db: Any, database: PostgresDatabase, *, connect: Any, monkeypatch: Any, name: str, scheme: str
 ) -> None:
     """Rule: with psycopg and psycopg2 alike, texts arrive as they are, whatever the table is called; attempts resume."""
     monkeypatch.setattr(postgres_hook, "USE_PSYCOPG3", not scheme.endswith("2"))
-    connect("pg", server.airflow_connection(sqlalchemy_scheme=scheme))
+    connect("pg", database.airflow_connection(sqlalchemy_scheme=scheme))
     with closing(find_hook("pg", None).get_conn()) as connection:
         assert isinstance(connection, psycopg2.extensions.connection) is scheme.endswith("2")
     for _ in range(2):
@@ -344,11 +343,11 @@ def test_either_driver_loads_any_text_into_any_table(
 
 @pytest.mark.parametrize("extra", [{"sqlalchemy_scheme": "postgresql+psycopg2"}, {"sqlalchemy_scheme": "postgresql"}, {}])
 def test_the_scheme_of_the_connection_may_name_another_driver(
-    tenant: CustobarSandbox, db: Any, server: PostgresServer, *, connect: Any, monkeypatch: Any, extra: dict[str, str]
+    tenant: CustobarSandbox, db: Any, database: PostgresDatabase, *, connect: Any, monkeypatch: Any, extra: dict[str, str]
 ) -> None:
     """Rule: a connection that names a driver for SQLAlchemy works, whichever one the hook itself takes."""
     monkeypatch.setattr(postgres_hook, "USE_PSYCOPG3", extra.get("sqlalchemy_scheme", "").endswith("2"))
-    connect("pg", server.airflow_connection(**extra))
+    connect("pg", database.airflow_connection(**extra))
     load(task(1))
     assert rows(db) == expected(tenant)
 

@@ -23,10 +23,11 @@ TELL = "CREATE FUNCTION tell(mail text) RETURNS text LANGUAGE plpgsql AS $$BEGIN
 
 
 @pytest.fixture(scope="module", autouse=True)
-def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def places(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Three databases with the same table, behind Airflow's connections ``pg``, ``lite`` and ``duck``."""
     path = tmp_path_factory.mktemp("places")
-    with PostgresServer() as server, pytest.MonkeyPatch.context() as patch:
+    server = postgres_server.create_database()
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_PG", server.airflow_connection())
         patch.setenv("AIRFLOW_CONN_LITE", json.dumps({"conn_type": "sqlite", "host": str(path / "lite")}))
         patch.setenv("AIRFLOW_CONN_DUCK", json.dumps({"conn_type": "duckdb", "host": str(path / "duck")}))

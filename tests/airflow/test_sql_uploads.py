@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from airflow_provider_custobar.task import lineage as task_lineage
 from airflow_provider_custobar.transfers import sql_to_custobar
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.airflow.attempts import FileStore
-from tools.servers import PostgresServer
+from tools.servers import PostgresDatabase, PostgresServer
 
 pytestmark = pytest.mark.processes
 
@@ -40,18 +40,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as running:
-        with running.connect() as connection:
-            connection.execute("CREATE TABLE people (id integer, mail text)")
-            connection.execute("INSERT INTO people SELECT i, i || '%@example.com' FROM generate_series(1, 5) i")
-        yield running
+def database(postgres_server: PostgresServer) -> PostgresDatabase:
+    made = postgres_server.create_database()
+    with made.connect() as connection:
+        connection.execute("CREATE TABLE people (id integer, mail text)")
+        connection.execute("INSERT INTO people SELECT i, i || '%@example.com' FROM generate_series(1, 5) i")
+    return made
 
 
 @pytest.fixture
-def places(server: PostgresServer, connect: Callable[[str, str], None], tmp_path: Path) -> None:
+def places(database: PostgresDatabase, connect: Callable[[str, str], None], tmp_path: Path) -> None:
     """Three databases with the same table, behind Airflow's connections ``pg``, ``lite`` and ``duck``."""
-    connect("pg", server.airflow_connection())
+    connect("pg", database.airflow_connection())
     for conn_id, kind, module in (("lite", "sqlite", sqlite3), ("duck", "duckdb", duckdb)):
         path = str(tmp_path / conn_id)
         connect(conn_id, json.dumps({"conn_type": kind, "host": path}))
@@ -318,13 +318,13 @@ def test_memory_does_not_grow_with_the_rows(places: None, tenant: CustobarSandbo
     assert peak_mib(300_000) < peak_mib(20_000) + 40
 
 
-def test_rows_wait_on_the_servers_side(places: None, server: PostgresServer, tenant: CustobarSandbox) -> None:
+def test_rows_wait_on_the_servers_side(places: None, database: PostgresDatabase, tenant: CustobarSandbox) -> None:
     """Rule: PostgreSQL is read with a cursor of its own, which is open while the query runs and closed afterwards."""
     operator("SELECT count(*)::text AS id, min(name) AS city FROM pg_cursors", field_mapping=MAPPING).execute({})
     (row,) = received(tenant)
     assert row["external_id"] == "1"
     assert row["city"]
-    with closing(server.connect()) as watching:
+    with closing(database.connect()) as watching:
         mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         assert watching.execute(mine).fetchone() == (0,)
 

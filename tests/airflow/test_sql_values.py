@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.transfers import query_result
 from airflow_provider_custobar.transfers.database import find_hook
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
-from tools.servers import PostgresServer
+from tools.servers import PostgresDatabase, PostgresServer
 
 # The file that rows are kept in is closed with the last reference to them, of which Python warns.
 pytestmark = [pytest.mark.processes, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
@@ -33,27 +33,27 @@ Upload = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as running:
-        with running.connect() as connection:
-            # Neither the zone nor the form of dates is what a driver would like best.
-            for setting in ("timezone = 'America/New_York'", "datestyle = 'German'"):
-                connection.execute(f"ALTER DATABASE {running.database} SET {setting}")
-            connection.execute("CREATE TYPE mood AS ENUM ('glad', 'sad')")
-        yield running
+def database(postgres_server: PostgresServer) -> PostgresDatabase:
+    made = postgres_server.create_database()
+    with made.connect() as connection:
+        # Neither the zone nor the form of dates is what a driver would like best.
+        for setting in ("timezone = 'America/New_York'", "datestyle = 'German'"):
+            connection.execute(f"ALTER DATABASE {made.name} SET {setting}")
+        connection.execute("CREATE TYPE mood AS ENUM ('glad', 'sad')")
+    return made
 
 
 @pytest.fixture
 def upload(
-    server: PostgresServer,
+    database: PostgresDatabase,
     tenant: CustobarSandbox,
     connect: Callable[[str, str], None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Upload:
     """Upload a query's rows by one way of reading them; what arrived."""
-    connect("psycopg", server.airflow_connection())
-    connect("psycopg2", server.airflow_connection())
+    connect("psycopg", database.airflow_connection())
+    connect("psycopg2", database.airflow_connection())
     connect("duckdb", json.dumps({"conn_type": "duckdb", "host": str(tmp_path / "x.duckdb")}))
     connect("sqlite", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "x.db")}))
     with closing(duckdb.connect(str(tmp_path / "x.duckdb"))):
@@ -209,13 +209,13 @@ def test_dates_that_are_texts_are_checked(upload: Upload, way: str, field: str) 
             upload(way, f"SELECT 1 AS external_id, '{text}' AS {field}")
 
 
-def test_a_setting_is_that_connections_own(upload: Upload, server: PostgresServer) -> None:
+def test_a_setting_is_that_connections_own(upload: Upload, database: PostgresDatabase) -> None:
     """Rule: what is set for reading a query is set for nobody else's connections."""
     import psycopg2
 
     upload("psycopg2", "SELECT 1 AS external_id, '1 day'::interval IS NULL AS can_email")
     upload("psycopg", "SELECT 1 AS external_id, '1 day'::interval IS NULL AS can_email")
-    for connection in (psycopg2.connect(host=str(server.directory), user=server.login), server.connect()):
+    for connection in (psycopg2.connect(host=database.host, user=database.login), database.connect()):
         with closing(connection), closing(connection.cursor()) as cursor:
             cursor.execute("SELECT '2026-02-01'::date, '1 day'::interval, '{\"a\": 1.5}'::jsonb")
             assert [type(value).__name__ for value in cursor.fetchone()] == ["date", "timedelta", "dict"]
@@ -225,7 +225,7 @@ def test_a_setting_is_that_connections_own(upload: Upload, server: PostgresServe
 @pytest.mark.parametrize("kind", ["dictcursor", "realdictcursor", "namedtuplecursor"])
 def test_a_connection_may_give_mappings(
     upload: Upload,
-    server: PostgresServer,
+    database: PostgresDatabase,
     connect: Callable[[str, str], None],
     kind: str,
     way: str,
@@ -233,5 +233,5 @@ def test_a_connection_may_give_mappings(
     """Rule: rows that a connection's cursor makes mappings of are rows as any others."""
     if (kind, way) == ("realdictcursor", "psycopg"):
         pytest.skip("the hook has no such cursor there")
-    connect(way.partition(" ")[0], server.airflow_connection(cursor=kind))
+    connect(way.partition(" ")[0], database.airflow_connection(cursor=kind))
     assert upload(way, "SELECT 1 AS external_id, 'Oulu' AS city") == [{"external_id": "1", "city": "Oulu"}]

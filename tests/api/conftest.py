@@ -254,7 +254,7 @@ class _RawHandler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         server = self.server
         assert isinstance(server, RawServer)
-        while head := b"".join(iter(self.rfile.readline, b"\r\n")).decode():
+        while head := self._read_head():
             length = re.search(r"(?im)^content-length: *(\d+)", head)
             self.rfile.read(int(length[1]) if length else 0)
             server.heads.append(head)
@@ -266,6 +266,13 @@ class _RawHandler(socketserver.StreamRequestHandler):
                     self.wfile.write(server.goodbye)
                     server.said_goodbye.set()
                 return
+
+    def _read_head(self) -> str:
+        """The next request's lines; none where the client has hung up."""
+        lines: list[bytes] = []
+        while (line := self.rfile.readline()) not in (b"", b"\r\n"):
+            lines.append(line)
+        return b"".join(lines).decode()
 
 
 @pytest.fixture

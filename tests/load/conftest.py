@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tests.load.databases import Database, DuckDb, Postgres, Sqlite
-from tools.servers import PostgresServer
+from tools.servers import PostgresDatabase, PostgresServer
 
 ZONE = "Europe/Helsinki"
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        with server.connect() as connection:
-            # What waits for a lock fails, so that no test waits for ever; and a server has any zone.
-            for setting in ("statement_timeout = '20s'", "timezone = 'America/New_York'", "synchronous_commit = off"):
-                connection.execute(f"ALTER DATABASE {server.database} SET {setting}")
-        yield server
+def postgres_database(postgres_server: PostgresServer) -> PostgresDatabase:
+    database = postgres_server.create_database()
+    with database.connect() as connection:
+        # What waits for a lock fails, so that no test waits for ever; and a server has any zone.
+        for setting in ("statement_timeout = '60s'", "timezone = 'America/New_York'"):
+            connection.execute(f"ALTER DATABASE {database.name} SET {setting}")
+    return database
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def busy_tenant(make_tenant: Callable[..., CustobarSandbox]) -> CustobarSandbox:
 
 
 @pytest.fixture
-def postgres(postgres_server: PostgresServer, connect: Callable[[str, str], None]) -> Postgres:
-    place = Postgres(postgres_server)
+def postgres(postgres_database: PostgresDatabase, connect: Callable[[str, str], None]) -> Postgres:
+    place = Postgres(postgres_database)
     # A database of its own for each test would take a tenth of a second.
     place.clear()
     connect("place", place.airflow_connection())

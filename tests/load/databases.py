@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from airflow_provider_custobar.sandbox.catalogue import RESOURCES
 from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
-from tools.servers import PostgresServer
+from tools.servers import PostgresDatabase
 
 Record = dict[str, Any]
 
@@ -95,14 +95,14 @@ class Database:
 class Postgres(Database):
     kind, dialect, schema = "postgres", "postgresql", "public"
 
-    def __init__(self, server: PostgresServer) -> None:
-        self.server, self.name = server, server.database
+    def __init__(self, database: PostgresDatabase) -> None:
+        self.database, self.name = database, database.name
 
     def airflow_connection(self) -> str:
-        return self.server.airflow_connection()
+        return self.database.airflow_connection()
 
     def connect(self) -> Any:
-        return self.server.connect()
+        return self.database.connect()
 
     def clear(self) -> None:
         """Drop all schemas but the server's own."""

