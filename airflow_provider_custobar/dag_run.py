@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 import pendulum
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.schedule import delta_of, has_schedule, ticks_of, timetable_of
+from airflow_provider_custobar.schedule import Ticks, delta_of, has_schedule, key_format_of, ticks_of, timetable_of
+from airflow_provider_custobar.task.compat import partition_of
 
 _DAY_KEY = re.compile(r"(\d{4}-\d{2}-\d{2})(T00:00:00)?")
 
@@ -60,7 +61,7 @@ def period_arguments(task: HasPeriod, context: Mapping[str, Any], timezone: str)
 def run_period(context: Mapping[str, Any], timezone: str) -> RunPeriod:
     """The period of the run that ``context``, a task's template context, belongs to. The first of these that there is:
 
-    1. The partition (Airflow 3.3): from its date to the next tick of the DAG's cron schedule; without one, its day.
+    1. The partition (Airflow 3.2): from its date to the next tick of the DAG's cron schedule; without one, its day.
     2. The data interval, where it has a length: ``CronDataIntervalTimetable`` and its like.
     3. The last whole period of the DAG's schedule: ``"@daily"`` and other cron texts, of which Airflow 3 makes runs with a
        data interval of no length. A run started by hand stands for the last period that was over by then.
@@ -78,11 +79,14 @@ def run_period(context: Mapping[str, Any], timezone: str) -> RunPeriod:
 
 
 def _of_partition(context: Mapping[str, Any], timezone: str) -> RunPeriod | None:
-    key = context.get("partition_key")
+    key, start = partition_of(context)
     if key is None:
         return None
     reason = f"that of partition {key}"
-    ticks, start = ticks_of(timetable_of(context)), context.get("partition_date")
+    timetable = timetable_of(context)
+    ticks = ticks_of(timetable)
+    if ticks is not None and "partition_date" not in context:
+        start = _begin_of(key, timetable, ticks, context)
     if start is not None and ticks is not None:
         if ticks.last_until(start) != start:
             raise InvalidArgumentError(
@@ -103,6 +107,36 @@ def _of_partition(context: Mapping[str, Any], timezone: str) -> RunPeriod | None
             "window", "auto", f"partition key {key!r} names no day; give window_start and window_end made of it"
         )
     return _local_day(day.date(), timezone, reason)
+
+
+def _begin_of(key: str, timetable: Any, ticks: Ticks, context: Mapping[str, Any]) -> datetime | None:
+    """The tick that a key names where Airflow tells no more than the key (3.2); None if keys are not made of ticks.
+
+    :raises InvalidArgumentError: it names none, or the format of keys does not tell one tick from another.
+    """
+    key_format = key_format_of(timetable)
+    if key_format is None:
+        return None
+
+    # Airflow writes them in UTC there, whatever the timetable's own zone.
+    def read(text: str) -> datetime:
+        moment = datetime.strptime(text, key_format)  # noqa: DTZ007 - as above
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    try:
+        start = read(key)
+        recent = ticks.last_until(_moment(context))
+        is_exact = all(read(tick.astimezone(UTC).strftime(key_format)) == tick for tick in (recent, ticks.after(recent)))
+    except ValueError:
+        is_exact = False
+    if not is_exact:
+        raise InvalidArgumentError(
+            "window",
+            "auto",
+            f"partition key {key!r} names no tick of the DAG's schedule, as the key's format is {key_format!r} in UTC; give"
+            " window_start and window_end made of it",
+        )
+    return start
 
 
 def _of_data_interval(context: Mapping[str, Any]) -> RunPeriod | None:

@@ -1,17 +1,13 @@
-"""A retry policy for tasks that talk to Custobar. Needs Airflow 3.3."""
+"""A retry policy for tasks that talk to Custobar. Airflow has retry policies from 3.3 on."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-try:
-    from airflow.sdk import RetryDecision, RetryPolicy
-except ImportError as missing:
-    raise ImportError("CustobarRetryPolicy needs Airflow 3.3 or newer, which has retry policies") from missing
-
 from airflow_provider_custobar.api.errors import CustobarError, Fate, RateLimitedError, ResponseError, shorten
 from airflow_provider_custobar.api.flow import LONGEST_WAIT_SECONDS, RATE_LIMIT_WAIT_SECONDS
+from airflow_provider_custobar.task.compat import RetryDecision, RetryPolicy
 
 # What Airflow's database has room for.
 _LONGEST_REASON = 500
@@ -28,6 +24,9 @@ class CustobarRetryPolicy(RetryPolicy):
     .. code-block:: python
 
         CustobarToS3Operator(..., retries=5, retry_policy=CustobarRetryPolicy())
+
+    On Airflow 3.1 and 3.2, operators and sensors of this package take it and leave it at one warning. Others refuse the
+    argument there; give it to them by ``default_args={"retry_policy": CustobarRetryPolicy()}``, where it is passed over.
     """
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:

@@ -87,6 +87,12 @@ def ticks_of(timetable: Any) -> Ticks | None:
     )
 
 
+def key_format_of(timetable: Any) -> str | None:
+    """How a timetable makes the key of a partition of the moment it begins; None if it makes none."""
+    key_format: str | None = getattr(timetable, "key_format", None) or _document(timetable).get("key_format")
+    return key_format
+
+
 def delta_of(timetable: Any) -> Any:
     """The distance between two runs of a timetable that has a fixed one, as a timedelta or relativedelta; else None."""
     delta = getattr(timetable, "delta", None) or _document(timetable).get("delta")

@@ -23,8 +23,8 @@ from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.event_check import EventCheck, Match, WaitFor, build_event_check, check_words
 from airflow_provider_custobar.api.steps import Pacer
 from airflow_provider_custobar.dag_run import check_period, period_arguments
-from airflow_provider_custobar.features import TRIGGERS_RENDER_TEMPLATES
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.triggers.custobar import DEFAULT_MAX_CONSECUTIVE_FAILURES, CustobarEventTrigger
 
@@ -117,6 +117,7 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
         check_words(match, wait_for, self.settle)
         self.max_consecutive_failures = max_consecutive_failures
         self.deferrable = deferrable or start_from_trigger
+        self._needs_worker = start_from_trigger and not TRIGGERS_RENDER_TEMPLATES
         self.end_from_trigger = end_from_trigger
         self.allow_unknown_names = allow_unknown_names
         self.custobar_conn_id = custobar_conn_id
@@ -137,6 +138,8 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
             return self._defer(context) if self.deferrable else super().execute(context)
 
     def _defer(self, context: Context) -> NoReturn:
+        if self._needs_worker:
+            self.log.info("start_from_trigger needs Airflow 3.3, whose triggerer renders templates: deferring from a worker")
         check = self._check(CustobarHook(self.custobar_conn_id).get_config(), context)
         self.defer(
             trigger=CustobarEventTrigger(

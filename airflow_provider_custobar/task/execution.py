@@ -10,10 +10,11 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
+from airflow_provider_custobar.task.compat import TakesRetryPolicy
 from airflow_provider_custobar.task.rendered import Rendered
 
 
-class CustobarTask(Rendered):
+class CustobarTask(Rendered, TakesRetryPolicy):
     """
     For operators and sensors, in front of Airflow's own class; their ``execute`` does all its work in :meth:`executing`.
 

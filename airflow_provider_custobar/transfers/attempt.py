@@ -8,14 +8,14 @@ from typing import Any
 
 from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.state_store import StateStore
+from airflow_provider_custobar.task.compat import task_state_store
 
 
 class TaskAttempt:
     """Made of the context that Airflow gives to ``execute``; tests and scripts may leave anything out."""
 
     def __init__(self, context: Mapping[str, Any]) -> None:
-        # Airflow before 3.3 has no such store.
-        self._store: StateStore | None = context.get("task_state_store")
+        self._store: StateStore | None = task_state_store(context)
         self._ti: Any = context.get("ti")
         self._checkpoints: list[Checkpoints] = []
 

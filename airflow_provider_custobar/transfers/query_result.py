@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.task.compat import tell_sql_lineage
 from airflow_provider_custobar.transfers.database import engine_of
 from airflow_provider_custobar.upload import duckdb_query
 from airflow_provider_custobar.upload.sql_drivers import show_as_it_is
@@ -61,20 +62,8 @@ def query_result(hook: DbApiHook, sql: str, parameters: _Parameters) -> Iterator
                 yield from some
 
         yield names, rows()
-    _tell_lineage(hook, sql)
-
-
-def _tell_lineage(hook: DbApiHook, sql: str) -> None:
-    """As common-sql's own hooks tell it: a query reads from tables, which whoever listens can find in it.
-
-    An asset would have to be one table: Airflow's handlers refuse the URI of a whole database.
-    """
-    try:
-        from airflow.providers.common.sql.hooks.lineage import send_sql_hook_lineage  # noqa: PLC0415 - not in older ones
-    except ImportError:
-        return
-    # Parameters are people's data. It raises nothing.
-    send_sql_hook_lineage(context=hook, sql=sql)
+    # An asset would have to be one table: Airflow's handlers refuse the URI of a whole database.
+    tell_sql_lineage(hook, sql)
 
 
 def _by_sqlalchemy(stack: ExitStack, connection: Any, sql: str, parameters: _Parameters) -> tuple[Sequence[str], _Fetch] | None:

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.export.local_files import canonical_uri
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.task.compat import task_state_store
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import tell_lineage
 from airflow_provider_custobar.transfers.object_storage import locate
@@ -206,7 +207,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         from airflow_provider_custobar.upload.journal import Journal  # noqa: PLC0415 - as above
 
         ti: Any = context.get("ti")
-        store: Any = None if self.dry_run else context.get("task_state_store")
+        store = None if self.dry_run else task_state_store(context)
         return Journal(store, is_first_attempt=ti is None or ti.try_number <= 1, logger=self.log)
 
     def _check_places(self) -> None:

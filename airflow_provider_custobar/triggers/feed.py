@@ -26,8 +26,8 @@ from airflow_provider_custobar.api.resources import MAX_PAGE_SIZE
 from airflow_provider_custobar.api.shared_clients import shared_client
 from airflow_provider_custobar.api.watermarks import News, Tally, Watermark
 from airflow_provider_custobar.api.windows import Window
-from airflow_provider_custobar.features import SharedStreamProducer
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.task.compat import SharedStreamProducer
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_provider_custobar.api.watermarks import Watermark
+from airflow_provider_custobar.task.compat import asset_state, save_asset_state
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class WatermarkStore:
         try:
             for name, mark in marks.items():
                 for store in self._stores:
-                    await _set(store, self._key(name), mark.as_document())
+                    await save_asset_state(store, self._key(name), mark.as_document())
         except Exception:
             log.exception("Airflow's asset state cannot be written; trying again with the next round")
             return False
@@ -55,7 +56,7 @@ class WatermarkStore:
 
     async def _read(self, name: str) -> Watermark | None:
         for store in self._stores:
-            document = await _get(store, self._key(name))
+            document = await asset_state(store, self._key(name))
             if document is None:
                 continue
             try:
@@ -75,15 +76,3 @@ def _stores(accessors: Any) -> list[Any]:
     # of these is meant, and have no public way to list them.
     by_asset = {**getattr(accessors, "_by_name", {}), **getattr(accessors, "_by_uri", {})}
     return [by_asset[name] for name in sorted(by_asset)] or [accessors]
-
-
-async def _get(store: Any, key: str) -> Any:
-    # Airflow 3.3.0 and 3.3.1 have the blocking methods only.
-    return await store.aget(key) if hasattr(store, "aget") else await asyncio.to_thread(store.get, key)
-
-
-async def _set(store: Any, key: str, value: Any) -> None:
-    if hasattr(store, "aset"):
-        await store.aset(key, value)
-    else:
-        await asyncio.to_thread(store.set, key, value)

@@ -1,0 +1,111 @@
+"""What only some Airflows have, found by looking for it, and what is done where it is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_custobar.state_store import StateStore
+
+__all__ = [
+    "TRIGGERS_RENDER_TEMPLATES",
+    "RetryDecision",
+    "RetryPolicy",
+    "SharedStreamProducer",
+    "TakesRetryPolicy",
+    "asset_state",
+    "partition_of",
+    "save_asset_state",
+    "task_state_store",
+    "tell_sql_lineage",
+]
+
+log = logging.getLogger(__name__)
+
+#: Templates in the arguments of a task that starts in the triggerer are rendered there (3.3).
+TRIGGERS_RENDER_TEMPLATES = hasattr(BaseTrigger, "render_template_fields")
+
+try:
+    # One stream for several watchers, told when what came of it is stored (3.3).
+    from airflow.triggers.shared_stream import SharedStreamProducer
+except ImportError:
+    SharedStreamProducer = object
+
+try:
+    # A policy says what is retried, and when (3.3).
+    from airflow.sdk import RetryDecision, RetryPolicy
+except ImportError:
+    RetryDecision = None
+
+    class RetryPolicy:  # type: ignore[no-redef]
+        """Airflow does not ask it; what uses it can be parsed all the same."""
+
+        def __init__(self) -> None:
+            _say_once("This Airflow has no retry policies (3.3 has): retries and retry_delay alone decide what is retried")
+
+    class TakesRetryPolicy:
+        """For operators and sensors: ``retry_policy`` may be given, and does nothing."""
+
+        def __init__(self, *, retry_policy: Any = None, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+
+        @classmethod
+        def partial(cls, *, retry_policy: Any = None, **kwargs: Any) -> Any:
+            return super().partial(**kwargs)  # type: ignore[misc]
+else:
+
+    class TakesRetryPolicy:  # type: ignore[no-redef]
+        """For operators and sensors: Airflow's own take a ``retry_policy``."""
+
+
+def partition_of(context: Mapping[str, Any]) -> tuple[str | None, datetime | None]:
+    """The key of the run's partition, and the moment it begins where that is told.
+
+    Both stand in the context (3.3), or the key alone in its DAG run (3.2).
+    """
+    run = context.get("dag_run")
+    key, begins = context.get("partition_key"), context.get("partition_date")
+    return getattr(run, "partition_key", None) if key is None else key, begins
+
+
+def task_state_store(context: Mapping[str, Any]) -> StateStore | None:
+    """What Airflow keeps for the task's next attempt (3.3)."""
+    store: StateStore | None = context.get("task_state_store")
+    ti: Any = context.get("ti")
+    if store is None and ti is not None and ti.max_tries:
+        _say_once("This Airflow keeps no state for tasks (3.3 does): after an attempt that fails, the next one starts over")
+    return store
+
+
+async def asset_state(store: Any, key: str) -> Any:
+    """What an asset's store holds; Airflow 3.3.0 and 3.3.1 have the blocking methods only."""
+    return await store.aget(key) if hasattr(store, "aget") else await asyncio.to_thread(store.get, key)
+
+
+async def save_asset_state(store: Any, key: str, value: Any) -> None:
+    if hasattr(store, "aset"):
+        await store.aset(key, value)
+    else:
+        await asyncio.to_thread(store.set, key, value)
+
+
+def tell_sql_lineage(hook: Any, sql: str) -> None:
+    """A query reads from tables, which whoever listens can find in it: as common-sql's own hooks tell it, from 1.31 on."""
+    try:
+        from airflow.providers.common.sql.hooks.lineage import send_sql_hook_lineage  # noqa: PLC0415
+    except ImportError:
+        return
+    # Parameters are people's data. It raises nothing.
+    send_sql_hook_lineage(context=hook, sql=sql)
+
+
+@cache
+def _say_once(sentence: str) -> None:
+    log.warning(sentence)
