@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import BaseHook
+from asgiref.sync import sync_to_async
 
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.client import CustobarClient
@@ -56,7 +56,14 @@ class CustobarHook(BaseHook):
         :raises InvalidArgumentError: a field of the connection is missing or not accepted.
         """
         connection = self.get_connection(self.custobar_conn_id)
-        return _config(connection, connection.extra_dejson)
+        return config_from_connection(
+            host=connection.host,
+            schema=connection.schema,
+            port=connection.port,
+            login=connection.login,
+            password=connection.password,
+            extra=connection.extra_dejson,
+        )
 
     def get_conn(self) -> CustobarClient:
         """A client; use it in a ``with`` block. Requests through one client are paced together."""
@@ -64,8 +71,10 @@ class CustobarHook(BaseHook):
 
     async def get_async_config(self) -> ClientConfig:
         """As :meth:`get_config`, without holding up the event loop."""
-        connection = await get_async_connection(self.custobar_conn_id, hook=self)
-        return _config(connection, await get_async_extra_dejson(connection))
+        # What masks secrets asks Airflow blockingly, which in the event loop of a triggerer waits for itself (apache/airflow
+        # 71891). asgiref's thread, other than a plain one, leads it back to that loop, which Airflow 3.1 needs.
+        config: ClientConfig = await sync_to_async(self.get_config, thread_sensitive=False)()
+        return config
 
     async def get_async_conn(self) -> AsyncCustobarClient:
         """A client of one's own for coroutines; use it in an ``async with`` block. The triggers share theirs."""
@@ -190,17 +199,6 @@ class CustobarHook(BaseHook):
         except CustobarError as error:
             return False, str(error)
         return True, f"{client.config.base_url} accepts the credentials"
-
-
-def _config(connection: Any, extra: Mapping[str, Any]) -> ClientConfig:
-    return config_from_connection(
-        host=connection.host,
-        schema=connection.schema,
-        port=connection.port,
-        login=connection.login,
-        password=connection.password,
-        extra=extra,
-    )
 
 
 def _read_back(client: CustobarClient, resource: str, external_id: str) -> dict[str, Any] | None:

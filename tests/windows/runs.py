@@ -61,14 +61,16 @@ def context_of(task: BaseOperator, info: DagRunInfo | None = None, **run: Any) -
         "run_type": "manual",
         "state": "running",
         "consumed_asset_events": [],
-        "partition_key": None,
     }
+    if "partition_key" in DagRun.model_fields:
+        fields["partition_key"] = None
     if info is not None:
         fields |= {"run_type": "scheduled", "run_after": info.run_after, "logical_date": info.logical_date}
         if info.data_interval is not None:
             fields |= {"data_interval_start": info.data_interval.start, "data_interval_end": info.data_interval.end}
         for name in ("partition_key", "partition_date"):
-            if getattr(info, name, None) is not None:
+            # Airflow 3.2 does not tell a task the date.
+            if getattr(info, name, None) is not None and name in DagRun.model_fields:
                 fields[name] = getattr(info, name)
     instance = RuntimeTaskInstance.model_construct(
         id=uuid.uuid4(),

@@ -10,16 +10,8 @@ from typing import Any
 import pendulum
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import (
-    DAG,
-    Asset,
-    AssetOrTimeSchedule,
-    CronDataIntervalTimetable,
-    CronTriggerTimetable,
-    DeltaDataIntervalTimetable,
-    DeltaTriggerTimetable,
-    MultipleCronTriggerTimetable,
-)
+from airflow.sdk import DAG, Asset
+from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.timetables import interval as core_interval
 from airflow.timetables import trigger as core_trigger
 from dateutil.relativedelta import relativedelta
@@ -28,6 +20,20 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.windows import build_window
 from airflow_provider_custobar.dag_run import RunPeriod, run_period
 from tests.windows.runs import AUTUMN, HELSINKI, SPRING, by_hand, context_of, scheduled
+
+try:
+    from airflow.sdk import (
+        AssetOrTimeSchedule,
+        CronDataIntervalTimetable,
+        CronTriggerTimetable,
+        DeltaDataIntervalTimetable,
+        DeltaTriggerTimetable,
+        MultipleCronTriggerTimetable,
+    )
+except ImportError:  # Airflow 3.1 has one of each
+    from airflow.timetables.assets import AssetOrTimeSchedule
+    from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
+    from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
 HOUR = timedelta(hours=1)
 TWO_HOURS_EAST = pendulum.FixedTimezone(7200)
@@ -117,7 +123,7 @@ def test_a_run_by_hand_is_the_last_whole_period(name: str, start: str, end: str)
 
 
 @pytest.mark.parametrize("schedule", [None, "@once", [Asset("file://there")], Asset("file://a") | Asset("file://b")])
-@pytest.mark.parametrize("run_type", ["manual", "asset_triggered", "operator_triggered"])
+@pytest.mark.parametrize("run_type", sorted({"manual", "asset_triggered", "operator_triggered"} & {*DagRunType}))
 def test_a_run_without_a_period_is_the_day_before(schedule: Any, run_type: str) -> None:
     """Rule: without a schedule or a logical date the tenant's day before the run is meant, and the reason says so."""
     dag = dag_of(schedule)

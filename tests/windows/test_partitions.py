@@ -1,20 +1,26 @@
-"""``window="auto"`` in partitioned runs (Airflow 3.3)."""
+"""``window="auto"`` in partitioned runs (Airflow 3.2)."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow import sdk
+from airflow.sdk.api.datamodels._generated import DagRun
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.windows import build_window
+from airflow_provider_custobar.dag_run import RunPeriod, run_period
 from tests.windows.runs import AUTUMN, HELSINKI, SPRING, core_timetable, scheduled
 from tests.windows.test_dag_run import dag_of, period_of
 
-pytestmark = pytest.mark.skipif(not hasattr(sdk, "CronPartitionTimetable"), reason="Airflow has partitions from 3.3 on")
+pytestmark = pytest.mark.skipif(not hasattr(sdk, "CronPartitionTimetable"), reason="Airflow has partitions from 3.2 on")
+tells_date = pytest.mark.skipif(
+    "partition_date" not in DagRun.model_fields, reason="Airflow tells a partition's date from 3.3 on"
+)
 
 
 def partitioned(cron: str, **arguments: Any) -> Any:
@@ -42,6 +48,7 @@ def test_partitions_of_a_cron_schedule_tile_time(cron: str, offset: int, start: 
         assert info.partition_key in period.reason
 
 
+@tells_date
 def test_a_backfilled_partition_is_the_scheduled_one() -> None:
     """Rule: a partition is the same period whether the schedule or a backfill makes its run."""
     dag = dag_of(partitioned("@daily", run_offset=-1), SPRING)
@@ -53,6 +60,7 @@ def test_a_backfilled_partition_is_the_scheduled_one() -> None:
         assert found[key] == by_schedule[key]
 
 
+@tells_date
 @pytest.mark.parametrize(
     "key_format", ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "day-%d-%m-%Y"], ids=["day", "moment", "of its own kind"]
 )
@@ -66,6 +74,7 @@ def test_a_partition_asked_for_by_hand(key_format: str) -> None:
     assert window == build_window(date="2026-03-29", timezone=HELSINKI)
 
 
+@tells_date
 def test_a_partition_date_between_two_ticks_is_refused() -> None:
     """Rule: a key that names a day where partitions begin at six in the morning is no partition: midnight to six is not one."""
     dag = dag_of(partitioned("0 6 * * *", key_format="%Y-%m-%d"))
@@ -73,6 +82,51 @@ def test_a_partition_date_between_two_ticks_is_refused() -> None:
     assert start == datetime(2026, 2, 9, 22, tzinfo=UTC)
     with pytest.raises(InvalidArgumentError, match="partition.*2026-02-10"):
         period_of(dag, partition_key="2026-02-10", partition_date=start)
+
+
+def period_of_key(key: str, cron: str, zone: str = "UTC", **arguments: Any) -> RunPeriod:
+    """In a context as that of Airflow 3.2: the key is the DAG run's, and there is no more."""
+    dag = dag_of(sdk.CronPartitionTimetable(cron, timezone=zone, **arguments))
+    run = SimpleNamespace(partition_key=key, run_after=datetime(2026, 11, 26, 12, 34, tzinfo=UTC))
+    return run_period({"dag": dag, "dag_run": run}, HELSINKI)
+
+
+@pytest.mark.parametrize(
+    ("key", "cron", "arguments", "hours"),
+    [
+        ("2026-01-15T00:00:00", "@daily", {}, 24),
+        ("2026-02-09T22:00:00", "@daily", {"zone": HELSINKI}, 24),
+        ("2026-03-28T22:00:00", "@daily", {"zone": HELSINKI}, 23),
+        ("2026-01-15T07:00:00", "@hourly", {}, 1),
+        ("2026-01-15", "@daily", {"key_format": "%Y-%m-%d"}, 24),
+        ("2026-01", "@monthly", {"key_format": "%Y-%m"}, 31 * 24),
+        ("2026-02-09T22:00+0000", "@daily", {"zone": HELSINKI, "key_format": "%Y-%m-%dT%H:%M%z"}, 24),
+    ],
+)
+def test_a_key_alone_is_a_moment_in_utc(key: str, cron: str, arguments: dict[str, Any], hours: int) -> None:
+    """Rule: where Airflow tells the key only (3.2), it is the tick it was made of, in UTC whatever the schedule."""
+    period = period_of_key(key, cron, **arguments)
+    assert period.start.isoformat().startswith(key[:10])
+    assert period.start.utcoffset() == timedelta(0)
+    assert period.end - period.start == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("key", "cron", "arguments"),
+    [
+        ("2026-01-15", "@daily", {}),
+        ("FI", "@daily", {}),
+        ("2026-01-15T00:30:00", "@daily", {}),
+        ("2026-02-10T00:00:00", "@daily", {"zone": HELSINKI}),  # two in the morning there
+        ("2026-02-09", "@daily", {"zone": HELSINKI, "key_format": "%Y-%m-%d"}),  # the day before, for the run's period
+        ("2026-01-15", "@hourly", {"key_format": "%Y-%m-%d"}),  # one of 24
+        ("01-15", "@daily", {"key_format": "%m-%d"}),
+    ],
+)
+def test_a_key_alone_that_names_no_tick_is_refused(key: str, cron: str, arguments: dict[str, Any]) -> None:
+    """Rule: a key that is no tick, or one of several that have it, is refused with its value and the way out."""
+    with pytest.raises(InvalidArgumentError, match=f"window='auto'.*'{key}'.*window_start and window_end"):
+        period_of_key(key, cron, **arguments)
 
 
 @pytest.mark.parametrize("key", ["2026-02-10", "2026-02-10T00:00:00"])
