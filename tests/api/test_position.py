@@ -48,7 +48,7 @@ QUERIES: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture
 def sandbox(custobar_sandbox_factory: Callable[..., CustobarSandbox]) -> CustobarSandbox:
-    return custobar_sandbox_factory(SandboxSettings(rate_limit=None), customers=30, products=15, events=60, sales=60)
+    return custobar_sandbox_factory(SandboxSettings(rate_limit=None), customers=24, products=15, events=24, sales=20)
 
 
 def query_for(sandbox: CustobarSandbox, resource: str, arguments: dict[str, Any]) -> Query:
