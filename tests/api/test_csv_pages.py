@@ -226,7 +226,8 @@ def test_a_cell_of_many_lines_takes_no_longer_than_another() -> None:
     text = '"\\\n\t%' * 300_000
     body = io.StringIO(newline="")
     csv.writer(body).writerows([["city"], ["Turku"], [text], ["Oulu"]])
-    began = time.monotonic()
+    # Of the processor, which other work on the machine leaves alone; line by line it would be minutes.
+    worked = time.process_time()
     page = decode_csv_page(body.getvalue().encode(), {"content-type": "text/csv"}, "customers")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - worked < 5
     assert [row["city"] for row in page.dicts()] == ["Turku", text, "Oulu"]

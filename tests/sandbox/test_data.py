@@ -110,10 +110,11 @@ def test_numbered_ids_are_found_exactly() -> None:
 def test_a_million_events_cost_nothing_until_read() -> None:
     """A million events start at once and take no memory; a range deep inside is found without a scan."""
     tracemalloc.start()
-    started = time.perf_counter()
+    # Of the processor, which other work on the machine leaves alone; a scan of all events takes a minute of it.
+    worked = time.process_time()
     sandbox = CustobarSandbox(events=1_000_000)
     first = next(sandbox.records("events"))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - worked < 5
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
     assert datetime.fromisoformat(first["date"]) < datetime(2026, 1, 31, tzinfo=UTC)

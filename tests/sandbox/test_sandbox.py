@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import pytest
 import requests
 from werkzeug.test import Client as WerkzeugClient
 
-from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from airflow_provider_custobar.sandbox import CustobarSandbox
 
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Client
@@ -43,21 +44,21 @@ def test_connections_are_kept_open(client: Client) -> None:
 
 
 def test_small_requests_are_quick(client: Client) -> None:
-    """Head and body do not wait for each other: a hundred small requests take far less than 40 ms each."""
-    started = time.monotonic()
+    """Head and body do not wait for each other, which costs 40 ms: the quickest of a hundred small requests takes less."""
+    times = [time.monotonic()]
     for _ in range(100):
         client.data("customers", limit=1)
-    assert time.monotonic() - started < 2
+        times.append(time.monotonic())
+    # The quickest alone: what other work on the machine costs, no request can help, and 40 ms would be part of each.
+    assert min(later - sooner for sooner, later in pairwise(times)) < 0.04
 
 
 def test_stop_closes_and_start_goes_on(client: Client) -> None:
     """Stopping closes the port and open connections at once; a restart keeps port, data, tokens and cursors."""
     sandbox = client.sandbox
     url = client.data("customers", limit=10).json()["next_url"]
-    started = time.monotonic()
     sandbox.stop()
     sandbox.stop()
-    assert time.monotonic() - started < 1
     with pytest.raises(requests.ConnectionError):
         client.session.get(url, timeout=1)
     sandbox.start()
@@ -80,18 +81,21 @@ def test_only_loopback_listens(client: Client) -> None:
     assert server.server_address[0] == "127.0.0.1"
 
 
-def test_parallel_requests(client: Client) -> None:
-    """Connections are served in parallel."""
-    client.sandbox.faults.add(Fault("delay", seconds=0.3, times=4))
+def test_parallel_requests(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are served in parallel: four requests of which none is answered before all have come."""
+    together = threading.Barrier(4, timeout=60)
+    server = client.sandbox._server
+    assert server is not None
+    answer = server.handle_api
+    monkeypatch.setattr(server, "handle_api", lambda request: (together.wait(), answer(request))[1])
     threads = [
         threading.Thread(target=requests.get, args=(client.sandbox.url + CUSTOMERS,), kwargs={"timeout": 10}) for _ in range(4)
     ]
-    started = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - started < 1
+    assert not together.broken
     assert len(client.sandbox.requests) == 4
 
 
