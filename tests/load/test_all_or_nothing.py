@@ -200,7 +200,7 @@ def test_a_read_only_connection_fails_at_once(
 ) -> None:
     """Rule: a database that may not be written to is told as such."""
     tenant.load("customers", NEW)
-    connect("place", postgres.server.airflow_connection(options="-c default_transaction_read_only=on"))
+    connect("place", postgres.database.airflow_connection(options="-c default_transaction_read_only=on"))
     with pytest.raises(CustobarError, match="read-only"):
         load(resource="customers")
     assert postgres.tables() == []
