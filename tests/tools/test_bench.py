@@ -250,6 +250,7 @@ def test_large_sizes_are_for_the_provider_and_the_floor() -> None:
     assert counts["provider", 1_000_000, "paced"] == 1
 
 
+@pytest.mark.processes
 def test_a_contestant_that_fails_is_told_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,6 +263,7 @@ def test_a_contestant_that_fails_is_told_and_the_others_go_on(
     assert only["contestant"] == "floor"
 
 
+@pytest.mark.processes
 def test_a_small_benchmark_writes_its_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rule: from one command to a table of verified runs: page server, S3, a process for each run, files."""
     arguments = "--rows 2000 --runs 1 --paced-runs 0 --only provider --formats csv,jsonl.gz,parquet"
