@@ -408,8 +408,7 @@ class Task:
             for number in range(after.record if after else 0, len(self.pages)):
                 turns.take()
                 if number == stop_at and errors != []:
-                    # What was given before is stored before this shows.
-                    time.sleep(0.05)
+                    self._wait_until_recorded(number)
                     raise errors.pop() if errors else error or TransportError("no answer")
                 self.asked.append(number)
                 after = position(number + 1) if number + 1 < len(self.pages) else None
@@ -417,6 +416,15 @@ class Task:
 
         checkpoints = Checkpoints(self.state, "export", changes.pop("fingerprint", "f"), logger=LOG)
         return run_export(Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes)))
+
+    def _wait_until_recorded(self, pages: int) -> None:
+        """Pages are stored beside the asking for the next ones. Where they are not recorded at all, the test goes on and tells."""
+        ends = time.monotonic() + 10
+        while time.monotonic() < ends:
+            recorded = self.state.get("export")
+            if recorded is not None and recorded["checkpoint"]["pages"] == pages:
+                return
+            time.sleep(0.002)
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 5, 9])
