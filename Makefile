@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui bench test test-fast soak lint clean
+.PHONY: help setup demo ui bench test test-fast soak matrix lint clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -42,6 +42,9 @@ test-fast: $(STAMP) ## Run the tests that start no process: what one runs while 
 
 soak: $(STAMP) ## Run what can go on for ever with large numbers: kill campaigns, years of exports, random examples; hours
 	SOAK=1 $(PYTEST) -m 'soak or hypothesis'
+
+matrix: $(STAMP) ## Run tests on each Airflow and Python that is claimed, and write docs/compatibility.md: an hour, or see ARGS=--help
+	@$(BIN)/python -m tools.matrix $(ARGS)
 
 lint: $(STAMP) ## Check style, types and layers only
 	$(BIN)/ruff check .

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-from airflow.dag_processing.dagbag import DagBag
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow 3.1
+    from airflow.models.dagbag import DagBag
 
 
 def main(order: dict[str, Any]) -> None:

@@ -17,6 +17,12 @@ from airflow_provider_custobar.transfers.names import check_filled, check_name
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _LOCAL_SCHEMES = ("file", "local")
+#: What brings Airflow the file system of a scheme.
+_PACKAGES = {
+    **dict.fromkeys(["s3", "s3a", "s3n"], "apache-airflow-providers-amazon[s3fs]"),
+    **dict.fromkeys(["gs", "gcs"], "apache-airflow-providers-google"),
+    **dict.fromkeys(["abfs", "abfss", "adl"], "apache-airflow-providers-microsoft-azure"),
+}
 #: How a version of an object is asked for, by file systems that know versions.
 _VERSION = re.compile(r"[?#]")
 
@@ -77,7 +83,8 @@ def _remote(argument: str, url: str, rest: str, conn_id: str | None) -> Location
         place = ObjectStoragePath(url, conn_id=conn_id)
         filesystem, path = place.fs, place.path
     except (ValueError, ImportError) as error:
-        raise InvalidArgumentError(argument, url, str(error)) from error
+        package = _PACKAGES.get(url.partition("://")[0].lower())
+        raise InvalidArgumentError(argument, url, f"{error}; pip install '{package}'" if package else str(error)) from error
     within = rest.partition("/")[2]
     is_versioned = getattr(filesystem, "version_aware", False) and _VERSION.search(within)
     if is_versioned or not f"/{path}".endswith("/" + within.rstrip("/")):

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
-from airflow.sdk.lineage import HookLineageCollector
+from airflow.providers.common.compat.sdk import AirflowFailException, HookLineageCollector
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
-from airflow.sdk.lineage import HookLineageCollector
+from airflow.providers.common.compat.sdk import AirflowFailException, HookLineageCollector
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,21 @@ def test_an_object_that_is_read_is_not_replaced(on_gcs: OnGcs, tenant: CustobarS
         GCSToCustobarOperator(
             task_id="upload", bucket_name=on_gcs.bucket.name, object_name="a.csv", on_invalid="skip", rejects_path=path
         ).execute({})
+
+
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [
+        ("s3://bucket/a.csv", "apache-airflow-providers-amazon[s3fs]"),
+        ("abfs://box@acme/a.csv", "apache-airflow-providers-microsoft-azure"),
+    ],
+)
+def test_a_file_system_that_is_not_installed_is_named_with_its_package(tenant: CustobarSandbox, url: str, package: str) -> None:
+    """Rule: a URL of a known scheme that this environment cannot open says what to install, before the first request."""
+    operator = CustobarToObjectStorageOperator(task_id="export", resource="customers", path=url)
+    with pytest.raises(InvalidArgumentError, match=f"^path=.*pip install '{re.escape(package)}'"):
+        operator.execute({})
+    assert tenant.requests == []
 
 
 @pytest.mark.parametrize(

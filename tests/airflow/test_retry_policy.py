@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from airflow.sdk import DAG, BaseOperator, RetryAction, RetryDecision
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.module_loading import import_string
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -23,6 +23,9 @@ from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from tools.airflow_home import AirflowHome
+
+sdk = pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="what older Airflows do: test_older_airflow.py")
+RetryAction, RetryDecision = sdk.RetryAction, sdk.RetryDecision
 
 
 def answer(kind: type[errors.ResponseError], status: int, retry_after: float | None = None) -> CustobarError:

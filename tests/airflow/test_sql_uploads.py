@@ -17,10 +17,10 @@ from typing import Any
 import duckdb
 import pytest
 from airflow.exceptions import AirflowOptionalProviderFeatureException
+from airflow.providers.common.compat.sdk import HookLineageCollector
 from airflow.providers.common.sql.hooks import lineage as sql_lineage
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import DAG
-from airflow.sdk.lineage import HookLineageCollector
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError, ServerError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault

@@ -418,7 +418,7 @@ class Task:
         return run_export(Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes)))
 
     def _wait_until_recorded(self, pages: int) -> None:
-        """Pages are stored beside the asking for the next ones. Where they are not recorded at all, the test goes on and tells."""
+        """Pages are stored beside the asking for the next ones. Where none is recorded, the test goes on and tells."""
         ends = time.monotonic() + 10
         while time.monotonic() < ends:
             recorded = self.state.get("export")

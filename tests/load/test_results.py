@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from airflow.sdk.lineage import HookLineageCollector
+from airflow.providers.common.compat.sdk import HookLineageCollector
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.task import lineage as task_lineage
