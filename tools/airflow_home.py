@@ -1,4 +1,4 @@
-"""A throw-away Airflow: its own home and database, no examples; each DAG run in a process of its own."""
+"""A throw-away Airflow: its own home and database, no examples, and one process for its DAG runs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 _END_OF_TRACEBACK = re.compile(r"^[\w.]*(?:Error|Exception|Exit): .+$", re.MULTILINE)
+#: Where something hangs.
+_LONGEST_RUN_SECONDS = 1800.0
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -57,6 +62,7 @@ class AirflowHome:
         self._connections = dict(connections)
         self._extra = dict(environment or {})
         self._database_url = database_url
+        self._runner: subprocess.Popen[str] | None = None
         self.directory = Path()
 
     def __enter__(self) -> Self:
@@ -70,6 +76,7 @@ class AirflowHome:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._stop_runner()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def migrate(self) -> None:
@@ -92,7 +99,7 @@ class AirflowHome:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "SCARF_ANALYTICS": "False",
             **({"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._database_url} if self._database_url else {}),
-            **{f"AIRFLOW_CONN_{conn_id.upper()}": document for conn_id, document in self._connections.items()},
+            **connection_variables(self._connections),
             **self._extra,
         }
 
@@ -116,16 +123,64 @@ class AirflowHome:
         return done.stdout
 
     def run_dag(
-        self, file: Path, dag_id: str, logical_dates: Sequence[str], conf: Mapping[str, Any] | None = None
+        self,
+        file: Path,
+        dag_id: str,
+        logical_dates: Sequence[str],
+        conf: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> list[DagRunOutcome]:
-        """Run one DAG for each date with ``dag.test()``, retries and triggers included; all in one new process.
+        """Run one DAG for each date with ``dag.test()``, retries and triggers included.
 
-        A failed run is an outcome, not an error. ``log`` is that of the whole process.
+        A failed run is an outcome, not an error. ``log`` is what was printed for all dates.
+
+        :param environment: further environment variables, for this call only
+        :raises AirflowError: the process ended, as it does where the DAG cannot be imported; the next call starts another.
         """
+        if self._runner is None:
+            self._runner = subprocess.Popen(
+                [*_python(), "-m", "tools.run_dag"],
+                env=self.environment,
+                cwd=PROJECT,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        process = self._runner
+        assert process.stdin is not None
+        assert process.stdout is not None
         answer = self.directory / f"{uuid.uuid4().hex}.json"
         order = {"file": str(file), "dag_id": dag_id, "dates": list(logical_dates), "conf": conf, "answer": str(answer)}
-        log = self.call([*_python(), "-m", "tools.run_dag", json.dumps(order)], timeout_seconds=1800)
+        # Airflow keeps DAGs only that it finds in a bundle.
+        bundle = {"name": "dags", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
+        bundles = json.dumps([{**bundle, "kwargs": {"path": str(file.parent)}}])
+        order["environment"] = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles, **(environment or {})}
+        # It may have died before it reads; why is in what it printed.
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(order) + "\n")
+            process.stdin.flush()
+        timer = threading.Timer(_LONGEST_RUN_SECONDS, process.kill)
+        timer.start()
+        try:
+            log = "".join(takewhile(f"{answer}\n".__ne__, process.stdout))
+        finally:
+            timer.cancel()
+        if not answer.exists():
+            self._stop_runner()
+            raise AirflowError(f"the run of {dag_id} ended with code {process.returncode}:\n{log[-6000:]}")
         return [DagRunOutcome(**document, log=log) for document in json.loads(answer.read_text())]
+
+    def _stop_runner(self) -> None:
+        """It ends by itself when there is nothing more to read, also after the death of this process."""
+        if self._runner is not None:
+            self._runner.communicate()
+            self._runner = None
+
+
+def connection_variables(connections: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables in which Airflow looks for connections."""
+    return {f"AIRFLOW_CONN_{conn_id.upper()}": document for conn_id, document in connections.items()}
 
 
 def _python() -> list[str]:

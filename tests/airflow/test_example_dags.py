@@ -8,15 +8,15 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
-from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome
-from tools.servers import GcsServer, PostgresServer, S3Server
+from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome, connection_variables
+from tools.servers import GcsServer, PostgresDatabase, PostgresServer, S3Server
 
 pytestmark = pytest.mark.processes
 
@@ -30,11 +30,13 @@ class Stage:
     sandbox: CustobarSandbox
     s3: S3Server
     gcs: GcsServer
-    postgres: PostgresServer
+    postgres: PostgresDatabase
     home: AirflowHome
+    environment: dict[str, str]
 
     def run(self, dag_id: str, date: str = DAY, conf: dict[str, Any] | None = None) -> DagRunOutcome:
-        (outcome,) = self.home.run_dag(PROJECT / "dags_examples" / f"{dag_id}.py", dag_id, [date], conf)
+        file = PROJECT / "dags_examples" / f"{dag_id}.py"
+        (outcome,) = self.home.run_dag(file, dag_id, [date], conf, environment=self.environment)
         assert set(outcome.states.values()) == {"success"}, outcome.log
         return outcome
 
@@ -54,8 +56,9 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with CustobarSandbox() as sandbox, S3Server() as s3, GcsServer() as gcs, PostgresServer() as postgres:
+def stage(airflow_home: AirflowHome, postgres_server: PostgresServer) -> Iterator[Stage]:
+    postgres = postgres_server.create_database()
+    with CustobarSandbox() as sandbox, S3Server() as s3, GcsServer() as gcs:
         s3.create_bucket(BUCKET)
         gcs.create_bucket(BUCKET)
         connections = {
@@ -64,8 +67,7 @@ def stage() -> Iterator[Stage]:
             "google_cloud_default": gcs.airflow_connection(),
             "postgres_default": postgres.airflow_connection(),
         }
-        with AirflowHome(connections, gcs.environment()) as home:
-            yield Stage(sandbox, s3, gcs, postgres, home)
+        yield Stage(sandbox, s3, gcs, postgres, airflow_home, {**connection_variables(connections), **gcs.environment()})
 
 
 def test_daily_export(stage: Stage) -> None:
@@ -108,7 +110,8 @@ def test_upload_of_files(stage: Stage, tmp_path: Path) -> None:
     dag_file = tmp_path / "custobar_upload_files.py"
     dag_file.write_text(example.replace("/tmp/custobar", str(tmp_path)))
     results = [
-        outcome.results["customers"] for outcome in stage.home.run_dag(dag_file, "custobar_upload_files", [DAY, "2026-02-21"])
+        outcome.results["customers"]
+        for outcome in stage.home.run_dag(dag_file, "custobar_upload_files", [DAY, "2026-02-21"], environment=stage.environment)
     ]
     first, second = results
     assert (first["rows"], first["uploaded"], first["rejected"]) == (3, 2, 1)
@@ -134,9 +137,9 @@ def test_sensor_gates_an_export(stage: Stage) -> None:
 def test_a_failing_task_fails_the_run_and_hides_the_token(stage: Stage) -> None:
     """Rule: what goes wrong in a task is told in its log, without the token."""
     connections = {"custobar_default": stage.sandbox.airflow_connection().replace(stage.sandbox.token, "APIWRONG0TOKEN")}
-    with AirflowHome(connections) as home:
-        file = PROJECT / "dags_examples" / "custobar_wait_for_events.py"
-        (outcome,) = home.run_dag(file, "custobar_wait_for_events", [DAY])
+    file = PROJECT / "dags_examples" / "custobar_wait_for_events.py"
+    environment = stage.environment | connection_variables(connections)
+    (outcome,) = stage.home.run_dag(file, "custobar_wait_for_events", [DAY], environment=environment)
     assert outcome.state == "failed"
     assert "check the token in the connection's password" in outcome.log
     assert "APIWRONG0TOKEN" not in outcome.log
@@ -152,15 +155,21 @@ def test_examples_are_for_copying(dag_id: str) -> None:
 
 
 def test_any_schedule(stage: Stage) -> None:
-    """Rule: a run of "@hourly" exports the hour before it, and the day's 24 runs are the day."""
-    hours = [f"{DAY}T{hour:02}:00:00" for hour in range(1, 24)] + ["2026-02-21T00:00:00"]
-    outcomes = stage.home.run_dag(PROJECT / "dags_examples" / "custobar_any_schedule.py", "custobar_any_schedule", hours)
+    """Rule: a run of "@hourly" exports the hour before it."""
+    hours = (0, 8, 9, 23)
+    file = PROJECT / "dags_examples" / "custobar_any_schedule.py"
+    dates = [f"{datetime.fromisoformat(DAY) + timedelta(hours=hour + 1):%Y-%m-%dT%H:%M:%S}" for hour in hours]
+    outcomes = stage.home.run_dag(file, "custobar_any_schedule", dates, environment=stage.environment)
     assert all(outcome.state == "success" for outcome in outcomes), outcomes[0].log
     uris = [uri for outcome in outcomes for uri in outcome.results["events_to_s3"]["uris"]]
     assert uris[0].endswith(f"ds={DAY}/events-20260220T000000Z.jsonl")
     lines = [line for uri in uris for line in stage.s3_object(uri.removeprefix(f"s3://{BUCKET}/")).splitlines()]
-    expected = [r for r in stage.of_the_day("events", "date") if r["type"] in ("BROWSE", "BASKET_ADD")]
-    assert sorted(map(json.loads, lines), key=str) == sorted(expected, key=str)
+    expected = [
+        record
+        for record in stage.of_the_day("events", "date")
+        if record["type"] in ("BROWSE", "BASKET_ADD") and datetime.fromisoformat(record["date"]).hour in hours
+    ]
+    assert sorted(map(json.loads, lines), key=str) == sorted(expected, key=str) != []
 
 
 def test_late_events(stage: Stage) -> None:

@@ -25,7 +25,7 @@ from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOpera
 from airflow_provider_custobar.transfers.spiffy_stores_to_custobar import SpiffyStoresToCustobarOperator
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.export.test_checkpoints import Memory
-from tools.airflow_home import AirflowHome
+from tools.airflow_home import AirflowHome, connection_variables
 from tools.servers import S3Server
 
 DAG_FILE = """
@@ -50,7 +50,7 @@ with DAG("fates", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UT
 
 @pytest.mark.processes
 def test_airflow_retries_what_may_pass_and_nothing_else(
-    custobar_sandbox_factory: Callable[..., CustobarSandbox], tmp_path: Path
+    custobar_sandbox_factory: Callable[..., CustobarSandbox], airflow_home: AirflowHome, tmp_path: Path
 ) -> None:
     """Rule: without any policy, real tasks with retries left fail at once on what is final, and retry the rest."""
     tenant = custobar_sandbox_factory()
@@ -59,8 +59,8 @@ def test_airflow_retries_what_may_pass_and_nothing_else(
     tenant.faults.add(Fault("status", status=500, times=2, path="/api/data/products/"))
     tenant.faults.add(Fault("status", status=403, times=None, path="/api/data/events/"))
     connection = tenant.airflow_connection(max_attempts=1, requests_per_minute=6000)
-    with AirflowHome({"custobar_default": connection}, {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}) as home:
-        (outcome,) = home.run_dag(tmp_path / "fates.py", "fates", ["2026-02-11"])
+    environment = connection_variables({"custobar_default": connection})
+    (outcome,) = airflow_home.run_dag(tmp_path / "fates.py", "fates", ["2026-02-11"], environment=environment)
     states = {"denied": "failed", "wrong": "failed", "unlucky": "success", "bad_rows": "failed", "waits": "failed"}
     assert outcome.states == states, outcome.log
     statuses = {

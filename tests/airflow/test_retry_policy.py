@@ -22,7 +22,7 @@ from airflow_provider_custobar.export.engine import EmptyExportError
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
-from tools.airflow_home import AirflowHome
+from tools.airflow_home import AirflowHome, connection_variables
 
 sdk = pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="what older Airflows do: test_older_airflow.py")
 RetryAction, RetryDecision = sdk.RetryAction, sdk.RetryDecision
@@ -171,7 +171,9 @@ def all_kinds(kind: type[CustobarError]) -> Iterator[type[CustobarError]]:
 
 
 @pytest.mark.processes
-def test_airflow_follows_the_policy(custobar_sandbox_factory: Callable[..., CustobarSandbox], tmp_path: Path) -> None:
+def test_airflow_follows_the_policy(
+    custobar_sandbox_factory: Callable[..., CustobarSandbox], airflow_home: AirflowHome, tmp_path: Path
+) -> None:
     """Rule: real tasks with retries left fail on 403 after one request, and use their retries for what may pass."""
     tenant = custobar_sandbox_factory(generate=False)
     tenant.load("events", [{"type": "MAIL_CLICK", "date": "2026-02-10T12:00:00Z", "customer_id": "1"}])
@@ -180,8 +182,8 @@ def test_airflow_follows_the_policy(custobar_sandbox_factory: Callable[..., Cust
     tenant.faults.add(Fault("status", status=500, times=2, where={"type": "MAIL_CLICK"}))
     (tmp_path / "policy.py").write_text(DAG_FILE)
     connection = tenant.airflow_connection(max_attempts=1, requests_per_minute=6000)
-    with AirflowHome({"custobar_default": connection}, {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}) as home:
-        (outcome,) = home.run_dag(tmp_path / "policy.py", "policy", ["2026-02-11"])
+    environment = connection_variables({"custobar_default": connection})
+    (outcome,) = airflow_home.run_dag(tmp_path / "policy.py", "policy", ["2026-02-11"], environment=environment)
     assert outcome.states == {"denied": "failed", "denied_while_deferred": "failed", "unlucky": "success"}, outcome.log
     answers = {
         kind: [r.status for r in tenant.requests if r.query["type"] == [kind]] for kind in ("BROWSE", "MAIL_OPEN", "MAIL_CLICK")

@@ -19,7 +19,7 @@ from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SpiffyStor
 from airflow_provider_custobar.sandbox.log import RequestRecord
 from airflow_provider_custobar.transfers.spiffy_stores_to_custobar import SpiffyStoresToCustobarOperator
 from tests.airflow.attempts import FileStore
-from tools.airflow_home import PROJECT, AirflowHome
+from tools.airflow_home import PROJECT, AirflowHome, connection_variables
 
 UNHURRIED = 600_000
 Connect = Callable[[str, str], None]
@@ -335,15 +335,15 @@ def test_bad_arguments(tenant: CustobarSandbox, store: SpiffyStoresSandbox, argu
 
 
 @pytest.mark.processes
-def test_the_example(tenant: CustobarSandbox, small: SpiffyStoresSandbox) -> None:
+def test_the_example(tenant: CustobarSandbox, small: SpiffyStoresSandbox, airflow_home: AirflowHome) -> None:
     """Rule: the example DAG, run by Airflow, brings those who changed on its day and keeps the credentials to itself."""
     small.load([{"title": "Dr", "email": f"{n}@example.com", "total_spent": "1.50", "wholesale": True} for n in range(4)])
     for number, moment in enumerate(("20T09:59:59", "20T10:00:00", "21T09:59:59", "21T10:00:00"), 1001):
         small.touch(number, updated_at=f"2026-02-{moment}+10:00")
     connections = {"custobar_default": tenant.airflow_connection(), "spiffy_stores_default": small.airflow_connection()}
-    with AirflowHome(connections) as home:
-        file = PROJECT / "dags_examples" / "custobar_spiffy_customers.py"
-        (outcome,) = home.run_dag(file, "custobar_spiffy_customers", ["2026-02-20"])
+    file = PROJECT / "dags_examples" / "custobar_spiffy_customers.py"
+    environment = connection_variables(connections)
+    (outcome,) = airflow_home.run_dag(file, "custobar_spiffy_customers", ["2026-02-20"], environment=environment)
     assert outcome.states == {"customers": "success"}, outcome.log
     assert (outcome.results["customers"]["uploaded"], outcome.results["customers"]["phones_left_out"]) == (2, 0)
     held = {record["external_id"]: record["email"] for record in tenant.records("customers")}
