@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 from tests.soak import SOAK, times
@@ -54,6 +56,15 @@ def _processes_are_declared(request: pytest.FixtureRequest) -> Iterator[None]:
     _started.clear()
     yield
     assert not _started or request.node.get_closest_marker("processes"), f"give it the mark processes; it started {_started}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """botocore reads the same files for each session, a third of a second long, and every hook makes one."""
+    with pytest.MonkeyPatch.context() as patch:
+        load = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.upload.files import FileError
 from tests.airflow.places import OnGcs, OnS3, one, sent
 
-ROWS = 60_000
+ROWS = 3_000
 
 
 def large() -> bytes:
     """More than 8 MiB, of which gzip makes not much less."""
-    return b"".join(b'{"external_id": "%d", "first_name": "%s"}\n' % (n, os.urandom(160).hex().encode()) for n in range(ROWS))
+    return b"".join(b'{"external_id": "%d", "acme__note": "%s"}\n' % (n, os.urandom(3_200).hex().encode()) for n in range(ROWS))
 
 
 @pytest.fixture(scope="module")

@@ -202,43 +202,14 @@ def event(event_type: str, at: datetime) -> dict[str, str]:
     return {"type": event_type, "date": at.isoformat(), "customer_id": "1"}
 
 
-def test_a_wait_survives_the_death_of_its_triggerer(run: Run) -> None:
-    """Rule: a deferred sensor goes on in the next triggerer, and one that begins and ends in the triggerer needs no worker."""
+def test_what_waits_survives_the_death_of_its_triggerer(run: Run) -> None:
+    """Rule: deferred sensors, also those that need no worker, and watchers go on in the next triggerer: once a batch of events."""
     day = "2026-02-10"
-    for dag_id in ("deferred", "never_in_a_worker"):
+    waits = ("deferred", "never_in_a_worker")
+    watched = ("unsubscribes", "unsubscribes_too", "mail")
+    for dag_id in waits:
         run.start(dag_id, day=day)
-    for dag_id in ("deferred", "never_in_a_worker"):
-        run.wait_until(f"{dag_id} waits", lambda: run.task(dag_id)["state"] == "deferred")  # noqa: B023 - called at once
-    run.wait_until("the API is asked", lambda: run.asked_for("BROWSE", day) >= 4)
-    run.airflow.kill_triggerer()
-    asked = run.asked_for("BROWSE", day)
-    time.sleep(2)
-    assert run.asked_for("BROWSE", day) == asked
-    run.sandbox.load("events", [event("BROWSE", datetime(2026, 2, 10, 12, tzinfo=UTC))])
-    run.airflow.start_triggerer()
-    for dag_id in ("deferred", "never_in_a_worker"):
-        run.wait_until(f"{dag_id} ends", lambda: run.task(dag_id)["state"] == "success")  # noqa: B023 - called at once
-    assert run.result("deferred")["BROWSE"]["count"] == 1
-    # Airflow 3.3 writes what a trigger puts into XCom as JSON twice.
-    assert json.loads(run.result("never_in_a_worker"))["BROWSE"]["count"] == 1
-    assert run.task("deferred")["hostname"]
-    # No worker ever had it.
-    assert not run.task("never_in_a_worker")["hostname"]
-    assert not run.task("never_in_a_worker")["pid"]
-
-
-def test_a_task_that_starts_in_the_triggerer_knows_its_period_and_its_end(run: Run) -> None:
-    """Rule: window="auto" and soft_fail mean there what they mean in a worker."""
-    run.start("own_period")
-    run.start("skips", day="2026-03-03")
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
-    run.wait_until(f"{yesterday} is asked for", lambda: run.asked_for("BROWSE", yesterday))
-    run.wait_until("the wait times out", lambda: run.task("skips")["state"] == "skipped")
-
-
-def test_dags_start_once_for_each_batch(run: Run) -> None:
-    """Rule: new events start the DAGs that watch their type, once a batch, also when a triggerer dies."""
-    for dag_id in ("unsubscribes", "unsubscribes_too", "mail", "custobar_new_unsubscribes"):
+    for dag_id in (*watched, "custobar_new_unsubscribes"):
         run.wait_until(f"{dag_id} is read", lambda: run.get(f"dags/{dag_id}"))  # noqa: B023 - called at once
     asked = run.asked_for("MAIL_UNSUBSCRIBE")
     run.wait_until("the watchers ask", lambda: run.asked_for("MAIL_UNSUBSCRIBE") > asked + 5)
@@ -250,14 +221,32 @@ def test_dags_start_once_for_each_batch(run: Run) -> None:
         return sum(batch["types"].get(event_type, 0) for batch in run.batches(dag_id))
 
     load("MAIL_UNSUBSCRIBE", "MAIL_UNSUBSCRIBE", "MAIL_OPEN")
-    for dag_id in ("unsubscribes", "unsubscribes_too", "mail"):
+    for dag_id in watched:
         run.wait_until(f"{dag_id} runs", lambda: counted(dag_id, "MAIL_UNSUBSCRIBE") == 2)  # noqa: B023 - called at once
     assert [batch["count"] for batch in run.batches("unsubscribes")] == [2]
+    for dag_id in waits:
+        run.wait_until(f"{dag_id} waits", lambda: run.task(dag_id)["state"] == "deferred")  # noqa: B023 - called at once
+    run.wait_until("the API is asked", lambda: run.asked_for("BROWSE", day) >= 4)
+
     run.airflow.kill_triggerer()
+    asked = run.asked_for("BROWSE", day)
+    time.sleep(2)
+    assert run.asked_for("BROWSE", day) == asked
+    run.sandbox.load("events", [event("BROWSE", datetime(2026, 2, 10, 12, tzinfo=UTC))])
     load("MAIL_UNSUBSCRIBE")
     load("MAIL_UNSUBSCRIBE")
     run.airflow.start_triggerer()
-    for dag_id in ("unsubscribes", "unsubscribes_too", "mail"):
+
+    for dag_id in waits:
+        run.wait_until(f"{dag_id} ends", lambda: run.task(dag_id)["state"] == "success")  # noqa: B023 - called at once
+    assert run.result("deferred")["BROWSE"]["count"] == 1
+    # Airflow 3.3 writes what a trigger puts into XCom as JSON twice.
+    assert json.loads(run.result("never_in_a_worker"))["BROWSE"]["count"] == 1
+    assert run.task("deferred")["hostname"]
+    # No worker ever had it.
+    assert not run.task("never_in_a_worker")["hostname"]
+    assert not run.task("never_in_a_worker")["pid"]
+    for dag_id in watched:
         run.wait_until(f"{dag_id} runs", lambda: counted(dag_id, "MAIL_UNSUBSCRIBE") == 4)  # noqa: B023 - called at once
     load("MAIL_OPEN")
     run.wait_until("mail runs", lambda: counted("mail", "MAIL_OPEN") == 2)
@@ -272,6 +261,15 @@ def test_dags_start_once_for_each_batch(run: Run) -> None:
     before, began = run.asked_for("MAIL_UNSUBSCRIBE"), time.monotonic()
     time.sleep(4)
     assert run.asked_for("MAIL_UNSUBSCRIBE") - before <= time.monotonic() - began + 1, "one a second, however long that was"
+
+
+def test_a_task_that_starts_in_the_triggerer_knows_its_period_and_its_end(run: Run) -> None:
+    """Rule: window="auto" and soft_fail mean there what they mean in a worker."""
+    run.start("own_period")
+    run.start("skips", day="2026-03-03")
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    run.wait_until(f"{yesterday} is asked for", lambda: run.asked_for("BROWSE", yesterday))
+    run.wait_until("the wait times out", lambda: run.task("skips")["state"] == "skipped")
 
 
 def test_a_killed_task_goes_on_in_its_retry(run: Run) -> None:
