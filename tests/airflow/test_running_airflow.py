@@ -203,7 +203,7 @@ def event(event_type: str, at: datetime) -> dict[str, str]:
 
 
 def test_what_waits_survives_the_death_of_its_triggerer(run: Run) -> None:
-    """Rule: deferred sensors, also those that need no worker, and watchers go on in the next triggerer: once a batch of events."""
+    """Rule: deferred sensors, also those without a worker, and watchers go on in the next triggerer: once a batch of events."""
     day = "2026-02-10"
     waits = ("deferred", "never_in_a_worker")
     watched = ("unsubscribes", "unsubscribes_too", "mail")
