@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
+from typing import Any
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
@@ -19,7 +20,7 @@ from tools.airflow_home import connection_variables
 from tools.memory import peak_mib
 
 WAITS = 500
-_PERIOD = {"window_start": "2030-01-01T00:00:00+00:00", "window_end": "2030-01-02T00:00:00+00:00"}
+_PERIOD: dict[str, Any] = {"window_start": "2030-01-01T00:00:00+00:00", "window_end": "2030-01-02T00:00:00+00:00"}
 
 
 def main(seconds: float) -> None:
