@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui bench test test-fast soak matrix lint clean
+.PHONY: help setup demo ui bench test test-fast soak matrix release-check lint clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -45,6 +45,9 @@ soak: $(STAMP) ## Run what can go on for ever with large numbers: kill campaigns
 
 matrix: $(STAMP) ## Run tests on each Airflow and Python that is claimed, and write docs/compatibility.md: an hour, or see ARGS=--help
 	@$(BIN)/python -m tools.matrix $(ARGS)
+
+release-check: $(STAMP) ## Build a release into dist, and try it as its users would
+	@$(BIN)/python -m tools.release_check
 
 lint: $(STAMP) ## Check style, types and layers only
 	$(BIN)/ruff check .
