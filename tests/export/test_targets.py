@@ -15,6 +15,7 @@ import pytest
 from airflow_provider_custobar.export.targets import LostError, ObjectInfo, Sink, State, Target, TargetError
 from airflow_provider_custobar.export.unfinished import MARK_KEY
 from tests.export.support import MARKED, MIB, PART, PLAIN, DictStore, FileSystemStore, GcsStore, S3Store, Store, visible
+from tests.soak import SOAK, times
 
 CONTENT = random.Random(7).randbytes(25_000_000)
 LATE = {"custobar-rows": "123"}
@@ -23,12 +24,20 @@ LATE = {"custobar-rows": "123"}
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-@pytest.fixture(params=["plain", "continued", "one of many", "one of many, continued"])
+MANY = changed(MARKED, one_of_many=True)
+#: Every way of writing. The first two differ in all that there is to differ in; the others have tests of their own below, too.
+INFOS = {
+    "plain": PLAIN,
+    "one of many, continued": MANY,
+    "continued": MARKED,
+    "one of many": changed(MANY, can_continue=False),
+}
+
+
+@pytest.fixture(params=list(INFOS) if SOAK else list(INFOS)[:2])
 def info(request: pytest.FixtureRequest) -> ObjectInfo:
     """Every way of writing in turn."""
-    many = changed(MARKED, can_continue=False, one_of_many=True)
-    kinds = (PLAIN, MARKED, many, changed(many, can_continue=True))
-    return dict(zip(["plain", "continued", "one of many", "one of many, continued"], kinds, strict=True))[request.param]
+    return INFOS[request.param]
 
 
 def put(store: Store, name: str, *pieces: bytes, info: ObjectInfo = PLAIN, replace: bool = True) -> None:
@@ -383,7 +392,7 @@ def test_metadata_are_stored(store: Store, info: ObjectInfo, size: int) -> None:
 @pytest.mark.parametrize(("seed", "dies_finished"), [(1, False), (2, True)])
 def test_an_export_goes_on_after_every_death(store: Store, seed: int, dies_finished: bool) -> None:
     """Killed after each of its pages in turn, with half of the next page written, it ends with the very same object."""
-    pages = pages_of(seed, 12)
+    pages = pages_of(seed, times(8, 12))
     target = store.target("a.csv", replace=False)
     state: State | None = None
     begin = 0
@@ -396,7 +405,7 @@ def test_an_export_goes_on_after_every_death(store: Store, seed: int, dies_finis
     assert (store.names(), store.debris()) == (["a.csv"], [])
 
 
-@pytest.mark.parametrize("dies_after", range(7))
+@pytest.mark.parametrize("dies_after", range(7) if SOAK else [0, 3, 5])
 def test_an_export_goes_on_after_a_death(store: Store, dies_after: int) -> None:
     """Killed once, after any of its pages, it ends with the very same object."""
     pages = pages_of(5, 7)
