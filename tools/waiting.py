@@ -1,4 +1,4 @@
-"""Waiting for what another process does."""
+"""Waiting for what another process or thread does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ LIMIT_SECONDS = 300.0
 
 
 def wait_until(
-    what: str, look: Callable[[], T], *, limit_seconds: float = LIMIT_SECONDS, log: Callable[[], str] = lambda: ""
+    what: str,
+    look: Callable[[], T],
+    *,
+    limit_seconds: float = LIMIT_SECONDS,
+    every_seconds: float = 0.1,
+    log: Callable[[], str] = lambda: "",
 ) -> T:
     """Call ``look`` until it returns something true, and return that. A request that failed is made again.
 
@@ -35,4 +40,4 @@ def wait_until(
                 return found
         if time.monotonic() > ends:
             raise TimeoutError(f"waited in vain for {limit_seconds:.0f} s until {what}; seen last: {seen}\n{log()}")
-        time.sleep(0.1)
+        time.sleep(every_seconds)

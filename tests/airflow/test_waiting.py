@@ -31,6 +31,7 @@ from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.sensors.custobar import CustobarEventSensor
 from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES
 from airflow_provider_custobar.triggers.custobar import CustobarEventTrigger
+from tools.waiting import wait_until
 
 DAY = "2026-02-10"
 PERIOD = {"window_start": "2026-02-10T00:00:00+00:00", "window_end": "2026-02-11T00:00:00+00:00"}
@@ -169,8 +170,7 @@ def test_sensor_in_the_worker_waits_too(quiet_tenant: CustobarSandbox) -> None:
     """Rule: without deferring, the sensor pokes at its interval until the events are there."""
 
     def arrive() -> None:
-        while not quiet_tenant.requests:
-            time.sleep(0.01)
+        wait_until("the sensor has asked", lambda: quiet_tenant.requests)
         quiet_tenant.load("events", [EVENT])
 
     threading.Thread(target=arrive).start()

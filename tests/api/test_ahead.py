@@ -23,17 +23,13 @@ from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.api.steps import Pacer, Request
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
+from tools.waiting import wait_until
 
 QUERY = build_query("customers")
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.002)
-    return True
+def until(true: Callable[[], bool]) -> bool:
+    return wait_until("the client has done so", true, every_seconds=0.002)
 
 
 class Pages(ThreadingHTTPServer):
@@ -226,7 +222,7 @@ def test_the_next_page_is_asked_for_while_the_body_is_awaited(
     server.hold(0)
     turns = Turns()
     reader = Reader(make_client().pages(QUERY, turns=turns))
-    assert wait_until(lambda: server.asked == [0, 1])
+    assert until(lambda: server.asked == [0, 1])
     time.sleep(0.1)
     assert server.asked == [0, 1]
     assert reader.pages == []
@@ -235,14 +231,14 @@ def test_the_next_page_is_asked_for_while_the_body_is_awaited(
     assert reader.done() == everybody(server)
     assert server.asked == [0, 1, 2, 3]
     assert turns.taken == 4
-    assert wait_until(lambda: threads() == 0)
+    assert until(lambda: threads() == 0)
 
 
 def test_without_turns_one_thing_comes_after_the_other(server: Pages, make_client: Callable[..., CustobarClient]) -> None:
     """Rule: who does not ask for it gets no early requests, and no thread."""
     server.hold(0)
     reader = Reader(make_client().pages(QUERY))
-    assert wait_until(lambda: server.asked == [0])
+    assert until(lambda: server.asked == [0])
     time.sleep(0.1)
     assert server.asked == [0]
     assert threads() == 0
@@ -256,7 +252,7 @@ def test_without_the_header_one_thing_comes_after_the_other(server: Pages, make_
     server.hold(0)
     turns = Turns()
     reader = Reader(make_client().pages(QUERY, turns=turns))
-    assert wait_until(lambda: server.asked == [0])
+    assert until(lambda: server.asked == [0])
     time.sleep(0.1)
     assert server.asked == [0]
     server.release()
@@ -356,7 +352,7 @@ def test_a_page_is_fetched_again_while_the_next_is_open(server: Pages, make_clie
     server.hold(1)
     server.faults[1] = ["cut"]
     reader = Reader(make_client(lambda seconds: None).pages(QUERY, turns=Turns()))
-    assert wait_until(lambda: server.asked == [0, 1, 2])
+    assert until(lambda: server.asked == [0, 1, 2])
     server.release()
     assert reader.done() == everybody(server)
     assert server.asked == [0, 1, 2, 1, 3]
@@ -368,7 +364,7 @@ def test_a_refusal_of_the_early_request_pauses_everything(server: Pages, make_cl
     server.faults[0], server.faults[1] = ["cut"], ["429 in 7"]
     slept: list[float] = []
     reader = Reader(make_client(slept.append).pages(QUERY, turns=Turns()))
-    assert wait_until(lambda: server.asked == [0, 1])
+    assert until(lambda: server.asked == [0, 1])
     time.sleep(0.1)
     server.release()
     assert reader.done() == everybody(server)
@@ -406,7 +402,7 @@ def test_the_body_wins_over_the_header(server: Pages, make_client: Callable[...,
     assert [target for target in server.targets if "wrong" in target] == ["/data/?p=1&wrong"] * (len(server.targets) - 4)
     assert len(server.targets) in (4, 5), "the wrong one may have been dropped before it was sent"
     assert turns.taken == 4
-    assert wait_until(lambda: threads() == 0)
+    assert until(lambda: threads() == 0)
 
 
 @pytest.mark.parametrize("lie", ["foreign", "repeat", "broken"])
@@ -430,15 +426,15 @@ def test_leaving_in_the_middle_leaves_nothing_behind(server: Pages, make_client:
     client = make_client()
     pages = client.pages(QUERY, turns=Turns())
     next(pages)
-    assert wait_until(lambda: server.asked == [0, 1])
-    wait_until(lambda: threads() == 0)
+    assert until(lambda: server.asked == [0, 1])
+    until(lambda: threads() == 0)
     pages.close()  # type: ignore[attr-defined]
-    assert wait_until(lambda: threads() == 0)
+    assert until(lambda: threads() == 0)
     server.release()
-    assert wait_until(lambda: len(server.open) <= 1), "but for the idle one of the first page"
+    assert until(lambda: len(server.open) <= 1), "but for the idle one of the first page"
     assert server.asked == [0, 1]
     client.close()
-    assert wait_until(lambda: not server.open)
+    assert until(lambda: not server.open)
 
 
 def test_closing_the_client_leaves_no_connection_open(server: Pages, make_client: Callable[..., CustobarClient]) -> None:
@@ -447,9 +443,9 @@ def test_closing_the_client_leaves_no_connection_open(server: Pages, make_client
     client = make_client()
     pages = client.pages(QUERY, turns=Turns())
     next(pages), next(pages)
-    assert wait_until(lambda: server.asked == [0, 1, 2] and threads() == 0)
+    assert until(lambda: server.asked == [0, 1, 2] and threads() == 0)
     client.close()
-    assert wait_until(lambda: not server.open)
+    assert until(lambda: not server.open)
     with pytest.raises(RuntimeError, match="closed"):
         next(pages)
     assert server.asked == [0, 1, 2]
@@ -466,7 +462,7 @@ def test_the_wait_for_the_pace_is_cut_short(server: Pages, make_client: Callable
         pages.close()  # type: ignore[attr-defined]
     else:
         client.close()
-    assert wait_until(lambda: threads() == 0)
+    assert until(lambda: threads() == 0)
     assert server.asked == [0]
 
 
@@ -488,16 +484,16 @@ def test_closing_the_client_ends_a_reader_that_waits(
 
         monkeypatch.setattr(client, "_open", slowly)
     reader = Reader(client.pages(QUERY, turns=turns))
-    assert wait_until(lambda: len(reader.pages) == 1 and threads() == 1)
+    assert until(lambda: len(reader.pages) == 1 and threads() == 1)
     time.sleep(0.05)
     client.close()
     with pytest.raises(RuntimeError, match="closed"):
         reader.done()
     quiet.set()
     turns.give(5)
-    assert wait_until(lambda: threads() == 0)
+    assert until(lambda: threads() == 0)
     assert len(reader.pages) == 1
-    assert wait_until(lambda: not server.open)
+    assert until(lambda: not server.open)
     if waits_for != "head":
         assert server.asked == [0]
 
@@ -528,7 +524,7 @@ def test_a_turn_that_is_refused_does_not_matter_to_one_who_left(
     assert threads() == 1
     pages.close()  # type: ignore[attr-defined]
     turns.give()
-    assert wait_until(lambda: threads() == 0)
+    assert until(lambda: threads() == 0)
     assert server.asked == [0]
     assert caplog.records == []
 
@@ -626,7 +622,7 @@ def test_random_faults_change_nothing(custobar_sandbox_factory: Callable[..., Cu
             assert run(query, turns) == (undisturbed, count), f"seed {seed}"
             if turns is not None:
                 assert turns.taken == count
-    assert wait_until(lambda: threads() == 0)
+    assert until(lambda: threads() == 0)
 
 
 def test_a_request_begun_early_keeps_to_a_pause(custobar_sandbox_factory: Callable[..., CustobarSandbox]) -> None:

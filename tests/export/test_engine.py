@@ -6,7 +6,6 @@ import gzip
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace as changed
 from typing import Any
@@ -32,6 +31,7 @@ from airflow_provider_custobar.export.results import ExportResult, FileResult, P
 from airflow_provider_custobar.export.targets import ObjectInfo, Sink, State, TargetError
 from tests.export.support import MARK, TEXT, DictSink, DictStore, DictTarget, csv_page, json_page
 from tests.export.test_checkpoints import Memory
+from tools.waiting import wait_until
 
 LOG = logging.getLogger("test-export")
 
@@ -408,7 +408,8 @@ class Task:
             for number in range(after.record if after else 0, len(self.pages)):
                 turns.take()
                 if number == stop_at and errors != []:
-                    self._wait_until_recorded(number)
+                    # Pages are stored beside the asking for the next ones.
+                    wait_until("its pages are recorded", lambda: self.recorded() == stop_at, every_seconds=0.002)
                     raise errors.pop() if errors else error or TransportError("no answer")
                 self.asked.append(number)
                 after = position(number + 1) if number + 1 < len(self.pages) else None
@@ -417,14 +418,10 @@ class Task:
         checkpoints = Checkpoints(self.state, "export", changes.pop("fingerprint", "f"), logger=LOG)
         return run_export(Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes)))
 
-    def _wait_until_recorded(self, pages: int) -> None:
-        """Pages are stored beside the asking for the next ones. Where none is recorded, the test goes on and tells."""
-        ends = time.monotonic() + 10
-        while time.monotonic() < ends:
-            recorded = self.state.get("export")
-            if recorded is not None and recorded["checkpoint"]["pages"] == pages:
-                return
-            time.sleep(0.002)
+    def recorded(self) -> int | None:
+        """How many pages the state tells of."""
+        state = self.state.get("export")
+        return None if state is None else state["checkpoint"]["pages"]
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 5, 9])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_custobar.export.pipeline import Pipeline, StoppedError, Turns
+from tools.waiting import wait_until
 
 ENOUGH = 5.0
 # How long a mistake is given to show: a thread that runs too far ahead does so at once.
@@ -17,10 +18,7 @@ A_MOMENT = 0.15
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + ENOUGH
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.002)
-    return condition()
+    return wait_until("the threads have done so", condition, every_seconds=0.002)
 
 
 def threads() -> list[threading.Thread]:
