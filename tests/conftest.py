@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ settings.register_profile(
 settings.load_profile("ours")
 
 #: Fixtures that start a process, and parameters that name one.
-_START_PROCESSES = {"s3_server", "gcs_server", "postgres_server", "airflow_database", "airflow_home", "s3", "gcs", "postgres"}
+_START_PROCESSES = {"s3_server", "gcs_server", "postgres_server", "airflow_database", "airflow_home", "attempts"}
+_START_PROCESSES |= {"s3", "gcs", "postgres"}
 _started: list[str] = []
 
 
@@ -40,6 +42,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("processes")
     slow = {item.path for item in items if item.get_closest_marker("processes") or item.get_closest_marker("soak")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Airflow alone has a million objects, which no collection needs to go through again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 def _see(event: str, arguments: tuple[Any, ...]) -> None:

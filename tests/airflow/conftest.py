@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
+from tests.airflow.attempts import Attempts
 from tests.airflow.places import OnDisk, OnGcs, OnS3, Place
 from tools.servers import GcsServer, S3Server
 
@@ -37,6 +38,12 @@ def google(gcs_server: GcsServer, connect: Callable[[str, str], None], monkeypat
     for name, value in gcs_server.environment().items():
         monkeypatch.setenv(name, value)
     return gcs_server
+
+
+@pytest.fixture(scope="session")
+def attempts() -> Iterator[Attempts]:
+    with Attempts() as running:
+        yield running
 
 
 @pytest.fixture(params=["s3", "gcs", "disk"])

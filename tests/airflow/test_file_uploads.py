@@ -6,9 +6,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,19 +20,10 @@ from airflow_provider_custobar.transfers.gcs_to_custobar import GCSToCustobarOpe
 from airflow_provider_custobar.transfers.object_storage_to_custobar import ObjectStorageToCustobarOperator
 from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
 from airflow_provider_custobar.upload.files import FileError
-from tests.airflow.attempts import FileStore
-from tests.airflow.places import OnDisk, OnGcs, OnS3, Place
+from tests.airflow.attempts import Attempts, FileStore
+from tests.airflow.places import OnDisk, Place
 
 CSV = "external_id,email,can_email\r\n{0}-1,a@example.com,yes\r\n{0}-2,b@example.com,no\r\n"
-
-
-@pytest.fixture(params=["s3", "gcs", "disk"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    if request.param == "s3":
-        return OnS3(request.getfixturevalue("aws"), request.getfixturevalue("s3_bucket"))
-    if request.param == "gcs":
-        return OnGcs(request.getfixturevalue("google"), request.getfixturevalue("gcs_bucket"))
-    return OnDisk(tmp_path / "files")
 
 
 def received(tenant: CustobarSandbox) -> list[Any]:
@@ -240,25 +228,11 @@ def test_every_attempts_failure_leaves_every_customer_and_no_event_twice(tenant:
     assert sum(labels[event["label"]] for event in events) >= 12 - 2 * 2
 
 
-WORKER = """
-import json, sys
-from pathlib import Path
-from airflow_provider_custobar.transfers.object_storage_to_custobar import ObjectStorageToCustobarOperator
-from tests.airflow.attempts import FileStore
-from tests.airflow.places import OnDisk, OnGcs, OnS3, Place
-path, store, resource = sys.argv[1:]
-operator = ObjectStorageToCustobarOperator(task_id="upload", path=path, resource=resource, batch_size=5)
-try:
-    result = operator.execute({"task_state_store": FileStore(Path(store))})
-except Exception as error:
-    result = {"error": f"{type(error).__name__}: {error}"}
-Path(store + ".result").write_text(json.dumps(result))
-"""
-
-
 @pytest.mark.processes
 @pytest.mark.parametrize("resource", ["customers", "events"])
-def test_killed_workers_are_followed_by_attempts_that_go_on(tenant: CustobarSandbox, tmp_path: Path, resource: str) -> None:
+def test_killed_workers_are_followed_by_attempts_that_go_on(
+    tenant: CustobarSandbox, attempts: Attempts, tmp_path: Path, resource: str
+) -> None:
     """Rule: SIGKILL in the middle loses no customer and doubles no event; what may be missing is named."""
     count = 400
     rows = [
@@ -268,29 +242,27 @@ def test_killed_workers_are_followed_by_attempts_that_go_on(tenant: CustobarSand
         for number in range(count)
     ]
     OnDisk(tmp_path).put("rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
-    store = tmp_path / "store.json"
+    arguments = {"path": f"file://{tmp_path}/rows.jsonl", "resource": resource, "batch_size": 5}
+    task = {
+        "operator": "airflow_provider_custobar.transfers.object_storage_to_custobar:ObjectStorageToCustobarOperator",
+        "arguments": arguments,
+        "store": str(tmp_path / "store.json"),
+        "environment": {"AIRFLOW_CONN_CUSTOBAR_DEFAULT": os.environ["AIRFLOW_CONN_CUSTOBAR_DEFAULT"]},
+        "max_tries": 1_000,
+    }
     named = 0
     kills = 0
     for attempt in range(30):
-        result = Path(f"{store}.result")
-        result.unlink(missing_ok=True)
-        seen = len(tenant.uploads)
-        worker = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", WORKER, f"file://{tmp_path}/rows.jsonl", str(store), resource],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
         # After some more batches; the third kill is the last.
-        while worker.poll() is None and (kills >= 3 or len(tenant.uploads) < seen + 7 + attempt):
-            time.sleep(0.002)
-        if worker.poll() is None:
-            worker.send_signal(signal.SIGKILL)
+        enough = len(tenant.uploads) + 7 + attempt
+        kill_when = (lambda: len(tenant.uploads) >= enough) if kills < 3 else None  # noqa: B023 - called at once
+        answer = attempts.run(task | {"try_number": attempt + 1}, kill_when=kill_when)
+        if answer["exit"] == 0:
+            break
+        if answer["exit"] == -signal.SIGKILL:
             kills += 1
-        worker.wait()
-        if result.exists():
-            said = json.loads(result.read_text())
-            if "error" not in said:
-                break
-            assert "good rows" in said["error"]
+        else:
+            assert "good rows" in answer["said"]
             named += 1
     else:
         pytest.fail("never done")

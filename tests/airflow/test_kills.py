@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
-from tests.airflow.attempts import FileStore
+from tests.airflow.attempts import Attempts, FileStore, after
 from tests.soak import SOAK, times
 from tools.servers import GcsServer, S3Server
 
@@ -29,57 +24,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.soak]
 ROUNDS = times(1, 20)
 TRANSFERS = "airflow_provider_custobar.transfers"
 MOST_FETCHED_AGAIN = 2
-
-
-def kill(pid: int) -> None:
-    # It may have just ended.
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-class Attempts:
-    """The forking process, and one attempt at a time in it."""
-
-    def __init__(self) -> None:
-        reading, writing = os.pipe()
-        code = Path(__file__).with_name("attempts.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(code), str(writing)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=[writing]
-        )
-        os.close(writing)
-        self._answers = os.fdopen(reading)
-        assert self._answer() == {"ready": True}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(20)
-        self._answers.close()
-
-    def run(self, task: dict[str, Any], *, kill_after: float | None = None) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(task).encode() + b"\n")
-        self._process.stdin.flush()
-        pid = self._answer()["pid"]
-        timer = threading.Timer(kill_after or 0, kill, (pid,))
-        if kill_after is not None:
-            timer.start()
-        answer = self._answer()
-        timer.cancel()
-        return answer
-
-    def _answer(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self._answers.readline())
-        return document
-
-
-@pytest.fixture(scope="module")
-def attempts() -> Iterator[Attempts]:
-    with Attempts() as running:
-        yield running
 
 
 class Place(Protocol):
@@ -241,8 +185,9 @@ def test_killed_at_any_moment_the_next_attempt_makes_the_same(
         while True:
             number = kills + 1
             # Early kills, late ones, and now and then several in a row.
-            kill_after = chance.uniform(0, duration * 1.1) if kills == 0 or (kills < 6 and chance.random() < 0.3) else None
-            answer = attempts.run(task | {"try_number": number}, kill_after=kill_after)
+            is_killed = kills == 0 or (kills < 6 and chance.random() < 0.3)
+            kill_when = after(chance.uniform(0, duration * 1.1)) if is_killed else None
+            answer = attempts.run(task | {"try_number": number}, kill_when=kill_when)
             exits.append(answer["exit"])
             if answer["exit"] == 0:
                 break

@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import sqlite3
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,8 @@ import duckdb
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
-from tests.airflow.test_kills import MOST_FETCHED_AGAIN, Attempts, kill
+from tests.airflow.attempts import Attempts, after
+from tests.airflow.test_kills import MOST_FETCHED_AGAIN
 from tests.soak import times
 from tools.servers import PostgresDatabase, PostgresServer
 
@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.processes, pytest.mark.soak]
 
 #: Kills of each kind of load.
 KILLS = times(2, 50)
+#: Customers and sales; a page is such a part of them that there are more than ten.
+ROWS = times(1_600, 4_000)
+PAGE = ROWS // 16
 OPERATOR = "airflow_provider_custobar.transfers.custobar_to_sql:CustobarToSqlOperator"
 DAY = "2026-02-27"
 
@@ -62,23 +65,23 @@ CASES = [
     # In the window are rows that the API has otherwise now; what is outside of it, other types of the day among it, stays.
     Case(
         "replace_window", "events", ("type", "date", "customer_id", "path"),
-        {"event_types": ["BROWSE", "MAIL_CLICK"], "date": DAY, "page_size": 250},
+        {"event_types": ["BROWSE", "MAIL_CLICK"], "date": DAY, "page_size": PAGE},
         lambda records: list(map(stale, records)),
         lambda records, old: [*filter(in_window, records), *(row for row in old if not in_window(row))],
     ),
     Case(
-        "upsert", "customers", ("external_id", "email", "city"), {"page_size": 250},
+        "upsert", "customers", ("external_id", "email", "city"), {"page_size": PAGE},
         lambda records: [*map(stale, records[::3]), ("gone", "g@example.com", "Oulu")],
         lambda records, old: [*records, old[-1]],
     ),
     Case(
-        "replace", "sales", ("sale_external_id", "sale_date", "product_id"), {"page_size": 700},
-        lambda records: list(map(stale, records[:500])),
+        "replace", "sales", ("sale_external_id", "sale_date", "product_id"), {"page_size": 3 * PAGE},
+        lambda records: list(map(stale, records[: ROWS // 8])),
         lambda records, old: records,
     ),
     Case(
-        "append", "customers", ("external_id", "email", "city"), {"page_size": 250},
-        lambda records: records[:700],
+        "append", "customers", ("external_id", "email", "city"), {"page_size": PAGE},
+        lambda records: records[: ROWS // 6],
         lambda records, old: old + records,
     ),
 ]  # fmt: skip
@@ -167,39 +170,9 @@ class Postgres(Database):
         return [name for (name,) in found]
 
 
-class AimedAttempts(Attempts):
-    """Attempts that can also be killed when something can be seen."""
-
-    def kill_when(self, task: dict[str, Any], seen: Callable[[], bool]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(task).encode() + b"\n")
-        self._process.stdin.flush()
-        pid = self._answer()["pid"]
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.is_set():
-                if seen():
-                    kill(pid)
-                    ended.set()
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        answer = self._answer()
-        ended.set()
-        watcher.join()
-        return answer
-
-
-@pytest.fixture(scope="module")
-def attempts() -> Iterator[AimedAttempts]:
-    with AimedAttempts() as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def tenant() -> Iterator[CustobarSandbox]:
-    with CustobarSandbox(SandboxSettings(rate_limit=None), customers=4_000, events=12_000, sales=4_000, days=2) as sandbox:
+    with CustobarSandbox(SandboxSettings(rate_limit=None), customers=ROWS, events=3 * ROWS, sales=ROWS, days=2) as sandbox:
         yield sandbox
 
 
@@ -248,7 +221,7 @@ class Loads:
         assert self.place.others() == []
 
 
-def kill_at_any_moment(loads: Loads, attempts: AimedAttempts, count: int) -> None:
+def kill_at_any_moment(loads: Loads, attempts: Attempts, count: int) -> None:
     chance = random.Random(f"{loads.case.mode} {type(loads.place).__name__}")
     loads.begin()
     began = time.monotonic()
@@ -263,8 +236,9 @@ def kill_at_any_moment(loads: Loads, attempts: AimedAttempts, count: int) -> Non
         kills = 0
         while True:
             # Early kills, late ones, and now and then several in a row.
-            kill_after = chance.uniform(0, duration * 1.1) if kills == 0 or (kills < 6 and chance.random() < 0.4) else None
-            answer = attempts.run(loads.attempt(kills + 1), kill_after=kill_after)
+            is_killed = kills == 0 or (kills < 6 and chance.random() < 0.4)
+            kill_when = after(chance.uniform(0, duration * 1.1)) if is_killed else None
+            answer = attempts.run(loads.attempt(kills + 1), kill_when=kill_when)
             if answer["exit"] == 0:
                 break
             loads.check_between(answer)
@@ -278,7 +252,7 @@ def kill_at_any_moment(loads: Loads, attempts: AimedAttempts, count: int) -> Non
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mode)
 def test_killed_at_any_moment_the_table_is_the_old_or_the_new_one(
-    case: Case, postgres: Database, attempts: AimedAttempts, tenant: CustobarSandbox, tmp_path: Path
+    case: Case, postgres: Database, attempts: Attempts, tenant: CustobarSandbox, tmp_path: Path
 ) -> None:
     """Rule: whenever the process is killed, everybody sees the table as it was or as it is to be; the next attempts end with
     exactly the rows that are due, no staging table, and no more than two pages fetched again for each kill.
@@ -289,7 +263,7 @@ def test_killed_at_any_moment_the_table_is_the_old_or_the_new_one(
 @pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.mode)
 @pytest.mark.parametrize("kind", [Sqlite, DuckDb])
 def test_a_file_holds_the_old_rows_or_the_new_ones(
-    case: Case, kind: type[Database], attempts: AimedAttempts, tenant: CustobarSandbox, tmp_path: Path
+    case: Case, kind: type[Database], attempts: Attempts, tenant: CustobarSandbox, tmp_path: Path
 ) -> None:
     """Rule: a database in a file holds the old rows or the new ones after a kill; nothing is left in it or beside it."""
     (tmp_path / "database").mkdir()
@@ -312,7 +286,7 @@ def staging_is_gone(watching: Any) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mode)
 def test_killed_right_after_the_commit_nothing_is_done_twice(
-    case: Case, postgres: Database, attempts: AimedAttempts, tenant: CustobarSandbox, tmp_path: Path
+    case: Case, postgres: Database, attempts: Attempts, tenant: CustobarSandbox, tmp_path: Path
 ) -> None:
     """Rule: an attempt that dies before it can tell that it is done is followed by one that asks the database, and no more."""
     loads = Loads(case, postgres, tenant, tmp_path / "state.json")
@@ -320,7 +294,7 @@ def test_killed_right_after_the_commit_nothing_is_done_twice(
     for _ in range(KILLS):
         loads.begin()
         with closing(postgres.connect()) as watching:
-            answer = attempts.kill_when(loads.attempt(1), staging_is_gone(watching))
+            answer = attempts.run(loads.attempt(1), kill_when=staging_is_gone(watching))
         exits.append(answer["exit"])
         assert loads.place.rows(case) == loads.new
         pages = len(tenant.requests)
