@@ -314,8 +314,8 @@ def peak_mib(rows: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_rows(places: None, tenant: CustobarSandbox) -> None:
-    """Rule: fifteen times the rows need no more memory."""
-    assert peak_mib(300_000) < peak_mib(20_000) + 40
+    """Rule: seven times the rows need no more memory."""
+    assert peak_mib(105_000) < peak_mib(15_000) + 40
 
 
 def test_rows_wait_on_the_servers_side(places: None, database: PostgresDatabase, tenant: CustobarSandbox) -> None:

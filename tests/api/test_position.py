@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.api.selection import LONGEST_TAIL
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
+from tests.soak import SOAK
 
 BASE = "https://acme.custobar.com/api/data/customers/"
 HERE = Position(chain=0, url=f"{BASE}?c=7", header=(), seen=(), record=0, repeated=0)
@@ -57,9 +59,17 @@ def query_for(sandbox: CustobarSandbox, resource: str, arguments: dict[str, Any]
     return build_query(resource, allow_unknown_names=True, **arguments)
 
 
-@pytest.mark.parametrize("style", ["absolute", "relative", "empty pages"])
-@pytest.mark.parametrize("api_format", ["json", "csv"])
-@pytest.mark.parametrize("case", QUERIES, ids=str)
+STYLES = ["absolute", "relative", "empty pages"]
+#: The first query in all styles and formats, the others in each format in one style; in make soak all in all.
+VARIANTS = [
+    (case, api_format, style)
+    for number, (case, api_format) in enumerate(product(QUERIES, ["json", "csv"]))
+    for style in STYLES
+    if SOAK or number < 2 or style == STYLES[number % 3]
+]
+
+
+@pytest.mark.parametrize(("case", "api_format", "style"), VARIANTS, ids=str)
 def test_after_every_page_the_rest_follows(
     make_any_client: Callable[..., Any],
     sandbox: CustobarSandbox,

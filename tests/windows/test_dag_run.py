@@ -19,7 +19,7 @@ from dateutil.relativedelta import relativedelta
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.windows import build_window
 from airflow_provider_custobar.dag_run import RunPeriod, run_period
-from tests.windows.runs import AUTUMN, HELSINKI, SPRING, by_hand, context_of, scheduled
+from tests.windows.runs import AUTUMN, HELSINKI, SPRING, around_the_turn, by_hand, context_of, scheduled
 
 try:
     from airflow.sdk import (
@@ -88,9 +88,8 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_scheduled_runs_tile_time(name: str, start: pendulum.DateTime) -> None:
     """Rule: where one run's period ends the next one's begins, over both turns of the clock, and none lies ahead of its run."""
-    # Sixty quarters of an hour pass the turn, which is 51 hours later, only if they begin shortly before.
-    dag = dag_of(SCHEDULES[name](), start.add(hours=46) if "quarter" in name else start)
-    infos = scheduled(dag, 60)
+    dag = dag_of(SCHEDULES[name](), start)
+    infos = around_the_turn(dag)
     periods = [period_of(dag, info) for info in infos]
     for before, after in pairwise(periods):
         assert before.start < before.end == after.start < after.end

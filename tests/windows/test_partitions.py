@@ -15,7 +15,7 @@ from airflow.sdk.api.datamodels._generated import DagRun
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.windows import build_window
 from airflow_provider_custobar.dag_run import RunPeriod, run_period
-from tests.windows.runs import AUTUMN, HELSINKI, SPRING, core_timetable, scheduled
+from tests.windows.runs import AUTUMN, HELSINKI, SPRING, around_the_turn, core_timetable, scheduled
 from tests.windows.test_dag_run import dag_of, period_of
 
 pytestmark = pytest.mark.skipif(not hasattr(sdk, "CronPartitionTimetable"), reason="Airflow has partitions from 3.2 on")
@@ -39,9 +39,8 @@ CASES += [("30 3 * * *", 0), ("30 3 * * *", 1)]
 @pytest.mark.parametrize(("cron", "offset"), CASES)
 def test_partitions_of_a_cron_schedule_tile_time(cron: str, offset: int, start: pendulum.DateTime) -> None:
     """Rule: a partition lasts from its date to the next one's, over both turns of the clock."""
-    # Sixty quarters of an hour pass the turn, which is 51 hours later, only if they begin shortly before.
-    dag = dag_of(partitioned(cron, run_offset=offset), start.add(hours=46) if cron.startswith("*/15") else start)
-    infos = scheduled(dag, 60)
+    dag = dag_of(partitioned(cron, run_offset=offset), start)
+    infos = around_the_turn(dag)
     periods = [period_of(dag, info) for info in infos]
     for before, after in pairwise(periods):
         assert before.start < before.end == after.start < after.end
