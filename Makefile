@@ -8,6 +8,9 @@ BENCH_STAMP := .venv/.installed-bench
 # Files stay whole, because their tests share servers; they come in the order that tests/conftest.py gives them.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# Where it is set, each process that a test starts compiles all of the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1	/' | expand -t 18
 
