@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import Any
 
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 from hypothesis import HealthCheck, settings
 
 from tests.soak import SOAK, times
@@ -71,11 +71,18 @@ def _processes_are_declared(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _models_are_read_once() -> Iterator[None]:
-    """botocore reads the same files for each session, a third of a second long, and every hook makes one."""
+def _aws_clients_are_quickly_made() -> Iterator[None]:
+    """Every hook makes a session, in which botocore reads the same files and lists four hundred services, half a second long;
+    and to tell AWS which operator calls, the hook goes through every module that is loaded.
+    """
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
     with pytest.MonkeyPatch.context() as patch:
         load = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+        services = partial(Loader.list_available_services, create_loader())
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
+        patch.setattr(Loader, "list_available_services", lambda _, type_name: services(type_name))
+        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda *_, **known: known.popitem()[1])
         yield
 
 

@@ -24,7 +24,7 @@ from airflow_provider_custobar.api.event_check import EventCheck, Match, WaitFor
 from airflow_provider_custobar.api.steps import Pacer
 from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES
+from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES, say_once
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.triggers.custobar import DEFAULT_MAX_CONSECUTIVE_FAILURES, CustobarEventTrigger
 
@@ -139,7 +139,7 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
 
     def _defer(self, context: Context) -> NoReturn:
         if self._needs_worker:
-            self.log.info("start_from_trigger needs Airflow 3.3, whose triggerer renders templates: deferring from a worker")
+            say_once("start_from_trigger needs Airflow 3.3, whose triggerer renders templates: deferring from a worker")
         check = self._check(CustobarHook(self.custobar_conn_id).get_config(), context)
         self.defer(
             trigger=CustobarEventTrigger(

@@ -23,6 +23,7 @@ __all__ = [
     "asset_state",
     "partition_of",
     "save_asset_state",
+    "say_once",
     "task_state_store",
     "tell_sql_lineage",
 ]
@@ -48,7 +49,7 @@ except ImportError:
         """Airflow does not ask it; what uses it can be parsed all the same."""
 
         def __init__(self) -> None:
-            _say_once("This Airflow has no retry policies (3.3 has): retries and retry_delay alone decide what is retried")
+            say_once("This Airflow has no retry policies (3.3 has): retries and retry_delay alone decide what is retried")
 
     class TakesRetryPolicy:
         """For operators and sensors: ``retry_policy`` may be given, and does nothing."""
@@ -80,7 +81,7 @@ def task_state_store(context: Mapping[str, Any]) -> StateStore | None:
     store: StateStore | None = context.get("task_state_store")
     ti: Any = context.get("ti")
     if store is None and ti is not None and ti.max_tries:
-        _say_once("This Airflow keeps no state for tasks (3.3 does): after an attempt that fails, the next one starts over")
+        say_once("This Airflow keeps no state for tasks (3.3 does): after an attempt that fails, the next one starts over")
     return store
 
 
@@ -107,5 +108,6 @@ def tell_sql_lineage(hook: Any, sql: str) -> None:
 
 
 @cache
-def _say_once(sentence: str) -> None:
+def say_once(sentence: str) -> None:
+    """Warn of what this Airflow lacks, once in a process."""
     log.warning(sentence)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, HookLineageCollector
+from airflow.sdk import DAG
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
@@ -24,6 +25,7 @@ from airflow_provider_custobar.transfers.object_storage_to_custobar import Objec
 from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
 from airflow_provider_custobar.transfers.spiffy_stores_to_custobar import SpiffyStoresToCustobarOperator
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
+from airflow_provider_custobar.upload.verification import SentRows
 from tests.export.test_checkpoints import Memory
 from tools.airflow_home import AirflowHome, connection_variables
 from tools.servers import S3Server
@@ -185,10 +187,13 @@ def test_nothing_after_the_last_batch_fails_an_upload(
     closed cost a line each.
     """
 
-    def full_disk(_: object) -> None:
+    close = SentRows.close
+
+    def full_disk(rows: SentRows) -> None:
+        close(rows)
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("airflow_provider_custobar.upload.verification.SentRows.close", full_disk)
+    monkeypatch.setattr(SentRows, "close", full_disk)
 
     class Broken(HookLineageCollector):
         def create_asset(self, **_: Any) -> Any:
@@ -242,7 +247,8 @@ def test_no_argument_gets_lost_in_its_template(
         if (operator, name) == (SpiffyStoresToCustobarOperator, "resource"):
             # Always customers, whose word is no template.
             continue
-        task = operator(task_id="t", render_template_as_native_obj=is_native, **{**arguments, name: TEMPLATE})
+        with DAG("dag", schedule=None, render_template_as_native_obj=is_native):
+            task = operator(task_id="t", **{**arguments, name: TEMPLATE})
         task.render_template_fields({"nothing": None}, task.get_template_env())
         with pytest.raises(AirflowFailException, match=f"{name}=None is not accepted: its template rendered to nothing"):
             task.execute(context(1))
@@ -264,14 +270,13 @@ def test_no_part_of_an_argument_gets_lost_in_its_template(
     tenant: CustobarSandbox, operator: Any, arguments: dict[str, Any]
 ) -> None:
     """Rule: what stands inside a mapping or a list is refused as well, but where it is data, of which None is a value."""
-    task = operator(task_id="t", render_template_as_native_obj=True, **arguments)
+    with DAG("dag", schedule=None, render_template_as_native_obj=True):
+        task = operator(task_id="t", **arguments)
+        rows = CustobarUploadOperator(task_id="rows", records=[{"external_id": "m-1", "city": TEMPLATE}])
     task.render_template_fields({"nothing": None}, task.get_template_env())
     with pytest.raises(AirflowFailException, match="rendered to nothing"):
         task.execute(context(1))
     assert tenant.requests == []
-    rows = CustobarUploadOperator(
-        task_id="t", render_template_as_native_obj=True, records=[{"external_id": "m-1", "city": TEMPLATE}]
-    )
     rows.render_template_fields({"nothing": None}, rows.get_template_env())
     assert rows.execute(context(1))["uploaded"] == 1
     assert tenant.uploads[-1].rows == [{"external_id": "m-1"}]

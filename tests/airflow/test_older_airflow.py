@@ -24,7 +24,7 @@ IS_OLDER = Version(airflow.__version__) < Version("3.3")
 @pytest.fixture(autouse=True)
 def _nothing_said(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    compat._say_once.cache_clear()
+    compat.say_once.cache_clear()
 
 
 def test_a_dag_with_a_retry_policy_is_a_dag(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.module_loading import import_string
-from airflow.serialization.serialized_objects import DagSerialization
 
 import airflow_provider_custobar
 from airflow_provider_custobar.api import errors
@@ -126,6 +125,8 @@ def test_a_policy_survives_serialisation() -> None:
     again = import_string(document["__type"]).deserialize(document)
     assert type(again) is CustobarRetryPolicy
     assert again.evaluate(answer(errors.ServerError, 500), 1, 3) == decide(answer(errors.ServerError, 500))
+    from airflow.serialization.serialized_objects import DagSerialization
+
     with DAG("stored", schedule=None, default_args={"retry_policy": policy}) as dag:
         BaseOperator(task_id="by_default")
         BaseOperator(task_id="none", retry_policy=None)

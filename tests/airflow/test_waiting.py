@@ -22,7 +22,6 @@ from airflow.models.trigger import Trigger
 from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, TaskDeferred
 from airflow.sdk import DAG
 from airflow.sdk.module_loading import import_string
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import StartTriggerArgs, TaskSuccessEvent
 
 from airflow_provider_custobar.api import flow
@@ -278,6 +277,8 @@ def test_every_option_of_the_sensor_reaches_the_trigger(quiet_tenant: CustobarSa
 
 def started(operator: CustobarEventSensor, context: dict[str, Any]) -> CustobarEventTrigger:
     """What Airflow does with a task that starts in the triggerer: the DAG is stored, the trigger made and rendered there."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(operator.dag))))
     task = stored.get_task(operator.task_id)
     assert task.start_from_trigger is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +104,12 @@ EXACT: list[tuple[Any, list[Any]]] = [
 @pytest.mark.parametrize(("array", "values"), EXACT, ids=lambda value: str(getattr(value, "type", "")))
 def test_values_are_had_exactly(array: Any, values: list[Any]) -> None:
     """Rule: a value is the one that is in the file, of the same type for JSON, whichever packages are installed."""
-    found = [row["f"] for row in read("a.parquet", table_bytes([("f", array)]))]
+    try:
+        content = table_bytes([("f", array)])
+        pq.read_table(io.BytesIO(content))
+    except pa.ArrowException as error:
+        pytest.skip(f"this pyarrow cannot write it, or read it again: {error}")
+    found = [row["f"] for row in read("a.parquet", content)]
     assert found == values
     assert [type(value) for value in found] == [type(value) for value in values]
     assert [row["f"] for row in read("a.parquet", table_bytes([("f", pa.chunked_array([array, array]))]))] == values * 2
