@@ -31,15 +31,21 @@ settings.load_profile("ours")
 #: Fixtures that start a process, and parameters that name one.
 _START_PROCESSES = {"s3_server", "gcs_server", "postgres_server", "airflow_database", "airflow_home", "attempts"}
 _START_PROCESSES |= {"s3", "gcs", "postgres"}
+#: Parameters that name what takes a second or two each time.
+_SLOW = {"duck"}
 _started: list[str] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts processes, and let it go first: a worker that begins something long at the end keeps all waiting."""
     for item in items:
-        named = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if _START_PROCESSES & {*getattr(item, "fixturenames", ()), *(name for name in named if isinstance(name, str))}:
+        named = (
+            {value for value in item.callspec.params.values() if isinstance(value, str)} if hasattr(item, "callspec") else set()
+        )
+        if _START_PROCESSES & {*getattr(item, "fixturenames", ()), *named}:
             item.add_marker("processes")
+        if _SLOW & named:
+            item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("processes") or item.get_closest_marker("soak")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -138,6 +138,7 @@ def test_the_same_export_gives_the_same_bytes(tenant: CustobarSandbox, tmp_path:
     assert (tmp_path / "products.csv.gz").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_an_unlucky_night(tenant: CustobarSandbox, tmp_path: Path) -> None:
     """Rule: broken connections, cut bodies, proxies' pages and failing servers in the middle cost time, not rows."""
     for after, kind in enumerate(("drop", "truncate", "html", "cut_json", "missing_key", "bad_utf8")):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, HookLineageCollector
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
@@ -27,6 +27,7 @@ from airflow_provider_custobar.transfers.spiffy_stores_to_custobar import Spiffy
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from airflow_provider_custobar.upload.verification import SentRows
 from tests.export.test_checkpoints import Memory
+from tests.lineage import HookLineageCollector
 from tools.airflow_home import AirflowHome, connection_variables
 from tools.servers import S3Server
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, HookLineageCollector
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
@@ -22,6 +22,7 @@ from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOpera
 from airflow_provider_custobar.upload.files import FileError
 from tests.airflow.attempts import Attempts, FileStore
 from tests.airflow.places import OnDisk, Place
+from tests.lineage import HookLineageCollector
 
 CSV = "external_id,email,can_email\r\n{0}-1,a@example.com,yes\r\n{0}-2,b@example.com,no\r\n"
 

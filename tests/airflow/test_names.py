@@ -174,6 +174,7 @@ def test_a_file_system_that_is_not_installed_is_named_with_its_package(tenant: C
     assert tenant.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url",
     [

@@ -269,6 +269,7 @@ async def test_nothing_is_saved_before_airflow_has_it(quiet_tenant: CustobarSand
         assert store.writes == writes > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "details"),
     [

@@ -114,6 +114,7 @@ def test_what_is_uploaded_is_what_is_exported(tenant: CustobarSandbox, tmp_path:
     assert [sent[record["external_id"]] for record in records] == records
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="the Online Retail rows are not here: set ONLINE_RETAIL_DIR")
 def test_real_invoices_are_whole_or_not_there(tenant: CustobarSandbox, tmp_path: Path) -> None:
     """Rule: invoices of many lines, of which only the first has date and customer, arrive whole; those of nobody do not."""

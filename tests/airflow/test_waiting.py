@@ -536,6 +536,7 @@ def patient(*, deferrable: bool) -> CustobarEventSensor:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_no_trouble_makes_a_wait_ask_faster_than_its_pace(
     two_tenants: dict[bool, CustobarSandbox], monkeypatch: pytest.MonkeyPatch, trouble: str

@@ -589,6 +589,7 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
 def test_random_faults_change_nothing(custobar_sandbox_factory: Callable[..., CustobarSandbox], block: int) -> None:
     """Rule: whatever an honest network and server do, with and without turns the records are those of an undisturbed run."""

@@ -72,6 +72,7 @@ def singly(data: bytes) -> list[bytes]:
     return [data[place : place + 1] for place in range(len(data))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("header", "compress"), CODINGS)
 def test_a_stream_cut_anywhere_is_whole_or_refused(header: str, compress: Callable[[bytes], bytes]) -> None:
     """Rule: a compressed body that stops at any byte is refused, however its pieces came; a whole one is as it was sent."""
@@ -283,6 +284,7 @@ def test_a_length_that_is_too_short_is_found_out(raw_server: Any, cut: int) -> N
     assert len(raw_server.heads) == (1 if cut <= 2 else 2)
 
 
+@pytest.mark.slow
 def test_an_answer_cut_anywhere_is_whole_or_asked_for_again(make_any_client: Callable[..., Any], raw_server: Any) -> None:
     """Rule: whichever byte of an answer is the last that arrives, head, chunk sizes and end included, no row is lost."""
     body = gzip.compress(ROWS[:200])

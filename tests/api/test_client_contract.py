@@ -109,6 +109,7 @@ JSON_FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("api_format", "kind", "details"),
     [("csv", *fault) for fault in FAULTS] + [("json", *fault) for fault in FAULTS + JSON_FAULTS],
@@ -141,6 +142,7 @@ def test_silence_is_cut_off_by_the_timeout(
     assert len(client.long_waits) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["z", "naive", "offset"])
 @pytest.mark.parametrize("resource", ["events", "sales"])
 def test_consecutive_days_hold_every_record_once(
@@ -217,6 +219,7 @@ def test_both_clients_tell_whether_a_window_is_complete(
     assert len(quiet.requests) == requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "details"), [*FAULTS, *JSON_FAULTS])
 def test_faults_on_the_way_change_no_answer(
     make_any_client: Callable[..., Any], quiet: CustobarSandbox, kind: str, details: dict[str, Any]

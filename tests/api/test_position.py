@@ -69,6 +69,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "api_format", "style"), VARIANTS, ids=str)
 def test_after_every_page_the_rest_follows(
     make_any_client: Callable[..., Any],

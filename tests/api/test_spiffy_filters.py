@@ -315,6 +315,7 @@ def test_a_header_that_cannot_be_read_does_not_matter(header: str) -> None:
     assert runner.pages == [[{"id": 1}]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("header", ["one", "two_lines", "two_folded", "malformed", "missing"])
 def test_a_small_limit_is_kept(spiffy_sandbox_factory: Callable[..., SpiffyStoresSandbox], header: str) -> None:
     """Rule: a run over a store that grants little comes to its end, with next to no refusals where limits are told."""

@@ -112,6 +112,7 @@ def repeated_page(tenant: CustobarSandbox) -> dict[str, Any]:
 FAILURES = [failing_server, lost_pages, bad_value, new_field, repeated_page]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
 def test_a_load_that_fails_leaves_nothing(
     tenant: CustobarSandbox, there: Database, failure: Callable[[CustobarSandbox], dict[str, Any]]

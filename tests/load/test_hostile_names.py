@@ -75,6 +75,7 @@ def keep(database: Database) -> Database:
     return database
 
 
+@pytest.mark.slow
 def test_tables(tenant: CustobarSandbox, keep: Database, names: list[str]) -> None:
     """Rule: a table is made under exactly its name, and found again by the next load."""
     tenant.load("customers", [{"external_id": "a", "city": "Turku"}])
@@ -86,6 +87,7 @@ def test_tables(tenant: CustobarSandbox, keep: Database, names: list[str]) -> No
     assert keep.tables() == sorted([*names, "keep"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api_format", ["json", "csv"])
 def test_columns(tenant: CustobarSandbox, keep: Database, names: list[str], api_format: str) -> None:
     """Rule: a column may have any name: as a value, as a part of the key, and as a new one of a table that is there."""
@@ -117,6 +119,7 @@ def test_columns(tenant: CustobarSandbox, keep: Database, names: list[str], api_
     assert keep.tables() == ["keep"]
 
 
+@pytest.mark.slow
 def test_columns_of_a_window(tenant: CustobarSandbox, keep: Database, names: list[str]) -> None:
     """Rule: the timestamp and the type are looked for in columns of any name."""
     tenant.load("events", [{"type": "BROWSE", "date": "2026-02-10T12:00:00Z"}])

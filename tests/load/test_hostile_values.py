@@ -86,6 +86,7 @@ def compared(records: Iterable[Any]) -> Any:
     return in_order({name: shortened(value) for name, value in record.items()} for record in records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api_format", ["json", "csv"])
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_texts(tenant: CustobarSandbox, database: Database, api_format: str, mode: str) -> None:

@@ -36,6 +36,7 @@ def window(request: pytest.FixtureRequest) -> tuple[dict[str, Any], datetime, da
     return arguments, datetime.fromisoformat(f"{start}Z"), datetime.fromisoformat(f"{end}Z")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("resource", "style"), [("events", "z"), ("sales", "offset")])
 def test_the_window_and_nothing_else(
     tenant: CustobarSandbox,

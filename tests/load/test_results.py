@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from airflow.providers.common.compat.sdk import HookLineageCollector
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.task import lineage as task_lineage
+from tests.lineage import HookLineageCollector
 from tests.load.databases import Database, Postgres, load, loader
 from tests.windows.page_server import serving
 

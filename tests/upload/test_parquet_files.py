@@ -11,9 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +23,11 @@ from airflow_provider_custobar.upload.times import Unfit
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from tests.upload.file_help import file, read, table_bytes
 from tests.upload.support import run
+
+# Older ones lack types that are tried here.
+pa = pytest.importorskip("pyarrow", minversion="20")
+pc = pytest.importorskip("pyarrow.compute")
+pq = pytest.importorskip("pyarrow.parquet")
 
 # As timestamps without a zone are.
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001

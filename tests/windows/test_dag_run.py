@@ -84,6 +84,7 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [SPRING, AUTUMN], ids=["spring", "autumn"])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_scheduled_runs_tile_time(name: str, start: pendulum.DateTime) -> None:

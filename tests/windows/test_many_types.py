@@ -49,6 +49,7 @@ def unpacked(content: bytes) -> bytes:
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_same_question_gives_the_same_bytes(tenant: CustobarSandbox, tmp_path: Path, name: str) -> None:
     """Rule: runs one after another write the same bytes, whatever the page size; what is compressed is so page by page."""

@@ -35,6 +35,7 @@ CASES = [(cron, offset) for cron in CRONS for offset in (-1, 0, 1)]
 CASES += [("30 3 * * *", 0), ("30 3 * * *", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [SPRING, AUTUMN], ids=["spring", "autumn"])
 @pytest.mark.parametrize(("cron", "offset"), CASES)
 def test_partitions_of_a_cron_schedule_tile_time(cron: str, offset: int, start: pendulum.DateTime) -> None:

@@ -103,6 +103,7 @@ def one_tenant(resource: str, raws: list[Raw], zone_name: str, style: str = "z")
     return Scenario(resource, "json", zone_name, zone_name, style, raws, [], whole, None, types, 100, 100, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["z", "offset", "naive"])
 @pytest.mark.parametrize(("zone_name", "day"), [(name, day) for name, days in TURNS.items() for day in days])
 def test_the_hours_around_a_turn_of_the_clock(zone_name: str, day: date, style: str) -> None:
