@@ -119,7 +119,8 @@ class Run:
     folder: Path
 
     def wait_until(self, what: str, look: Callable[[], Any]) -> None:
-        wait_until(what, look, log=lambda: self.airflow.log_path.read_text()[-6000:])
+        # A look is several requests, and what serves them is what it waits for.
+        wait_until(what, look, every_seconds=0.4, log=lambda: self.airflow.log_path.read_text()[-6000:])
 
     def get(self, path: str) -> Any:
         """What the API says; None where there is no such thing (yet). A busy server is asked again."""
