@@ -39,9 +39,8 @@ _started: list[str] = []
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts processes, and let it go first: a worker that begins something long at the end keeps all waiting."""
     for item in items:
-        named = (
-            {value for value in item.callspec.params.values() if isinstance(value, str)} if hasattr(item, "callspec") else set()
-        )
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        named = {value for value in parameters if isinstance(value, str)}
         if _START_PROCESSES & {*getattr(item, "fixturenames", ()), *named}:
             item.add_marker("processes")
         if _SLOW & named:
@@ -54,10 +53,6 @@ def pytest_collection_finish() -> None:
     """Airflow alone has a million objects, which no collection needs to go through again."""
     gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()
 
 
 def _see(event: str, arguments: tuple[Any, ...]) -> None:
@@ -83,12 +78,15 @@ def _aws_clients_are_quickly_made() -> Iterator[None]:
     """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
+    def only_the_callers(_: AwsGenericHook, existing_user_agent_extra: str) -> str:
+        return existing_user_agent_extra
+
     with pytest.MonkeyPatch.context() as patch:
         load = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
         services = partial(Loader.list_available_services, create_loader())
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
         patch.setattr(Loader, "list_available_services", lambda _, type_name: services(type_name))
-        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", lambda *_, **known: known.popitem()[1])
+        patch.setattr(AwsGenericHook, "_generate_user_agent_extra_field", only_the_callers)
         yield
 
 

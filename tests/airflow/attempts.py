@@ -68,7 +68,7 @@ class Attempts:
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(20)
+        self._process.wait()
         self._answers.close()
 
     def run(self, task: dict[str, Any], *, kill_when: Callable[[], bool] | None = None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from airflow_provider_custobar.upload.files import FileError, FileRows
 from airflow_provider_custobar.upload.formats.arrow_rows import ArrowRows
@@ -110,6 +111,8 @@ def test_values_are_had_exactly(array: Any, values: list[Any]) -> None:
         content = table_bytes([("f", array)])
         pq.read_table(io.BytesIO(content))
     except pa.ArrowException as error:
+        if Version(pa.__version__) >= Version("26"):
+            raise
         pytest.skip(f"this pyarrow cannot write it, or read it again: {error}")
     found = [row["f"] for row in read("a.parquet", content)]
     assert found == values
