@@ -145,7 +145,8 @@ def find_python(version: str) -> str | None:
     found = subprocess.run([uv.find_uv_bin(), "python", "find", version], capture_output=True, text=True, check=False)
     if found.returncode == 0:
         return found.stdout.strip()
-    candidates = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates = sorted(root.glob(f"versions/{version}.*/bin/python"))
     return str(candidates[-1]) if candidates else None
 
 

@@ -16,10 +16,7 @@ from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.get_provider_info import get_provider_info
 from airflow_provider_custobar.hooks.custobar import CustobarHook
-
-
-def run_python(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+from tests.python_process import output_of
 
 
 @pytest.mark.processes
@@ -58,7 +55,7 @@ def test_everything_the_metadata_names_can_be_imported() -> None:
 def test_start_up_modules_import_nothing(module: str) -> None:
     """Rule: what Airflow imports while it starts up brings nothing that could fail."""
     code = f"import sys; before = set(sys.modules); import typing, {module}; print(*sorted(set(sys.modules) - before))"
-    brought = {name.partition(".")[0] for name in run_python(code).split()}
+    brought = {name.partition(".")[0] for name in output_of(code).split()}
     assert brought - set(sys.stdlib_module_names) == {"airflow_provider_custobar"}
 
 

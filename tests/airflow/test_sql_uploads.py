@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -27,6 +25,7 @@ from airflow_provider_custobar.transfers import sql_to_custobar
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.airflow.attempts import FileStore
 from tests.lineage import HookLineageCollector
+from tests.python_process import output_of
 from tools.servers import PostgresDatabase, PostgresServer
 
 pytestmark = pytest.mark.processes
@@ -307,9 +306,8 @@ print("peak", int(peak_mib()))
 
 
 def peak_mib(rows: int) -> int:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
-    run = subprocess.run([sys.executable, "-c", PEAK, str(rows)], env=environment, capture_output=True, text=True, check=True)
-    return int(run.stdout.split("peak ")[1])
+    printed = output_of(PEAK, rows, environment={"AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"})
+    return int(printed.split("peak ")[1])
 
 
 def test_memory_does_not_grow_with_the_rows(places: None, tenant: CustobarSandbox) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pkgutil
-import subprocess
-import sys
 
 import pytest
 
 from airflow_provider_custobar import api
+from tests.python_process import output_of
 
 SCRIPT = """
 import importlib, sys
@@ -40,9 +39,7 @@ def test_every_module_of_the_api_imports_without_airflow() -> None:
     """Rule: api/ knows HTTP and Custobar; it imports with Airflow missing, and nothing of the storeys above it."""
     names = [f"{api.__name__}.{module.name}" for module in pkgutil.iter_modules(api.__path__)]
     assert "airflow_provider_custobar.api.client" in names
-    done = subprocess.run([sys.executable, "-c", SCRIPT, api.__name__, *names], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == len(names) + 1
+    assert int(output_of(SCRIPT, api.__name__, *names)) == len(names) + 1
 
 
 @pytest.mark.processes
@@ -52,5 +49,4 @@ def test_flows_need_no_http_library() -> None:
         "import sys; from airflow_provider_custobar.api import event_check, flow;"
         " print({'requests', 'httpx', 'urllib3'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert output_of(script).strip() == "set()"

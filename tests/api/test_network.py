@@ -135,6 +135,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             .not_valid_before(now - dt.timedelta(days=1))
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=not number, path_length=None), critical=True)
+            # Python 3.13 wants these, too.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.KeyUsage(True, *[False] * 4, not number, *[False] * 3), critical=True)
         )
         if number:
             hosts = [x509.DNSName("localhost"), x509.DNSName("acme.custobar.com")]

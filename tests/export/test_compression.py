@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from airflow_provider_custobar.export.compression import (
     resolve_compression,
     resolve_inner_compression,
 )
+from tests.python_process import output_of
 
 
 def compressed(pieces: list[bytes], codec: Codec = "gzip") -> bytes:
@@ -163,6 +162,6 @@ def test_without_zstandard_the_message_has_the_pip_line() -> None:
         except Exception as error:
             print(type(error).__name__, error)
     """
-    said = subprocess.check_output([sys.executable, "-c", code], cwd=Path(__file__).parents[2], text=True)
+    said = output_of(code)
     assert said.startswith("MissingExtraError ")
     assert "pip install 'airflow-provider-custobar[zstd]'" in said

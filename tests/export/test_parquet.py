@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from airflow_provider_custobar.export import parquet
 from airflow_provider_custobar.export.encoders import make_encoder, page_format_for
 from tests.export.parquet_files import file_of, records, rows_of, table_of
 from tests.export.support import csv_page, json_page
+from tests.python_process import output_of
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -119,7 +118,7 @@ def test_columns_are_compressed_within(codec: Any, name: str) -> None:
 def test_the_same_pages_make_the_same_file(tmp_path: Path) -> None:
     """A retry makes the same object byte for byte, in another process too."""
     code = "from tests.export.test_parquet import *; import hashlib; print(hashlib.sha256(sample()).hexdigest())"
-    digests = {subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) for _ in range(2)}
+    digests = {output_of(code) for _ in range(2)}
     assert len(digests) == 1
 
 
@@ -177,7 +176,7 @@ def test_without_pyarrow_the_message_has_the_pip_line() -> None:
         except Exception as error:
             print(type(error).__name__, error)
     """
-    said = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    said = output_of(code)
     assert said.startswith("MissingExtraError ")
     assert "pip install 'airflow-provider-custobar[parquet]'" in said
 
@@ -205,8 +204,6 @@ MEASURE = """if True:
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_memory_does_not_grow_with_pages(kind: str) -> None:
     """Five times the rows take the same memory: nothing of a row group stays but its place in the footer."""
-    command = [sys.executable, "-c", MEASURE, kind]
-    running = [subprocess.Popen([*command, str(n)], cwd=ROOT, stdout=subprocess.PIPE, text=True) for n in (20, 100)]
-    small, large = (json.loads(process.communicate(timeout=120)[0]) for process in running)
+    small, large = (json.loads(output_of(MEASURE, kind, pages)) for pages in (20, 100))
     assert large[0] > 4 * small[0]
     assert large[1] - small[1] < 25 * MIB

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.load.databases import Postgres
+from tests.python_process import output_of
 from tests.soak import times
 from tools.bench.event_rows import FIELDS
 from tools.bench.page_server import TOKEN, Dataset, PageServer
@@ -40,20 +38,16 @@ def test_peak_memory(servers: PageServer, postgres: Postgres, tmp_path: Path, ap
     """Rule: four times the rows take no more than 40 MiB more, in a process of its own."""
     arguments = {"resource": "events", "event_types": ["BROWSE"], "fields": FIELDS, "page_size": 10_000}
     arguments |= {"api_format": api_format, "mode": mode, "key_columns": ["customer_id", "date", "path", "product_id"]}
-    running = []
+    peaks = []
     for dataset in (FEW, MANY):
         extra = {"requests_per_minute": 1_000_000}
         custobar = {"conn_type": "custobar", "host": servers.base_url(dataset), "password": TOKEN, "extra": extra}
-        environment = os.environ | {
+        environment = {
             "AIRFLOW_HOME": str(tmp_path / str(dataset.rows)),
             "AIRFLOW_CONN_PLACE": postgres.airflow_connection(),
             "AIRFLOW_CONN_CUSTOBAR_DEFAULT": json.dumps(custobar),
         }
-        command = [sys.executable, "-c", LOAD, json.dumps(arguments | {"table": f"t{dataset.rows}"})]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment))
-    peaks = []
-    for dataset, process in zip((FEW, MANY), running, strict=True):
-        said, _ = process.communicate(timeout=60)
+        said = output_of(LOAD, json.dumps(arguments | {"table": f"t{dataset.rows}"}), environment=environment)
         rows, inserted, peak = json.loads(said.splitlines()[-1])
         assert rows == dataset.rows
         assert postgres.query(f"SELECT count(*) FROM t{rows}") == [(inserted,)]

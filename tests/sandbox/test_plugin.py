@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
+from tests.python_process import output_of
 
 TEST_FILE = """
 import requests
@@ -45,8 +46,7 @@ def test_import_is_cheap() -> None:
         "import sys, airflow_provider_custobar.sandbox.pytest_plugin;"
         "print([name for name in ('werkzeug', 'mimesis', 'msgspec', 'airflow') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert output_of(code).strip() == "[]"
 
 
 @pytest.mark.processes

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import subprocess
-import sys
 import threading
 import time
 from itertools import pairwise
@@ -18,6 +16,7 @@ import requests
 from werkzeug.test import Client as WerkzeugClient
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
+from tests.python_process import output_of
 
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Client
@@ -236,8 +235,7 @@ def test_stands_apart() -> None:
         " or m.startswith('airflow_provider_custobar.')"
         " and not m.startswith('airflow_provider_custobar.sandbox')])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert output_of(code).strip() == "[]"
 
 
 def test_broken_clients_are_no_errors(client: Client) -> None:

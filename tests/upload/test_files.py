@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import zstandard
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.upload.files import FileError, FileRows
 from airflow_provider_custobar.upload.rows import TextRow, Unreadable
+from tests.python_process import output_of
 from tests.upload.file_help import csv_bytes, file, parquet_bytes, read
 
 ROWS: list[dict[str, Any]] = [{"external_id": "1", "first_name": 'Äinö, "A"\nB'}, {"external_id": "2", "first_name": "🎉"}]
@@ -154,8 +153,7 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
             path.write_text(json.dumps(rows))
         else:
             path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode(), 1))
-        done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
-        read_rows, megabytes = map(int, done.stdout.split())
+        read_rows, megabytes = map(int, output_of(MEASURE, path).split())
         assert read_rows == count
         return megabytes
 

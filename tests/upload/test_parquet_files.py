@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable, check_row
 from airflow_provider_custobar.upload.times import Unfit
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
+from tests.python_process import output_of
 from tests.upload.file_help import file, read, table_bytes
 from tests.upload.support import run
 
@@ -258,10 +257,7 @@ def test_other_packages_change_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     columns = [(f"c{n}", array) for n, (array, _) in enumerate(UNFIT) if len(array) == 2]
     path.write_bytes(table_bytes([*columns, ("summer", raw([2_540_000_000, 0], ts("s", "Europe/Helsinki")))]))
-    said = [
-        subprocess.run([sys.executable, "-c", MEASURE, str(path), how], capture_output=True, text=True, check=True).stdout
-        for how in ("with", "without")
-    ]
+    said = [output_of(MEASURE, path, how) for how in ("with", "without")]
     assert said[0] == said[1]
     assert "Unfit" in said[0]
 

@@ -311,7 +311,7 @@ def test_whatever_a_driver_gives_can_be_kept_and_written_down(value: Any, field:
 
 
 @pytest.mark.parametrize("clear_empty", [False, True])
-@pytest.mark.parametrize("nothing", [pd.NaT, pd.NA, np.datetime64("NaT"), np.ma.masked])
+@pytest.mark.parametrize("nothing", [pd.NaT, pd.NA, np.datetime64("NaT", "ns"), np.ma.masked])
 def test_what_a_library_has_for_null_is_null(nothing: Any, clear_empty: bool) -> None:
     """Rule: a driver's own "nothing" is what NULL is."""
     found = converted("customers", "city", nothing, clear_empty=clear_empty)
@@ -336,7 +336,7 @@ def test_lists_in_texts_keep_their_digits_and_break_nothing(value: str, expected
         (row,) = SqlRows(Query(["external_id", "tags"], [(1, value)]), resource="customers")
         checked = check_row(0, row, build_plan(resource="customers"))
         assert isinstance(checked, Rejected)
-        assert "nested too deep" in checked.reasons[0]
+        assert "nested" in checked.reasons[0]
 
 
 @pytest.mark.parametrize("make", [list, tuple, iter, lambda rows: (row for row in rows)])
