@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
+from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES
 from tools.airflow_home import PROJECT
 from tools.airflow_server import AirflowServer
 from tools.servers import S3Server
@@ -24,6 +25,8 @@ from tools.waiting import wait_until
 pytestmark = pytest.mark.processes
 
 BUCKET = "custobar-exports"
+#: Before 3.3: no templates in triggerers, no state of tasks, no shared streams.
+IS_OLDER = not TRIGGERS_RENDER_TEMPLATES
 
 DAGS = """
 from datetime import timedelta
@@ -244,9 +247,9 @@ def test_what_waits_survives_the_death_of_its_triggerer(run: Run) -> None:
     # Airflow 3.3 writes what a trigger puts into XCom as JSON twice.
     assert json.loads(run.result("never_in_a_worker"))["BROWSE"]["count"] == 1
     assert run.task("deferred")["hostname"]
-    # No worker ever had it.
-    assert not run.task("never_in_a_worker")["hostname"]
-    assert not run.task("never_in_a_worker")["pid"]
+    # No worker ever had it, where triggerers render templates.
+    assert bool(run.task("never_in_a_worker")["hostname"]) == IS_OLDER
+    assert bool(run.task("never_in_a_worker")["pid"]) == IS_OLDER
     for dag_id in watched:
         run.wait_until(f"{dag_id} runs", lambda: counted(dag_id, "MAIL_UNSUBSCRIBE") == 4)  # noqa: B023 - called at once
     load("MAIL_OPEN")
@@ -258,10 +261,12 @@ def test_what_waits_survives_the_death_of_its_triggerer(run: Run) -> None:
     run.wait_until("all is exported", lambda: len(run.exported()) >= 4)
     loaded = [(r["type"], r["date"]) for r in run.sandbox.records("events") if r["type"] == "MAIL_UNSUBSCRIBE"]
     assert sorted((r["type"], r["date"]) for r in run.exported()) == sorted(loaded)
-    # Four watchers of a type ask for it as often as one would.
+    # Four watchers of a type ask for it as often as one would; in older Airflows each asks by itself.
     before, began = run.asked_for("MAIL_UNSUBSCRIBE"), time.monotonic()
     time.sleep(4)
-    assert run.asked_for("MAIL_UNSUBSCRIBE") - before <= time.monotonic() - began + 1, "one a second, however long that was"
+    a_second = 4 if IS_OLDER else 1
+    most = a_second * (time.monotonic() - began + 1)
+    assert run.asked_for("MAIL_UNSUBSCRIBE") - before <= most, f"{a_second} a second, however long that was"
 
 
 def test_a_task_that_starts_in_the_triggerer_knows_its_period_and_its_end(run: Run) -> None:
@@ -274,14 +279,17 @@ def test_a_task_that_starts_in_the_triggerer_knows_its_period_and_its_end(run: R
 
 
 def test_a_killed_task_goes_on_in_its_retry(run: Run) -> None:
-    """Rule: the scheduler's retry continues a killed export from where it stopped, says so, and leaves every row once."""
+    """Rule: the scheduler's retry continues a killed export from where it stopped, says so, and leaves every row once.
+
+    Older Airflows keep no state for it: it says so, and starts over.
+    """
     run.start("killed")
     run.wait_until("the export is in its middle", lambda: len(run.busy.requests) >= PAGES * 2 // 3)
     os.kill(int((run.folder / "pid-1").read_text()), signal.SIGKILL)
     run.wait_until("the retry ends", lambda: run.task("killed", "export")["state"] in ("success", "failed"))
     (log,) = (path.read_text() for path in run.airflow.home.directory.rglob("*dag_id=killed/**/attempt=2.log"))
     assert run.task("killed", "export")["state"] == "success", log
-    assert "Going on where an earlier attempt stopped" in log
+    assert ("keeps no state for tasks" if IS_OLDER else "Going on where an earlier attempt stopped") in log
     client = run.s3.client()
     content = client.get_object(Bucket="killed", Key="events.jsonl")["Body"].read()
     assert [json.loads(line) for line in content.splitlines()] == [
@@ -290,5 +298,6 @@ def test_a_killed_task_goes_on_in_its_retry(run: Run) -> None:
     assert [entry["Key"] for entry in client.list_objects_v2(Bucket="killed")["Contents"]] == ["events.jsonl"]
     assert "Uploads" not in client.list_multipart_uploads(Bucket="killed")
     result = run.result("killed", "export")
-    assert result["resumed"] is True
-    assert result["pages"] <= len(run.busy.requests) <= result["pages"] + 2
+    assert result["resumed"] is not IS_OLDER
+    if not IS_OLDER:
+        assert result["pages"] <= len(run.busy.requests) <= result["pages"] + 2
