@@ -143,7 +143,13 @@ class AsyncCustobarClient:
     async def _transfer(self, request: Request) -> Outcome:
         async with self._free_connections:
             await self._keep_pace()
-            return await self._exchange(request)
+            task = asyncio.current_task()
+            cancelled_before = task.cancelling() if task else 0
+            outcome = await self._exchange(request)
+            if task and task.cancelling() > cancelled_before:
+                # anyio before 4.16 may swallow what arrives just when it has connected (its issue 1214).
+                raise asyncio.CancelledError
+            return outcome
 
     async def _keep_pace(self) -> None:
         """Who had to wait for a connection is late for its start. Without this, all of them would go at once after a server

@@ -7,10 +7,12 @@ import gc
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import certifi
+import httpx
 import pytest
 
 from airflow_provider_custobar.api import shared_clients
@@ -211,6 +213,24 @@ async def test_who_is_cancelled_while_opening_takes_nothing_away(
     assert len(clients) == 2
     assert isinstance(results[cancelled], asyncio.CancelledError)
     assert [await is_open(client) for client in clients] == [False, False]
+
+
+async def test_a_cancellation_is_not_lost_while_connecting(
+    connect_to: Callable[..., ClientConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: who is cancelled ends, also where the libraries below take it for their own, as anyio before 4.16 may."""
+    send = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def swallowing(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return await send(transport, request)
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", swallowing)
+    asking = asyncio.create_task(use(connect_to()))
+    await asyncio.wait([asking])
+    assert asking.cancelled()
 
 
 def test_ended_loops_are_forgotten(make_config: Callable[..., ClientConfig]) -> None:
