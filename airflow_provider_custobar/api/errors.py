@@ -24,6 +24,7 @@
     ├── StoreError                  may pass     a store has no such object to read, or does not give it whole
     │   ├── NotThereError           may pass     nothing has that name, or fits that pattern
     │   └── RefusedError            may pass     the store lets nobody look with these credentials
+    ├── SupersededError             final        Airflow has given the task to another attempt
     ├── EmptyExportError            may pass     nothing to export, and on_empty="fail"
     ├── ColumnTypeError             final        a value that its column cannot hold
     ├── MissingExtraError           final        a package that is not installed

@@ -14,7 +14,7 @@ import msgspec
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.cutting import Point
 from airflow_provider_custobar.export.targets import State
-from airflow_provider_custobar.state_store import StateStore
+from airflow_provider_custobar.state_store import StateStore, SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,9 @@ class Checkpoints:
             age = self._now() - datetime.fromisoformat(value["saved_at"])
             if value["fingerprint"] != self._fingerprint or age > _LONGEST_AGE:
                 self._log.info("What an earlier attempt recorded is of another request, or too old (%s): starting over", age)
-                self.clear(value.get("checkpoint", {}).get("files", 0))
+                self.clear((value["checkpoint"] or {}).get("files", 0))
+                return None
+            if value["checkpoint"] is None:
                 return None
             checkpoint = msgspec.convert(value["checkpoint"], Checkpoint)
             files: list[WholeFile] = []
@@ -109,8 +111,13 @@ class Checkpoints:
         self.is_recorded = True
         return checkpoint, files[: checkpoint.files]
 
-    def save(self, checkpoint: Checkpoint, files: Sequence[WholeFile]) -> None:
-        """Record ``checkpoint``; ``files`` are all that are whole by now."""
+    def save(self, checkpoint: Checkpoint | None, files: Sequence[WholeFile]) -> bool:
+        """Record ``checkpoint``; ``files`` are all that are whole by now. Whether it is recorded.
+
+        None says that an attempt begins anew.
+
+        :raises SupersededError: another attempt is at the task.
+        """
         try:
             # First the files: a checkpoint never speaks of some that are not recorded.
             if len(files) > self._recorded_files:
@@ -119,11 +126,14 @@ class Checkpoints:
                     self._set(self._files_key(number), files[start : start + _FILES_IN_A_VALUE])
             document = {"fingerprint": self._fingerprint, "saved_at": self._now().isoformat(), "checkpoint": checkpoint}
             self._set(self._key, document)
+        except SupersededError:
+            raise
         except Exception as error:  # noqa: BLE001 - the export itself is fine
             self._warn("record", error)
-            return
+            return False
         self._recorded_files = len(files)
-        self.is_recorded = True
+        self.is_recorded = checkpoint is not None
+        return True
 
     def clear(self, files: int | None = None) -> None:
         """Forget everything."""
@@ -131,6 +141,9 @@ class Checkpoints:
             self._store.delete(self._key)
             for number in range(_values_for(self._recorded_files if files is None else files)):
                 self._store.delete(self._files_key(number))
+        except SupersededError:
+            # It is the other attempt's.
+            pass
         except Exception as error:  # noqa: BLE001 - the export itself is fine
             self._warn("remove", error)
         self._recorded_files = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 
@@ -14,8 +15,9 @@ from airflow_provider_custobar.export.cutting import Cutter
 from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.pipeline import Pipeline
 from airflow_provider_custobar.export.results import ExportResult, FileResult
-from airflow_provider_custobar.export.targets import ObjectInfo
+from airflow_provider_custobar.export.targets import ObjectInfo, Target
 from airflow_provider_custobar.export.writer import Count, Place, Writer
+from airflow_provider_custobar.state_store import SupersededError
 
 # One page on its way, one being encoded and stored: so many, at most, are fetched again after a kill.
 _PAGES_AT_ONCE = 2
@@ -147,13 +149,25 @@ class _Attempt:
         if result.files:
             export.files.remove_from(len(result.files), export.log)
             if export.manifest is not None:
-                sink = export.manifest.open(ObjectInfo(content_type="application/json", mark=export.mark))
-                sink.write(msgspec.json.format(msgspec.json.encode(export.describe(result)), indent=2) + b"\n")
-                sink.publish()
+                self._write_manifest(export.manifest, result)
         return result
+
+    def _write_manifest(self, manifest: Target, result: ExportResult) -> None:
+        document = msgspec.json.format(msgspec.json.encode(self._export.describe(result)), indent=2) + b"\n"
+        sink = manifest.open(ObjectInfo(content_type="application/json", mark=self._export.mark))
+        try:
+            sink.write(document)
+            sink.publish()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                sink.abort()
+            raise
 
     def _leaves_work_after(self, error: BaseException) -> bool:
         checkpoints = self._export.checkpoints
+        if isinstance(error, SupersededError):
+            # What is recorded is the other attempt's by now.
+            return checkpoints is not None and checkpoints.is_recorded
         # Without a row there is nothing to go on from: where none is an error, some may come on any page.
         is_worth_it = checkpoints is not None and checkpoints.is_recorded and self._count.rows > 0
         return is_worth_it and self._export.will_follow and fate_of(error) is Fate.TRANSIENT

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from itertools import count, takewhile
 from typing import Protocol
 
 from airflow_provider_custobar.export.local_files import canonical_uri
-from airflow_provider_custobar.export.targets import Target, exists_error
+from airflow_provider_custobar.export.targets import Target
 
 #: Stands in a name for the number of the file, from 00000.
 PART = "{part}"
@@ -50,23 +51,23 @@ class FileSet:
 
     def check(self) -> None:
         """As :meth:`~airflow_provider_custobar.export.targets.Target.check`, for all files."""
-        first = self.target(0)
-        first.check()
-        if self.is_many and not self._replace:
-            for name in self._numbered(0):
-                raise exists_error(self._container.target(name).uri)
+        self.target(0).check()
+
+    def replaced(self) -> int:
+        """How many files of a set are there already, which the ones that come replace."""
+        return len(self._following(0)) if self.is_many and self._replace else 0
 
     def take_back(self, number: int) -> None:
-        """Remove a file that was just published; not one that has replaced another, which would bring nothing back."""
-        if not self._replace:
-            self._container.remove(self._name_of(number))
+        """Remove a file that was just published."""
+        self._container.remove(self._name_of(number))
 
     def remove_from(self, number: int, log: logging.Logger) -> None:
-        """Remove the files with this number and above, which a longer set before has left."""
+        """Remove the files with this number and those that follow it, which a longer set before has left."""
         if not self.is_many:
             return
-        stale = self._numbered(number)
-        for name in stale:
+        stale = self._following(number)
+        # From the end: what a death leaves here is still found the next time.
+        for name in reversed(stale):
             self._container.remove(name)
         if stale:
             log.info("Removed %s files of an earlier, longer export: %s to %s", f"{len(stale):,}", stale[0], stale[-1])
@@ -74,13 +75,11 @@ class FileSet:
     def _name_of(self, number: int) -> str:
         return self._name.replace(PART, f"{number:0{_DIGITS}}")
 
-    def _numbered(self, least: int) -> list[str]:
-        pattern = _pattern(self._name)
+    def _following(self, number: int) -> list[str]:
+        """The files that are there from this number on, up to the first gap: a number behind one is a date, or another's."""
         before, _, after = self._name.partition(PART)
-        found = ((pattern.fullmatch(name), name) for name in self._container.names(before, after.count("/") + 1))
-        numbered = sorted((int(match[1]), name) for match, name in found if match)
-        # Letter by letter as they are called here: 000001 is no number of ours.
-        return [name for number, name in numbered if number >= least and name == self._name_of(number)]
+        there = set(self._container.names(before, after.count("/") + 1))
+        return list(takewhile(there.__contains__, map(self._name_of, count(number))))
 
 
 def _pattern(name: str) -> re.Pattern[str]:

@@ -14,9 +14,9 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.api.errors import CustobarError
-from airflow_provider_custobar.export.local_files import LocalSink
+from airflow_provider_custobar.export.local_files import LocalSink, check_links
 from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, TargetError, exists_error
-from airflow_provider_custobar.export.unfinished import unfinished_name
+from airflow_provider_custobar.export.unfinished import unfinished_name, unfinished_prefix
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,11 @@ class FileSystemTarget:
                 raise TargetError(f"There is no bucket or container {bucket!r} for {self._uri}: create it first.")
         if not self._replace and self._filesystem.exists(self._path):
             raise exists_error(self._uri)
+        if not self._replace and isinstance(self._filesystem, LocalFileSystem):
+            check_links(Path(self._path), self._uri)
 
     def open(self, info: ObjectInfo) -> LocalSink | FileSystemSink:
-        sink = self._sink(info)
+        sink = self._sink(info, _new_attempt())
         try:
             sink.begin()
         except OSError as error:
@@ -63,23 +65,43 @@ class FileSystemTarget:
         return sink
 
     def reopen(self, info: ObjectInfo, state: State) -> LocalSink | FileSystemSink:
-        sink = self._sink(info)
-        sink.resume(state)
+        sink = self._sink(info, state["attempt"] if "finished" in state else _new_attempt())
+        if isinstance(sink, LocalSink) and "finished" not in state:
+            sink.continue_from(self._unfinished(info, state["attempt"]), state)
+        else:
+            sink.resume(state)
         return sink
 
     def sweep(self, info: ObjectInfo) -> None:
-        if info.mark is not None:
-            try:
-                self._sink(info).sweep()
-            except Exception as error:  # noqa: BLE001 - every file system has errors of its own
-                log.warning("Could not look for or remove what is unfinished of %s: %s", self._uri, error)
+        if info.mark is None:
+            return
+        prefix = unfinished_prefix(self._path, info.mark)
+        try:
+            self._filesystem.invalidate_cache()
+            for name in self._filesystem.ls(str(PurePosixPath(prefix).parent), detail=False):
+                if name.lstrip("/").startswith(prefix.lstrip("/")):
+                    self._filesystem.rm_file(name)
+        except FileNotFoundError:
+            # No folder, or another attempt was quicker.
+            return
+        except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+            log.warning("Could not look for or remove what is unfinished of %s: %s", self._uri, error)
 
-    def _sink(self, info: ObjectInfo) -> LocalSink | FileSystemSink:
-        unfinished = unfinished_name(self._path, info.mark or uuid.uuid4().hex[:12])
-        is_known = info.mark is not None
+    def _unfinished(self, info: ObjectInfo, attempt: str) -> str:
+        return unfinished_name(self._path, info.mark or uuid.uuid4().hex[:12], attempt)
+
+    def _sink(self, info: ObjectInfo, attempt: str) -> LocalSink | FileSystemSink:
+        unfinished = self._unfinished(info, attempt)
+        # Without a mark no other process finds its name again.
+        attempt = attempt if info.mark is not None else ""
         if isinstance(self._filesystem, LocalFileSystem):
-            return LocalSink(Path(self._path), Path(unfinished), self._uri, replace=self._replace, is_known=is_known)
-        return FileSystemSink(self._filesystem, self._path, unfinished, self._uri, replace=self._replace, is_known=is_known)
+            prefix = unfinished_prefix(self._path, info.mark or "")
+            return LocalSink(Path(self._path), Path(unfinished), prefix, self._uri, replace=self._replace, attempt=attempt)
+        return FileSystemSink(self._filesystem, self._path, unfinished, self._uri, replace=self._replace, attempt=attempt)
+
+
+def _new_attempt() -> str:
+    return uuid.uuid4().hex[:8]
 
 
 def _has_buckets(filesystem: Any) -> bool:
@@ -94,13 +116,13 @@ class FileSystemSink:
     can it add to a file that another process began, so an export is continued only once the file is finished.
     """
 
-    def __init__(self, filesystem: Any, path: str, unfinished: str, uri: str, *, replace: bool, is_known: bool) -> None:
+    def __init__(self, filesystem: Any, path: str, unfinished: str, uri: str, *, replace: bool, attempt: str) -> None:
         self._filesystem = filesystem
         self._path = path
         self._unfinished = unfinished
         self._uri = uri
         self._replace = replace
-        self._is_known = is_known
+        self._attempt = attempt
         self._file: Any = None
         self._written = 0
         self._finished = False
@@ -122,12 +144,15 @@ class FileSystemSink:
     def save(self) -> State | None:
         return None
 
+    def recorded(self) -> None:
+        pass
+
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         self._file.close()
         self._finished = True
-        if not self._is_known:
+        if not self._attempt:
             return None
-        return {"bytes": self._written, "finished": True, "older": self._fingerprint()}
+        return {"attempt": self._attempt, "bytes": self._written, "finished": True, "older": self._fingerprint()}
 
     def publish(self) -> None:
         if self._published:
@@ -169,10 +194,6 @@ class FileSystemSink:
             if not self._was_published():
                 raise LostError(f"The finished file for {self._uri} is not there any more.")
             self._published = True
-
-    def sweep(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._filesystem.rm_file(self._unfinished)
 
     def _size(self, path: str) -> int | None:
         try:

@@ -172,11 +172,15 @@ class GcsSink:
     def save(self) -> State | None:
         return None
 
+    def recorded(self) -> None:
+        pass
+
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         if not self._writer.has_begun:
             self._blob.metadata = self._place.blob(metadata).metadata
         # Nothing outlives this process, but of a published object another one can tell whose it is.
-        return None if self._place.info.mark is None else {"components": 0, "bytes": self._written, "finished": {}}
+        state = {"attempt": "", "components": 0, "bytes": self._written, "finished": {}}
+        return state if self._place.info.mark is not None else None
 
     def publish(self) -> None:
         if not self._published:

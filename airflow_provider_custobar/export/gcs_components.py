@@ -25,18 +25,20 @@ class GcsComponentsSink:
     """Components go up at each ``save``, and whenever 8 MiB are together.
 
     Of 32 components one of the next level is composed at once, of 32 of those one of the level above. So their count alone
-    tells which of them hold the object, and whoever goes on from the same count composes the same.
+    tells which of them hold the object. Each attempt has names of its own, since one that was taken for dead may still write:
+    it begins with a copy of what the one before it had, which GCS makes in one request.
     """
 
     def __init__(self, place: GcsObject) -> None:
         self._place = place
         self._mark = place.info.mark or uuid.uuid4().hex[:12]
         self._prefix = unfinished_prefix(place.name, self._mark)
+        self._attempt = uuid.uuid4().hex[:6]
         self._buffer: list[bytes | memoryview] = []
         self._buffered = 0
         self._written = 0
         self._count = 0
-        # What of it the last state counts, and so needs.
+        # What of it the last recorded state counts, and so needs.
         self._recorded = 0
         # Names of components that are there, or may be.
         self._stored: set[str] = set()
@@ -60,10 +62,12 @@ class GcsComponentsSink:
         self._refuse_broken()
         if self._place.info.mark is None:
             return None
-        self._tidy()
         self._flush()
-        self._recorded = self._count
         return self._state()
+
+    def recorded(self) -> None:
+        self._recorded = self._count
+        self._tidy()
 
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         self._refuse_broken()
@@ -80,10 +84,10 @@ class GcsComponentsSink:
             self._refuse_broken()
             try:
                 self._store()
-            except PreconditionFailed as error:
-                # The library asks again when the answer to its first try is lost.
+            except (PreconditionFailed, NotFound) as error:
+                # The library asks again when the answer to its first try is lost; and another attempt may have done it all.
                 if not self._place.is_ours():
-                    raise exists_error(self._place.uri) from error
+                    raise (exists_error(self._place.uri) if isinstance(error, PreconditionFailed) else self._lost()) from error
             self._published = True
             self._buffer = []
         self._remove(self._stored)
@@ -103,18 +107,23 @@ class GcsComponentsSink:
         """
         self._finished = "finished" in state
         self._late_metadata = state.get("finished", {})
-        self._count = self._recorded = state["components"]
         self._written = state["bytes"]
+        names = self._needed(state["components"], attempt=state["attempt"])
         try:
             found = {blob.name: blob.size for blob in self._listed()}
         except Forbidden as error:
             raise LostError(f"The components of {self._place.uri} may not be looked for: {error}") from error
         self._stored = set(found)
-        if sum(found.get(name, 0) for name in self._needed(self._count)) == self._written:
-            return
-        if not self._finished or not self._place.is_ours():
-            raise LostError(f"Of what was written of {self._place.uri}, components are not there any more.")
-        self._published = True
+        if sum(found.get(name, 0) for name in names) != self._written:
+            if not self._finished or not self._place.is_ours():
+                raise self._lost()
+            self._published = True
+        elif self._finished:
+            self._attempt = state["attempt"]
+            self._count = self._recorded = state["components"]
+        elif names:
+            self._compose(self._name(0, 0), self._folded(names))
+            self._count = 1
 
     def sweep(self) -> None:
         try:
@@ -130,21 +139,24 @@ class GcsComponentsSink:
             raise RuntimeError("this object was given up; open a new one")
 
     def _state(self) -> State:
-        return {"components": self._count, "bytes": self._written}
+        return {"attempt": self._attempt, "components": self._count, "bytes": self._written}
+
+    def _lost(self) -> LostError:
+        return LostError(f"Of what was written of {self._place.uri}, components are not there any more.")
 
     def _listed(self) -> Iterable[Any]:
         bucket = self._place.bucket
         return bucket.client.list_blobs(bucket, prefix=self._prefix)  # type: ignore[no-any-return]
 
-    def _name(self, level: int, number: int) -> str:
-        return unfinished_name(self._place.name, self._mark, f"{level}-{number:06d}")
+    def _name(self, level: int | str, number: int, attempt: str | None = None) -> str:
+        return unfinished_name(self._place.name, self._mark, f"{attempt or self._attempt}-{level}-{number:06d}")
 
-    def _needed(self, count: int) -> list[str]:
-        """The names of what holds the first ``count`` components, in order."""
+    def _needed(self, count: int, attempt: str | None = None) -> list[str]:
+        """The names of what holds the first ``count`` components of an attempt, in order."""
         names: list[str] = []
         level = 0
         while count:
-            names[:0] = [self._name(level, number) for number in range(count - count % _MOST_SOURCES, count)]
+            names[:0] = [self._name(level, number, attempt) for number in range(count - count % _MOST_SOURCES, count)]
             count //= _MOST_SOURCES
             level += 1
         return names
@@ -191,16 +203,20 @@ class GcsComponentsSink:
                 **self._place.precondition,
             )
             return
-        names = self._needed(self._count)
-        while len(names) > _MOST_SOURCES:
-            # Together for this step only, so under a name that no count leads to.
-            folded = unfinished_name(self._place.name, self._mark, f"last-{len(names)}")
-            self._compose(folded, names[-_MOST_SOURCES:])
-            names[-_MOST_SOURCES:] = [folded]
+        names = self._folded(self._needed(self._count))
         self._place.compose(blob, list(map(self._place.hidden, names)), is_last=True)
 
+    def _folded(self, names: list[str]) -> list[str]:
+        """As many as can be composed at once, which hold the same."""
+        while len(names) > _MOST_SOURCES:
+            # Together for one step only, so under a name that no count leads to.
+            folded = self._name("f", len(names))
+            self._compose(folded, names[-_MOST_SOURCES:])
+            names = [*names[:-_MOST_SOURCES], folded]
+        return names
+
     def _tidy(self) -> None:
-        """Remove what neither the last state, which is recorded by now, nor this process needs."""
+        """Remove what neither the last recorded state nor this process needs."""
         unneeded = self._stored.difference(self._needed(self._recorded), self._needed(self._count))
         self._stored -= self._remove(unneeded)
 

@@ -46,8 +46,10 @@ class GcsObject:
         return blob
 
     def hidden(self, name: str) -> Any:
-        """A neighbour of that name, as well protected as the object."""
-        return self.bucket.blob(name, kms_key_name=self.kms_key_name)
+        """A neighbour of that name, as well protected as the object; a bucket for archives charges months for each."""
+        blob = self.bucket.blob(name, kms_key_name=self.kms_key_name)
+        blob.storage_class = "STANDARD"
+        return blob
 
     def compose(self, blob: Any, sources: list[Any], *, is_last: bool) -> None:
         """Make ``blob`` of others. May be repeated, as nothing removes them meanwhile."""

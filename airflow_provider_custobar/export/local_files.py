@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from airflow_provider_custobar.export.targets import LostError, State, exists_error
+from airflow_provider_custobar.export.targets import LostError, State, TargetError, exists_error
 
 
 class LocalSink:
     """A file of this machine, made durable before it gets its name, which it gets in one step.
 
-    ``is_known`` says that the unfinished name is one that another process can find again.
+    Each ``attempt`` writes a file of its own, since one that was taken for dead may still write: ``prefix`` is what the names
+    of all of them begin with. An empty ``attempt`` says that no other process can find its file again.
     """
 
-    def __init__(self, path: Path, unfinished: Path, uri: str, *, replace: bool, is_known: bool) -> None:
+    def __init__(self, path: Path, unfinished: Path, prefix: str, uri: str, *, replace: bool, attempt: str) -> None:
         self._path = path
         self._unfinished = unfinished
+        self._prefix = prefix
         self._uri = uri
         self._replace = replace
-        self._is_known = is_known
+        self._attempt = attempt
         self._file: BinaryIO | None = None
+        self._is_inherited = False
         self._written = 0
         self._inode = 0
         self._finished = False
@@ -31,8 +36,7 @@ class LocalSink:
 
     def begin(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # A leftover can only be this export's own, of an attempt that is dead.
-        self._take(self._unfinished.open("wb" if self._is_known else "xb"))
+        self._take(self._unfinished.open("xb"))
 
     def write(self, data: bytes | memoryview) -> None:
         self._open_file().write(data)
@@ -42,7 +46,13 @@ class LocalSink:
         file = self._open_file()
         file.flush()
         os.fdatasync(file.fileno())
-        return self._state() if self._is_known else None
+        return self._state() if self._attempt else None
+
+    def recorded(self) -> None:
+        if self._is_inherited:
+            for file in unfinished_files(self._prefix):
+                if file != self._unfinished:
+                    file.unlink(missing_ok=True)
 
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         file = self._open_file()
@@ -50,23 +60,29 @@ class LocalSink:
         os.fsync(file.fileno())
         file.close()
         self._finished = True
-        return {**self._state(), "finished": True} if self._is_known else None
+        return {**self._state(), "finished": True} if self._attempt else None
 
     def publish(self) -> None:
         if self._published:
             return
         if not self._finished:
             self.finish({})
-        if self._replace:
-            self._unfinished.replace(self._path)
-        else:
-            self._link()
+        self.recorded()
+        if not self._is_published():
+            if not self._is_ours(self._unfinished):
+                raise LostError(f"{self._unfinished} is not there any more, or not as it was finished.")
+            if self._replace:
+                self._unfinished.replace(self._path)
+            else:
+                self._link()
+        self._unfinished.unlink(missing_ok=True)
         self._published = True
         self._make_name_durable()
 
     def abort(self) -> None:
         if self._published:
             return
+        self.recorded()
         # First of all: closing waits for a write that another thread is in.
         self._unfinished.unlink(missing_ok=True)
         if self._file is not None:
@@ -74,30 +90,40 @@ class LocalSink:
                 self._file.close()
 
     def resume(self, state: State) -> None:
-        """Be as the sink was that gave this state.
+        """Be as the sink was that finished with this state: nobody writes to its file any more.
 
-        :raises LostError: the unfinished file is not there any more, or is too short.
+        :raises LostError: the finished file is not there any more under either name.
         """
         self._written = state["bytes"]
         self._inode = state["inode"]
-        self._finished = "finished" in state
-        size = _local_size(self._unfinished)
-        if self._finished:
-            if size != self._written:
-                if not self._is_published():
-                    raise LostError(f"{self._unfinished} is not there any more, or not as it was finished.")
-                self._published = True
-            return
-        if size is None or size < self._written:
-            raise LostError(f"{self._unfinished} is not there any more, or is shorter than it was.")
+        self._finished = self._is_inherited = True
+        if not self._is_ours(self._unfinished):
+            if not self._is_published():
+                raise LostError(f"{self._unfinished} is not there any more, or not as it was finished.")
+            self._published = True
+
+    def continue_from(self, unfinished: str, state: State) -> None:
+        """Begin with a copy of what an earlier attempt had written to ``unfinished`` when it gave this state.
+
+        :raises LostError: that file is not there any more, or is too short.
+        """
+        earlier = Path(unfinished)
+        self._is_inherited = True
+        self._written = state["bytes"]
+        try:
+            if earlier.stat().st_size < self._written:
+                raise LostError(f"{earlier} is shorter than it was.")
+            shutil.copyfile(earlier, self._unfinished)
+        except FileNotFoundError as error:
+            raise LostError(f"{earlier} is not there any more.") from error
+        except OSError:
+            self._unfinished.unlink(missing_ok=True)
+            raise
         file = self._unfinished.open("r+b")
         # What was written after this state is written again.
         file.truncate(self._written)
         file.seek(self._written)
         self._take(file)
-
-    def sweep(self) -> None:
-        self._unfinished.unlink(missing_ok=True)
 
     def _take(self, file: BinaryIO) -> None:
         self._file = file
@@ -109,21 +135,22 @@ class LocalSink:
         return self._file
 
     def _state(self) -> State:
-        return {"bytes": self._written, "inode": self._inode}
+        return {"attempt": self._attempt, "bytes": self._written, "inode": self._inode}
 
     def _link(self) -> None:
         try:
             # Unlike a rename, a link never replaces what is there.
             self._path.hardlink_to(self._unfinished)
         except FileExistsError as error:
-            # A process that died right here has left both names.
-            if not self._is_published():
-                raise exists_error(self._uri) from error
-        self._unfinished.unlink()
+            raise exists_error(self._uri) from error
 
     def _is_published(self) -> bool:
+        # A process that died while it published may have left both names.
+        return self._is_ours(self._path)
+
+    def _is_ours(self, path: Path) -> bool:
         try:
-            found = self._path.stat()
+            found = path.stat()
         except OSError:
             return False
         return (found.st_ino, found.st_size) == (self._inode, self._written)
@@ -138,14 +165,31 @@ class LocalSink:
                 os.close(folder)
 
 
+def check_links(path: Path, uri: str) -> None:
+    """``replace=False`` needs hard links, which not every file system has.
+
+    :raises TargetError: that of ``path`` has none.
+    """
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    with contextlib.suppress(PermissionError), tempfile.TemporaryDirectory(dir=folder, prefix=".custobar-") as trial:
+        file = Path(trial, "file")
+        file.touch()
+        try:
+            Path(trial, "link").hardlink_to(file)
+        except OSError as error:
+            raise TargetError(
+                f"{uri} cannot be written with replace=False: its file system has no hard links ({error}), which alone never"
+                " replace a file that comes meanwhile. Use replace=True, or another place."
+            ) from error
+
+
+def unfinished_files(prefix: str) -> list[Path]:
+    """The files whose paths begin with ``prefix``, which ends within a name."""
+    folder = Path(prefix).parent
+    return [file for file in folder.iterdir() if str(file).startswith(prefix)] if folder.is_dir() else []
+
+
 def canonical_uri(uri: str) -> str:
     """The same for all the ways to spell a file of this machine: through links, ``..`` or doubled slashes."""
     scheme, separator, path = uri.partition("://")
     return f"{scheme}://{os.path.realpath(path)}" if separator and scheme == "file" else uri
-
-
-def _local_size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return None

@@ -145,14 +145,15 @@ class S3Sink:
         self._refuse_broken()
         if self._info.mark is None:
             return None
-        self._tails.tidy()
         if self._buffered >= self._part_bytes(_LEAST_PART_BYTES):
             self._send_buffer()
         if not self._save_buffer():
             return None
         self._wait(0)
-        self._tails.recorded()
         return self._state()
+
+    def recorded(self) -> None:
+        self._tails.tidy()
 
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         self._refuse_broken()

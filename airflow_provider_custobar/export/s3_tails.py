@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,8 +13,6 @@ from airflow_provider_custobar.export.unfinished import unfinished_name, unfinis
 
 log = logging.getLogger(__name__)
 
-#: What DeleteObjects takes.
-_KEYS_IN_ONE_REQUEST = 1000
 #: What says that a right or a whole operation is missing, for which nobody needs a warning after cleaning up in vain.
 _REFUSALS = frozenset({403, 405, 501})
 
@@ -47,7 +44,6 @@ class S3Tails:
         self._with_request = with_request
         self._first = 0
         self._count = 0
-        self._needed_from = 0
         self._removed_to = 0
         self._touched_to = 0
         self._may_put = True
@@ -84,7 +80,7 @@ class S3Tails:
         """Take over what an earlier attempt put."""
         self._is_inherited = True
         self._first, self._count = numbers
-        self._removed_to = self._needed_from = self._first
+        self._removed_to = self._first
         self._touched_to = self._first + self._count
 
     def read(self) -> list[bytes]:
@@ -109,13 +105,9 @@ class S3Tails:
         self._count = 0
 
     def tidy(self) -> None:
-        """Remove what the last state does not need, which is recorded by now."""
-        if self._remove(range(self._removed_to, self._needed_from)):
-            self._removed_to = self._needed_from
-
-    def recorded(self) -> None:
-        """A state is about to be recorded that needs the present ones only."""
-        self._needed_from = self._first
+        """Remove all but the present ones: a state is recorded that needs no others."""
+        if self._remove(range(self._removed_to, self._first)):
+            self._removed_to = self._first
 
     def remove_all(self) -> None:
         """Remove every one; may be called again while another thread is still in :meth:`put`."""
@@ -150,15 +142,9 @@ class S3Tails:
         return True
 
     def _delete(self, keys: Iterable[str]) -> None:
-        for batch in _batches(keys):
-            objects = [{"Key": key} for key in batch]
-            answer = self._client.delete_objects(
-                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}, **self._with_request
-            )
-            for failure in answer.get("Errors", [])[:1]:
-                # Refused one by one, in an answer with status 200.
-                refused = {"HTTPStatusCode": 403 if failure.get("Code") == "AccessDenied" else 500}
-                raise ClientError({"Error": failure, "ResponseMetadata": refused}, "DeleteObjects")
+        # One by one: of DeleteObjects some stores want a digest that boto3 does not send any more.
+        for key in keys:
+            self._client.delete_object(Bucket=self._bucket, Key=key, **self._with_request)
 
 
 def status_of(error: ClientError) -> int:
@@ -169,9 +155,3 @@ def log_leftovers(what: str, error: Exception) -> None:
     """What cannot be removed is no reason to fail; without the right to it, there is often nothing to remove either."""
     refused = isinstance(error, ClientError) and status_of(error) in _REFUSALS
     log.log(logging.DEBUG if refused else logging.WARNING, "Could not look for or remove unfinished %s: %s", what, error)
-
-
-def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(keys)
-    while batch := list(itertools.islice(iterator, _KEYS_IN_ONE_REQUEST)):
-        yield batch

@@ -58,9 +58,11 @@ class Sink(Protocol):
     def save(self) -> State | None:
         """Make everything written so far outlive this process; return what :meth:`Target.reopen` needs to go on from here.
 
-        None from a kind of store that cannot. What earlier states needed and this one does not may be removed at the *next*
-        ``save``, or at the end: by then this state is known to be recorded.
+        None from a kind of store that cannot.
         """
+
+    def recorded(self) -> None:
+        """The state of the last ``save`` is recorded: what only earlier ones needed may go."""
 
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         """Everything is written; ``metadata`` is what became known by now. Call ``publish`` next, here or in another process.

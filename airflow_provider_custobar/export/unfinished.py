@@ -10,7 +10,7 @@ MARK_KEY = "custobar-export"
 _LONGEST_NAME_BYTES = 255
 #: What object stores take for a whole name, folders included.
 _LONGEST_PATH_BYTES = 1024
-_ROOM_FOR_WHICH = 16
+_ROOM_FOR_WHICH = 20
 
 
 def unfinished_prefix(path: str, mark: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoint, WholeFile
 from airflow_provider_custobar.export.cutting import Piece, Point
 from airflow_provider_custobar.export.job import Export
-from airflow_provider_custobar.export.targets import LostError, ObjectInfo, Sink, State, TargetError
+from airflow_provider_custobar.export.targets import LostError, ObjectInfo, Sink, State
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Writer:
         self._finished: dict[int, Sink] = {}
         self._sink: Sink | None = None
         self._size = 0
+        self._replaced = 0
         self._published = 0
 
     def reopen(self) -> None:
@@ -80,11 +82,15 @@ class Writer:
                 self._record(piece.point, place, is_page_end=piece.is_page_end)
 
     def record_whole(self, count: Count, columns: tuple[str, ...]) -> None:
-        """Everything is written: from here on an attempt that dies needs no page again."""
+        """Everything is written: from here on an attempt that dies needs no page again.
+
+        :raises SupersededError: another attempt is at it, so nothing is to be published.
+        """
         checkpoints = self._export.checkpoints
-        if checkpoints is None or any(file.state is None for file in self.whole):
+        if checkpoints is None:
             return
-        if self._saved is not None and self._saved.is_whole:
+        if any(file.state is None for file in self.whole):
+            checkpoints.save(None, ())
             return
         checkpoints.save(
             Checkpoint(
@@ -102,27 +108,32 @@ class Writer:
         )
 
     def publish(self) -> None:
-        try:
-            for number, file in enumerate(self.whole):
-                sink = self._finished.get(number) or self._reopened(number, file)
-                sink.publish()
-                self._published = number + 1
-        except TargetError:
-            # replace=False, and another's file has appeared: a set of which a part is there would pass for whole.
-            for number in range(self._published):
-                self._export.files.take_back(number)
-            raise
+        self._replaced = self._export.files.replaced()
+        for number, file in enumerate(self.whole):
+            sink = self._finished.get(number) or self._reopened(number, file)
+            sink.publish()
+            self._published = number + 1
 
     def abort(self) -> None:
         """Undo what is not published. Failing in that is logged: the failure that led here says more."""
         if self._sink is not None:
             self._abort(len(self.whole), self._sink)
+        if self._published < len(self.whole):
+            # A set of which a part is there would pass for whole. What has replaced another's file cannot be taken back.
+            for number in range(self._replaced, self._published):
+                self._undo(number, partial(self._export.files.take_back, number))
         for number in range(self._published, len(self.whole)):
             self._abort(number, self._finished.get(number))
 
     def _abort(self, number: int, sink: Sink | None) -> None:
-        try:
+        def abort() -> None:
             (sink or self._reopened(number, self.whole[number])).abort()
+
+        self._undo(number, abort)
+
+    def _undo(self, number: int, how: Callable[[], None]) -> None:
+        try:
+            how()
         except LostError:
             return
         except Exception:
@@ -163,7 +174,7 @@ class Writer:
         if self.whole and self.whole[-1].state is None:
             return
         count = place.count_after if is_page_end else place.count_before
-        checkpoints.save(
+        is_recorded = checkpoints.save(
             Checkpoint(
                 run=self._info.run,
                 files=len(self.whole),
@@ -177,3 +188,5 @@ class Writer:
             ),
             self.whole,
         )
+        if is_recorded and self._sink is not None:
+            self._sink.recorded()

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_custobar.state_store import StateStore
+from airflow_provider_custobar.state_store import StateStore, SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,17 @@ class CommitLog:
         self._fingerprint = fingerprint
 
     def about_to_commit(self, transaction: str, result: object) -> None:
+        """Record that the next thing is the commit.
+
+        :raises SupersededError: another attempt is at the task, so nothing is to be committed.
+        """
         if self._store is not None:
             document = {"fingerprint": self._fingerprint, "transaction": transaction, "result": result}
             try:
                 # Through JSON, because Airflow takes nothing else, tuples included.
                 self._store.set(_KEY, msgspec.json.decode(msgspec.json.encode(document)))
+            except SupersededError:
+                raise
             except Exception:  # the rows are more important
                 log.warning("Could not record the transaction: a next attempt will not know whether it ended", exc_info=True)
 

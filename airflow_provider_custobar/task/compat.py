@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_custobar.state_store import SupersededError
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.state_store import StateStore
@@ -82,7 +87,34 @@ def task_state_store(context: Mapping[str, Any]) -> StateStore | None:
     ti: Any = context.get("ti")
     if store is None and ti is not None and ti.max_tries:
         say_once("This Airflow keeps no state for tasks (3.3 does): after an attempt that fails, the next one starts over")
-    return store
+    return None if store is None else _FencedStore(store)
+
+
+class _FencedStore:
+    """Airflow gives each attempt an id, and knows the last one only: others are answered with 404, or 410."""
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    def get(self, key: str) -> Any:
+        return self._store.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        with self._fence():
+            self._store.set(key, value)
+
+    def delete(self, key: str) -> None:
+        with self._fence():
+            self._store.delete(key)
+
+    @contextlib.contextmanager
+    def _fence(self) -> Iterator[None]:
+        try:
+            yield
+        except AirflowRuntimeError as error:
+            if (error.error.detail or {}).get("status_code") in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                raise SupersededError("Airflow has given this task to another attempt: this one stops.") from error
+            raise
 
 
 async def asset_state(store: Any, key: str) -> Any:

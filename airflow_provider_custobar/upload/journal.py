@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from airflow_provider_custobar.state_store import StateStore
+from airflow_provider_custobar.state_store import StateStore, SupersededError
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +112,14 @@ class Journal:
             self.save()
 
     def save(self) -> None:
-        """Record what is known. A store that fails costs the next attempt some time; it does not fail this one."""
+        """Record what is known. A store that fails costs the next attempt some time; it does not fail this one.
+
+        :raises SupersededError: another attempt is at the task, so nothing more is to be sent.
+        """
         try:
             self._set(self.sent)
+        except SupersededError:
+            raise
         except Exception as error:  # noqa: BLE001 - the upload itself is fine
             self._log.warning("Could not record which rows were sent: a next attempt may send some again (%s)", error)
 

@@ -11,11 +11,14 @@ import airflow
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from packaging.version import Version
 
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.sensors.custobar import CustobarEventSensor
+from airflow_provider_custobar.state_store import SupersededError
 from airflow_provider_custobar.task import compat
 
 IS_OLDER = Version(airflow.__version__) < Version("3.3")
@@ -71,3 +74,22 @@ def test_a_partition_is_read_where_it_stands() -> None:
         begins,
     )
     assert compat.partition_of({"dag_run": SimpleNamespace()}) == compat.partition_of({}) == (None, None)
+
+
+@pytest.mark.parametrize(("status", "is_superseded"), [(404, True), (410, True), (500, False), (403, False)])
+def test_an_attempt_that_airflow_does_not_know_is_superseded(status: int, is_superseded: bool) -> None:
+    """Rule: what the API server answers to an attempt that was taken for dead is told from other failures."""
+    answer = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": status, "message": "made up"})
+
+    class Store:
+        def get(self, key: str) -> None: ...
+
+        def delete(self, key: str) -> None: ...
+
+        def set(self, key: str, value: object) -> None:
+            raise AirflowRuntimeError(answer)
+
+    store = compat.task_state_store({"task_state_store": Store()})
+    assert store is not None
+    with pytest.raises(SupersededError if is_superseded else AirflowRuntimeError):
+        store.set("key", 1)

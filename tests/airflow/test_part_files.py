@@ -133,39 +133,40 @@ def test_each_file_keeps_below_the_bytes(place: Place) -> None:
 
 
 def test_a_shorter_set_leaves_nothing_of_a_longer_one(place: Place) -> None:
-    """Parts that an earlier, longer run has left are removed; everything else with a name like theirs stays."""
-    others = ["c-00009.csv.bak", "c-9.csv", "c-abcde.csv", "c-00009.json", "d-00009.csv", "c-00009.csv/x.csv"]
-    for name in others[:5]:
+    """Parts that an earlier, longer run has left are removed: those that follow on without a gap. All else stays."""
+    others = ["c-00009.csv.bak", "c-9.csv", "c-abcde.csv", "c-20260201.csv", "c-00011.csv", "d-00009.csv", "c-00009.csv/x.csv"]
+    for name in others[:6]:
         place.put(name, b"another's")
     place.export("c-{part}.csv", max_rows_per_file=20, **EXPORT)
-    assert len(place.read()) == 10 + 5
+    assert len(place.read()) == 10 + 6
     place.export("c-{part}.csv", max_rows_per_file=90, **EXPORT)
     contents = place.read()
-    assert sorted(contents) == sorted(["c-00000.csv", "c-00001.csv", "c-00002.csv", *others[:5]])
-    assert all(contents[name] == b"another's" for name in others[:5])
+    assert sorted(contents) == sorted(["c-00000.csv", "c-00001.csv", "c-00002.csv", *others[:6]])
+    assert all(contents[name] == b"another's" for name in others[:6])
 
 
 def test_the_number_may_be_a_folder(place: Place) -> None:
     """``{part}`` may stand anywhere in the name, and more than once."""
     place.export("{part}/c-{part}.csv", max_rows_per_file=90, **EXPORT)
-    place.put("00007/c-00008.csv", b"another's")
-    place.put("00008/c-00008.csv", b"stale")
+    place.put("00003/c-00004.csv", b"another's")
+    place.put("00003/c-00003.csv", b"stale")
     place.export("{part}/c-{part}.csv", max_rows_per_file=150, **EXPORT)
-    assert sorted(place.read()) == ["00000/c-00000.csv", "00001/c-00001.csv", "00007/c-00008.csv"]
+    assert sorted(place.read()) == ["00000/c-00000.csv", "00001/c-00001.csv", "00003/c-00004.csv"]
 
 
 def test_replace_false_touches_no_set(place: Place) -> None:
-    """``replace=False`` refuses where any part of a set is there, whatever its number, before the first request."""
-    place.put("c-00041.csv", b"another's")
-    with pytest.raises(TargetError, match="c-00041.csv exists already, and replace=False"):
+    """``replace=False`` refuses where a set is there, before the first request."""
+    place.put("c-00000.csv", b"another's")
+    with pytest.raises(TargetError, match="c-00000.csv exists already, and replace=False"):
         place.export("c-{part}.csv", max_rows_per_file=90, replace=False, **EXPORT)
-    assert place.read() == {"c-00041.csv": b"another's"}
+    assert place.read() == {"c-00000.csv": b"another's"}
 
 
 def test_replace_false_writes_a_new_set(place: Place) -> None:
-    """``replace=False`` writes a set where there is none."""
+    """``replace=False`` writes a set where there is none, but a name that a date gives a number."""
+    place.put("c-20260201.csv", b"another's")
     place.export("c-{part}.csv", max_rows_per_file=90, replace=False, **EXPORT)
-    assert len(place.read()) == 3
+    assert len(place.read()) == 3 + 1
 
 
 def test_the_manifest_tells_what_there_is(place: Place, tenant: CustobarSandbox) -> None:

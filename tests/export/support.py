@@ -272,6 +272,9 @@ class DictSink:
         self.target.store.unfinished[self.key] = self.content.getvalue()
         return {"bytes": len(self.content.getvalue())}
 
+    def recorded(self) -> None:
+        pass
+
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         self.late_metadata = dict(metadata)
         return {**(self.save() or {}), "finished": self.late_metadata}

@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoint, Checkpoints, WholeFile, fingerprint_of
 from airflow_provider_custobar.export.cutting import Point
+from airflow_provider_custobar.state_store import SupersededError
 
 NOW = datetime(2026, 2, 10, 3, tzinfo=UTC)
 MOST_BYTES = 65_535
@@ -44,7 +45,7 @@ class Memory:
     def _note(self, call: str, key: str) -> None:
         self.calls.append(f"{call} {key}")
         if call in self.broken:
-            raise ConnectionError("the API server is away")
+            raise SupersededError("gone") if "superseded" in self.broken else ConnectionError("the API server is away")
 
 
 def checkpoints(store: Memory, fingerprint: str = "f", now: datetime = NOW) -> Checkpoints:

@@ -29,6 +29,7 @@ from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.export.results import ExportResult, FileResult, Progress
 from airflow_provider_custobar.export.targets import ObjectInfo, Sink, State, TargetError
+from airflow_provider_custobar.state_store import SupersededError
 from tests.export.support import MARK, TEXT, DictSink, DictStore, DictTarget, csv_page, json_page
 from tests.export.test_checkpoints import Memory
 from tools.waiting import wait_until
@@ -132,6 +133,9 @@ class FailingSink:
     def save(self) -> State | None:
         self.target.step("save")
         return self.inner.save()
+
+    def recorded(self) -> None:
+        self.target.step("recorded")
 
     def finish(self, metadata: Mapping[str, str]) -> State | None:
         self.target.step("finish")
@@ -569,6 +573,75 @@ def test_a_set_that_meets_anothers_file_is_taken_back() -> None:
         export(store, pages(), files=files, limits=Limits(max_rows=2))
     assert store.objects == {"a-00003": b"another's"}
     assert store.debris() == []
+
+
+@pytest.mark.parametrize("replaced", [0, 2])
+def test_a_set_that_cannot_be_published_is_taken_back(replaced: int) -> None:
+    """Where no attempt follows, no part of a set stays to pass for the whole, but for what replaced an older file."""
+    store = DictStore()
+    store.objects |= {f"a-{number:05}": b"older" for number in range(replaced)}
+    publish = DictSink.publish
+
+    def failing(sink: DictSink) -> None:
+        if sink.target.name == "a-00003":
+            raise ItemError
+        publish(sink)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "publish", failing)
+        with pytest.raises(ItemError):
+            export(store, pages_of(4), files=FileSet("a-{part}", DictContainer(store)), limits=Limits(max_rows=2))
+    assert sorted(store.objects) == [f"a-{number:05}" for number in range(replaced)]
+    assert store.debris() == []
+
+
+@pytest.mark.parametrize("at", ["write", "publish"])
+def test_a_manifest_that_cannot_be_written_leaves_nothing(at: str) -> None:
+    """Nothing of a manifest is left that the store does not take."""
+    manifest = FailingTarget(store := DictStore(), at, ItemError())
+    with pytest.raises(ItemError):
+        export(store, pages_of(2), target=DictTarget(store, "b", replace=True), manifest=manifest)
+    assert manifest.calls[-1] == "abort"
+    assert (list(store.objects), store.debris()) == (["b"], [])
+
+
+def test_what_a_recorded_state_needs_outlives_one_that_was_not_recorded() -> None:
+    """A store is told that a state is recorded only where it was: what the one before needs stays until then."""
+    task = Task(pages_of(3))
+    told: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "recorded", lambda _: told.append(bool(task.state.broken)))
+        with pytest.raises(TransportError):
+            task.attempt(stop_at=2)
+        assert told == [False, False]
+        task.state.broken = ("set",)
+        task.attempt()
+    assert told == [False, False]
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 3])
+def test_an_attempt_that_another_one_has_replaced_stops(stop_at: int) -> None:
+    """It publishes nothing and removes what is its own, but leaves what it recorded: the other attempt goes on from there."""
+    task = Task(pages_of(4))
+    store, count = task.state, 0
+
+    def superseded(key: str, value: Any) -> None:
+        nonlocal count
+        count += key == "export"
+        if count > stop_at:
+            store.broken = ("set", "delete", "superseded")
+        Memory.set(store, key, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "set", superseded)
+        with pytest.raises(SupersededError):
+            task.attempt()
+    assert task.store.objects == {}
+    assert bool(task.store.debris()) == bool(stop_at)
+    store.broken = ()
+    result = task.attempt()
+    assert (result.rows, result.resumed) == (12, stop_at > 0)
+    assert (list(task.store.objects), task.store.debris()) == (["a"], [])
 
 
 def test_a_failing_state_store_fails_no_export(caplog: pytest.LogCaptureFixture) -> None:

@@ -226,6 +226,7 @@ def test_any_number_of_components_is_one_object(gcs: GcsStore, count: int) -> No
     for number, piece in enumerate(pieces):
         sink.write(piece)
         state = saved(sink)
+        sink.recorded()
         if number % 50 == 49:
             most = max(most, len(hidden(gcs)))
             sink = target.reopen(MARKED, state)
@@ -290,6 +291,7 @@ def test_components_that_cannot_be_removed_are_told(gcs: GcsStore, caplog: pytes
     for _ in range(66):
         sink.write(b"x")
         sink.save()
+        sink.recorded()
     sink.publish()
     assert gcs.read("a.csv") == b"x" * 66
     told = [record.message for record in caplog.records if record.levelno == logging.WARNING]

@@ -113,6 +113,7 @@ def test_a_key_alone_is_a_moment_in_utc(key: str, cron: str, arguments: dict[str
     assert period.end - period.start == timedelta(hours=hours)
 
 
+@pytest.mark.filterwarnings("ignore:Parsing dates involving a day of month:DeprecationWarning")  # Airflow, on Python 3.13
 @pytest.mark.parametrize(
     ("key", "cron", "arguments"),
     [
