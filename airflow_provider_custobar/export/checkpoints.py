@@ -82,8 +82,14 @@ class Checkpoints:
         self._log = logger
         self._has_warned = False
         self._recorded_files = 0
+        self._due_at = datetime.min.replace(tzinfo=UTC)
         #: Whether there is anything for a next attempt.
         self.is_recorded = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to record something: no more than a tenth of the time is spent on a store that does not answer."""
+        return self._now() >= self._due_at
 
     def load(self) -> tuple[Checkpoint, list[WholeFile]] | None:
         """The last checkpoint and the files that were whole by then."""
@@ -118,6 +124,7 @@ class Checkpoints:
 
         :raises SupersededError: another attempt is at the task.
         """
+        began_at = self._now()
         try:
             # First the files: a checkpoint never speaks of some that are not recorded.
             if len(files) > self._recorded_files:
@@ -130,6 +137,8 @@ class Checkpoints:
             raise
         except Exception as error:  # noqa: BLE001 - the export itself is fine
             self._warn("record", error)
+            ended_at = self._now()
+            self._due_at = ended_at + 9 * (ended_at - began_at)
             return False
         self._recorded_files = len(files)
         self.is_recorded = checkpoint is not None

@@ -164,7 +164,7 @@ class Writer:
     def _record(self, point: Point, place: Place, *, is_page_end: bool) -> None:
         checkpoints = self._export.checkpoints
         # After the last page there is only the end to write.
-        if checkpoints is None or (is_page_end and place.after is None):
+        if checkpoints is None or not checkpoints.is_due or (is_page_end and place.after is None):
             return
         state: State | None = None
         if point.is_open:

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace as changed
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -617,6 +618,30 @@ def test_what_a_recorded_state_needs_outlives_one_that_was_not_recorded() -> Non
         task.state.broken = ("set",)
         task.attempt()
     assert told == [False, False]
+
+
+def test_a_state_store_that_does_not_answer_holds_up_few_pages() -> None:
+    """Nine tenths of the time go into the export, however long each try to record something takes."""
+    task, clock, tries = Task(pages_of(102)), [datetime(2026, 2, 1, tzinfo=UTC)], 0
+
+    def away(key: str, value: object) -> None:
+        nonlocal tries
+        tries += 1
+        clock[0] += timedelta(seconds=33)
+        raise ConnectionError
+
+    def writing(sink: DictSink, data: bytes) -> None:
+        clock[0] += timedelta(seconds=3)
+        write(sink, data)
+
+    write = DictSink.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task.state, "set", away)
+        patch.setattr(DictSink, "write", writing)
+        checkpoints = Checkpoints(task.state, "export", "f", now=lambda: clock[0], logger=LOG)
+        assert task.attempt(checkpoints=checkpoints).rows == 306
+    # After the first page, 99 pages later, and before publishing.
+    assert tries == 3
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, 3])
