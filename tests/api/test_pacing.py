@@ -269,3 +269,11 @@ def test_a_short_pause_costs_no_more_than_itself(make_config: Callable[..., Any]
             heapq.heappush(due, (now + step.seconds, next(turn), steps, None))
     assert starts[1] < 5
     assert starts[-1] < 70
+
+
+@pytest.mark.parametrize(("status", "retry_after", "pause"), [(429, "7", 7), (429, None, 60), (503, "7", 0), (200, None, 0)])
+def test_a_429_to_an_early_request_pauses_everybody(status: int, retry_after: str | None, pause: float) -> None:
+    """Rule: what the server asks for holds from the moment it is known, not only once its page is read."""
+    context = flow.FlowContext(config_from_connection(host="acme", password="t"), Pacer(60), lambda: 100.0)
+    flow.hold_after_refusal(context, status, retry_after)
+    assert context.pacer.pause_left(100.0) == pause

@@ -16,8 +16,10 @@ LOST = errors.TransportError("No complete answer.", may_have_arrived=True)
 REFUSED = errors.TransportError("Nobody listens.", may_have_arrived=False)
 
 
-def upload(runner: Any, resource: str, script: Any, rows: tuple[bytes, ...] = (b'{"a":1}', b'{"b":"\xc3\xa4"}')) -> Any:
-    return runner.run(flow.upload(runner.context, RESOURCES[resource], rows), script)
+def upload(
+    runner: Any, resource: str, script: Any, rows: tuple[bytes, ...] = (b'{"a":1}', b'{"b":"\xc3\xa4"}'), **options: Any
+) -> Any:
+    return runner.run(flow.upload(runner.context, RESOURCES[resource], rows, **options), script)
 
 
 @pytest.mark.parametrize("resource", [*REPEATABLE, "events"])
@@ -88,6 +90,17 @@ def test_batches_with_identifiers_are_sent_again(
     rows = (b'{"external_id":"1-1"}', b'{"external_id":"1-2"}')
     assert upload(runner, resource, [first[failure], answers.raw(b'{"run_id":"r"}')], rows) == "r"
     assert runner.sent[0] == runner.sent[1]
+
+
+@pytest.mark.parametrize(("resource", "repeatable", "tries"), [("events", True, 2), ("customers", False, 1)])
+def test_the_caller_has_the_last_word_on_sending_again(
+    make_runner: Callable[..., Any], resource: str, repeatable: bool, tries: int
+) -> None:
+    """Rule: ``repeatable`` decides in place of what the rows would allow."""
+    runner = make_runner(max_attempts=2)
+    with pytest.raises(errors.TransportError):
+        upload(runner, resource, [LOST, LOST], (b'{"external_id":"1"}',), repeatable=repeatable)
+    assert len(runner.sent) == tries
 
 
 def test_sales_need_a_row_id_to_be_sent_again(make_runner: Callable[..., Any]) -> None:
