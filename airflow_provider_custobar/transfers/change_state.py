@@ -11,26 +11,24 @@ from pathlib import Path
 
 from airflow_provider_custobar.export.targets import ObjectInfo, Target
 from airflow_provider_custobar.stores.reading import StoreError
-from airflow_provider_custobar.transfers.object_storage import locate, object_storage_target
+from airflow_provider_custobar.transfers.object_storage import Place
 from airflow_provider_custobar.upload.changes import Changes
 
 _PIECE_BYTES = 8 << 20
 
 
 @contextmanager
-def kept_changes(path: str, target: str, *, keep: bool, log: logging.Logger) -> Iterator[Changes]:
-    """The digests in the object at ``path``, any ``ObjectStoragePath`` URL; none if there is no such object yet.
+def kept_changes(place: Place, target: str, *, keep: bool, log: logging.Logger) -> Iterator[Changes]:
+    """The digests in the object at ``place``; none if there is no such object yet.
 
     What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all. The rows
     were sent by then, so a store that fails is told in the log, and lets the next run send them again.
     """
-    store = object_storage_target("state_path", path, None, replace=True)
-    store.check()
+    place.target.check()
     with tempfile.TemporaryDirectory(prefix="custobar-changes-", ignore_cleanup_errors=True) as folder:
         local = Path(folder) / "changes.sqlite"
-        location = locate("state_path", path, None)
         try:
-            stored = location.objects.look(location.path)
+            stored = place.objects.look(place.name)
         except StoreError as error:
             raise StoreError(f"state_path: {error}") from error
         if stored is not None:
@@ -40,9 +38,9 @@ def kept_changes(path: str, target: str, *, keep: bool, log: logging.Logger) -> 
             yield changes
         if keep:
             try:
-                _publish(local, store)
+                _publish(local, place.target)
             except Exception as error:  # noqa: BLE001 - every store has errors of its own
-                log.warning("Could not write %s: the next run will send all rows again (%s)", path, error)
+                log.warning("Could not write %s: the next run will send all rows again (%s)", place.uri, error)
 
 
 def _publish(local: Path, store: Target) -> None:

@@ -9,7 +9,8 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 
 from airflow_provider_custobar.stores.reading import find
 from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
-from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_keys
+from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_keys, within_bucket
+from airflow_provider_custobar.transfers.object_storage import Place
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.stores.reading import StoredObject
@@ -52,14 +53,28 @@ class GCSToCustobarOperator(FileUploadOperator):
 
     def find_objects(self) -> list[StoredObject]:
         bucket, name = check_gcs_bucket("bucket_name", self.bucket_name), check_keys("object_name", self.object_name)
+        client = self._client()
+        from airflow_provider_custobar.stores.gcs import GcsObjects  # noqa: PLC0415 - as in _client
+
+        return find(GcsObjects(client, bucket), "object_name", name)
+
+    def place(self, argument: str, value: object) -> Place:
+        place = within_bucket(argument, value, ("gs", "gcs"), self.bucket_name)
+        if place is None:
+            return super().place(argument, value)
+        bucket, name = check_gcs_bucket(argument, place[0]), place[1]
+        client = self._client()
+        from airflow_provider_custobar.export.gcs import GcsBucket  # noqa: PLC0415 - as in _client
+        from airflow_provider_custobar.stores.gcs import GcsObjects  # noqa: PLC0415
+
+        return Place(target=GcsBucket(client, bucket).target(name), objects=GcsObjects(client, bucket), name=name)
+
+    def _client(self) -> Any:
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415
-
-            from airflow_provider_custobar.stores.gcs import GcsObjects  # noqa: PLC0415
         except ImportError as error:
             raise AirflowOptionalProviderFeatureException(
                 "GCSToCustobarOperator needs the Google provider: pip install 'airflow-provider-custobar[google]'"
             ) from error
-        hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
-        return find(GcsObjects(hook.get_conn(), bucket), "object_name", name)
+        return GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain).get_conn()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,6 +93,24 @@ def check_keys(argument: str, value: object) -> str:
     if not {".", ".."}.isdisjoint(name.split("/")):
         raise InvalidArgumentError(argument, value, "a bucket has no folders to go up to: leave . and .. out of the name")
     return name
+
+
+def within_bucket(argument: str, value: object, schemes: Collection[str], bucket: str) -> tuple[str, str] | None:
+    """The bucket and the key that a URL of such a store names, or a plain name, which is in ``bucket``.
+
+    None for what is elsewhere: an absolute path of this machine, a URL of another store, or one with a connection's name in it.
+
+    :raises InvalidArgumentError: as :func:`check_key`.
+    """
+    name = check_filled(argument, value)
+    scheme, separator, rest = name.partition("://")
+    if separator and scheme.lower() in schemes:
+        bucket, _, name = rest.partition("/")
+        if "@" in bucket:
+            return None
+    elif separator or name.startswith("/"):
+        return None
+    return bucket, check_key(argument, name)
 
 
 def check_s3_bucket(argument: str, value: object) -> str:

@@ -12,7 +12,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.export.filesystem import FileSystemTarget
+from airflow_provider_custobar.export.targets import Target
 from airflow_provider_custobar.stores.files import FileSystemFiles, LocalFiles
+from airflow_provider_custobar.stores.reading import ReadableStore
 from airflow_provider_custobar.transfers.names import check_filled, check_name
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -39,6 +41,30 @@ class Location:
     def objects(self) -> LocalFiles | FileSystemFiles:
         """What can be read there."""
         return LocalFiles() if isinstance(self.filesystem, LocalFileSystem) else FileSystemFiles(self.filesystem)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one object beside those of an upload is written, and read again: ``name`` is its name among ``objects``."""
+
+    target: Target
+    objects: ReadableStore
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """In one spelling, however it was given."""
+        return self.objects.uri(self.name)
+
+
+def place_at(argument: str, value: object) -> Place:
+    """The place that a URL names.
+
+    :raises InvalidArgumentError: as :func:`locate`, or a folder.
+    """
+    location = locate(argument, check_name(argument, value), None)
+    target = FileSystemTarget(location.filesystem, location.path, location.uri)
+    return Place(target=target, objects=location.objects, name=location.path)
 
 
 def locate(argument: str, value: object, conn_id: str | None) -> Location:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_custobar.export.targets import ObjectInfo, Sink
-from airflow_provider_custobar.transfers.object_storage import object_storage_target
+from airflow_provider_custobar.export.targets import ObjectInfo, Sink, Target
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.upload.rows import Rejected
@@ -15,15 +14,15 @@ _MOST_REASONS_LOGGED = 1_000
 
 
 class Rejects:
-    """Rejected rows as JSON Lines, in an object that comes to be with the first of them; without a path, their reasons in
+    """Rejected rows as JSON Lines, in an object that comes to be with the first of them; without a target, their reasons in
     the log. A context manager that leaves nothing unpublished behind.
     """
 
-    def __init__(self, path: str | None, log: Any) -> None:
+    def __init__(self, target: Target | None, log: Any) -> None:
         self.uri: str | None = None
         self._log = log
         self._logged = 0
-        self._target = object_storage_target("rejects_path", path, None, replace=True) if path is not None else None
+        self._target = target
         self._sink: Sink | None = None
         if self._target is not None:
             self._target.check()

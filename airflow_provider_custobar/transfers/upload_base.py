@@ -16,7 +16,7 @@ from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.task.compat import task_state_store
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import tell_lineage
-from airflow_provider_custobar.transfers.object_storage import locate
+from airflow_provider_custobar.transfers.object_storage import Place, place_at
 from airflow_provider_custobar.transfers.rejects import Rejects
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 
@@ -44,8 +44,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     :param max_batch_bytes: Most bytes in one request. (templated)
     :param on_invalid: ``fail``: nothing is sent if any row is bad. ``skip``: the good rows are sent.
     :param rejects_path: Object or file, by any ``ObjectStoragePath`` URL, for rejected rows: a JSON object a line, with
-        ``position``, ``reasons`` and ``row``. Not written where every row is good. Without it, reasons go to the log.
-        (templated)
+        ``position``, ``reasons`` and ``row``. An operator that reads S3 or GCS takes its own connection for URLs there, and a
+        plain name for one in its own bucket. Not written where every row is good. Without it, reasons go to the log. (templated)
     :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
     :param allow_irreversible: Let rows through that forget or delete a customer for good.
     :param unknown_fields: What to do with fields that Custobar has none for: ``fail`` refuses their rows; ``drop`` leaves them
@@ -59,8 +59,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         request for each.
     :param verify_delay: Seconds between the last batch and that: Custobar imports later than it answers. (templated)
     :param only_changed: Send only the rows that are not as they were when they were last uploaded with this ``state_path``.
-    :param state_path: Object or file, by any ``ObjectStoragePath`` URL, that keeps a digest of each row (an SQLite database,
-        some 35 bytes a row). Remove it to send all rows again. (templated)
+    :param state_path: Object or file, named as ``rejects_path``, that keeps a digest of each row (an SQLite database, some 35
+        bytes a row). Remove it to send all rows again. (templated)
     :param dry_run: Do everything but send.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
@@ -154,15 +154,15 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         hook = CustobarHook(self.custobar_conn_id)
         base_url = hook.get_config().base_url
         rows = self.make_rows(context)
-        self._check_places()
-        rejects = Rejects(self.rejects_path, self.log)
+        rejects_place, state_place = self._places()
+        rejects = Rejects(rejects_place.target if rejects_place else None, self.log)
         company = {"company": self.company} if self.company else {}
         with ExitStack() as stack:
             stack.enter_context(rejects)
             changes = None
-            if self.only_changed and self.state_path:
+            if state_place is not None:
                 tenant = f"{self.resource} of {base_url}"
-                changes = stack.enter_context(kept_changes(self.state_path, tenant, keep=not self.dry_run, log=self.log))
+                changes = stack.enter_context(kept_changes(state_place, tenant, keep=not self.dry_run, log=self.log))
             options = {
                 "field_mapping": self.field_mapping,
                 "batch_size": self.batch_size,
@@ -210,19 +210,26 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         store = None if self.dry_run else task_state_store(context)
         return Journal(store, is_first_attempt=ti is None or ti.try_number <= 1, logger=self.log)
 
-    def _check_places(self) -> None:
-        """What is written replaces nothing that is read, nor each other."""
+    def place(self, argument: str, value: object) -> Place:
+        """Where an argument leads that names an object to be written beside the upload."""
+        return place_at(argument, value)
+
+    def _places(self) -> list[Place | None]:
+        """Those of ``rejects_path`` and ``state_path``. What is written replaces nothing that is read, nor each other."""
         taken = {canonical_uri(uri) for uri in self.source_uris}
+        places: list[Place | None] = []
         written = {"rejects_path": self.rejects_path, "state_path": self.state_path if self.only_changed else None}
         for argument, path in written.items():
-            if path is not None:
-                location = locate(argument, path, None)
+            place = self.place(argument, path) if path is not None else None
+            places.append(place)
+            if place is not None:
                 # A URL may also hold a connection's name, or its scheme another spelling.
-                place = canonical_uri(location.objects.uri(location.path))
-                if place in taken:
+                uri = canonical_uri(place.uri)
+                if uri in taken:
                     accepted = "it would replace what is read, or is written besides: give it a name of its own"
                     raise InvalidArgumentError(argument, path, accepted)
-                taken.add(place)
+                taken.add(uri)
+        return places
 
     def _check_only_changed(self) -> None:
         if self.only_changed and not self.state_path:

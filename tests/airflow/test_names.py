@@ -148,6 +148,27 @@ def test_what_is_written_replaces_nothing_that_is_read(tenant: CustobarSandbox, 
     assert not tenant.uploads
 
 
+@pytest.mark.parametrize("way", ["URL", "name"])
+def test_what_an_upload_writes_goes_to_its_own_store(place: Place, tenant: CustobarSandbox, way: str) -> None:
+    """Rule: rows set aside and digests go where the files are, by the operator's own connection: by URL, or by name alone."""
+    if isinstance(place, OnDisk) and way == "name":
+        pytest.skip("a relative path")
+    place.put("a.csv", b"external_id,email\r\n1,ann@example.com\r\n2,no-address\r\n")
+    rejected, state = "set aside/[1]/rejected.jsonl", "state/digests.sqlite"
+    arguments = {"on_invalid": "skip", "only_changed": True}
+    arguments |= {"rejects_path": rejected, "state_path": state}
+    if way == "URL":
+        arguments |= {"rejects_path": place.uri(rejected), "state_path": place.uri(state)}
+    found = [place.upload("a.csv", **arguments) for _ in range(2)]
+    assert [(each["uploaded"], each["unchanged"], each["rejected"]) for each in found] == [(1, 0, 1), (0, 1, 1)]
+    assert {each["rejects_uri"] for each in found} == {place.uri(rejected)}
+    assert json.loads(place.get(rejected))["row"]["external_id"] == "2"
+    assert sorted(place.names()) == sorted(["a.csv", rejected, state])
+    for name in ("rejects_path", "state_path"):
+        with pytest.raises(InvalidArgumentError, match=f"{name}=.*it would replace"):
+            place.upload("a.csv", **arguments | {name: place.uri("a.csv") if way == "URL" else "a.csv"})
+
+
 @pytest.mark.parametrize("start", ["gs://", "gs://google_cloud_default@"])
 def test_an_object_that_is_read_is_not_replaced(on_gcs: OnGcs, tenant: CustobarSandbox, start: str) -> None:
     """Rule: nor is an object of a store, whose URL may hold a connection's name."""
