@@ -44,8 +44,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     :param max_batch_bytes: Most bytes in one request. (templated)
     :param on_invalid: ``fail``: nothing is sent if any row is bad. ``skip``: the good rows are sent.
     :param rejects_path: Object or file, by any ``ObjectStoragePath`` URL, for rejected rows: a JSON object a line, with
-        ``position``, ``reasons`` and ``row``. An operator that reads S3 or GCS takes its own connection for URLs there, and a
-        plain name for one in its own bucket. Not written where every row is good. Without it, reasons go to the log. (templated)
+        ``position``, ``reasons`` and ``row``. An operator that reads S3 or GCS takes its own connection for URLs there, and
+        a plain name for one in its bucket. Not written where every row is good. Without it, reasons go to the log. (templated)
     :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
     :param allow_irreversible: Let rows through that forget or delete a customer for good.
     :param unknown_fields: What to do with fields that Custobar has none for: ``fail`` refuses their rows; ``drop`` leaves them
