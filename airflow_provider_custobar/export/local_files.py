@@ -67,7 +67,6 @@ class LocalSink:
             return
         if not self._finished:
             self.finish({})
-        self.recorded()
         if not self._is_published():
             if not self._is_ours(self._unfinished):
                 raise LostError(f"{self._unfinished} is not there any more, or not as it was finished.")
@@ -77,6 +76,7 @@ class LocalSink:
                 self._link()
         self._unfinished.unlink(missing_ok=True)
         self._published = True
+        self.recorded()
         self._make_name_durable()
 
     def abort(self) -> None:
