@@ -40,7 +40,7 @@ $(BENCH_STAMP): $(STAMP) tools/bench/dlt-requirements.txt
 test: lint ## Check style, types and layers, and run all tests
 	$(PYTEST)
 
-test-fast: $(STAMP) ## Run the quick tests, which start no process: what one runs while writing, three minutes
+test-fast: $(STAMP) ## Run the quick tests, which start no process: what one runs while writing, one to three minutes
 	$(PYTEST) -m 'not processes and not slow and not soak'
 
 soak: $(STAMP) ## Run what can go on for ever with large numbers: kill campaigns, years of exports, random examples; hours

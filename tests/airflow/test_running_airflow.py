@@ -237,9 +237,15 @@ def test_what_waits_survives_the_death_of_its_triggerer(run: Run) -> None:
     time.sleep(2)
     assert run.asked_for("BROWSE", day) == asked
     run.sandbox.load("events", [event("BROWSE", datetime(2026, 2, 10, 12, tzinfo=UTC))])
-    load("MAIL_UNSUBSCRIBE")
-    load("MAIL_UNSUBSCRIBE")
+    if not IS_OLDER:
+        load("MAIL_UNSUBSCRIBE")
+        load("MAIL_UNSUBSCRIBE")
+    asked = run.asked_for("MAIL_UNSUBSCRIBE")
     run.airflow.start_triggerer()
+    if IS_OLDER:
+        # Its watchers have no place to remember in, and tell of what comes from now on.
+        run.wait_until("the watchers ask again", lambda: run.asked_for("MAIL_UNSUBSCRIBE") > asked + 20)
+        load("MAIL_UNSUBSCRIBE", "MAIL_UNSUBSCRIBE")
 
     for dag_id in waits:
         run.wait_until(f"{dag_id} ends", lambda: run.task(dag_id)["state"] == "success")  # noqa: B023 - called at once
