@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +126,19 @@ class Run:
         # A look is several requests, and what serves them is what it waits for.
         wait_until(what, look, every_seconds=0.4, log=lambda: self.airflow.log_path.read_text()[-6000:])
 
+    @cached_property
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        # Airflow 3.1 wants one even where everybody is an administrator.
+        token = requests.get(f"{self.airflow.url}/auth/token", timeout=60).json()["access_token"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        return session
+
     def get(self, path: str) -> Any:
         """What the API says; None where there is no such thing (yet). A busy server is asked again."""
 
         def ask() -> requests.Response:
-            answer = requests.get(f"{self.airflow.url}/api/v2/{path}", timeout=60)
+            answer = self.session.get(f"{self.airflow.url}/api/v2/{path}", timeout=60)
             if answer.status_code >= 500:
                 answer.raise_for_status()
             return answer
@@ -140,7 +149,7 @@ class Run:
     def start(self, dag_id: str, **conf: str) -> None:
         self.wait_until(f"{dag_id} is read", lambda: self.get(f"dags/{dag_id}"))
         body = {"logical_date": None, "conf": conf, "dag_run_id": "run"}
-        answer = requests.post(f"{self.airflow.url}/api/v2/dags/{dag_id}/dagRuns", json=body, timeout=120)
+        answer = self.session.post(f"{self.airflow.url}/api/v2/dags/{dag_id}/dagRuns", json=body, timeout=120)
         assert answer.ok, answer.text
 
     def task(self, dag_id: str, task_id: str = "wait", run_id: str = "run") -> dict[str, Any]:
