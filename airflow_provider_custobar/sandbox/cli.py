@@ -8,7 +8,7 @@ import functools
 import json
 import shlex
 import signal
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any, NoReturn
@@ -24,6 +24,9 @@ _EPILOG = """\
 Settings: {settings}. Fault kinds: {kinds}; for example
 --fault status,status=503,times=2,path=/api/data/events/,where.type=BROWSE
 """
+
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,19 +53,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             running = started.pop_all()
     except _WrongArgumentError as err:
         parser.error(str(err))
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    print(f"Custobar sandbox at {sandbox.url}")
-    print(f"Token: {sandbox.token}")
-    if spiffy is not None:
-        print(f"Spiffy Stores sandbox at {spiffy.url}")
-        print(f"AIRFLOW_CONN_SPIFFY_STORES_DEFAULT={shlex.quote(spiffy.airflow_connection())}")
-    # The last line, whatever comes before it: users take it with tail.
-    print(f"AIRFLOW_CONN_CUSTOBAR_DEFAULT={shlex.quote(sandbox.airflow_connection())}", flush=True)
-    with running:
-        stopped.wait()
+    with running, contextlib.suppress(KeyboardInterrupt):
+        for number in _STOPPING:
+            signal.signal(number, _stop)
+        print(f"Custobar sandbox at {sandbox.url}")
+        print(f"Token: {sandbox.token}")
+        if spiffy is not None:
+            print(f"Spiffy Stores sandbox at {spiffy.url}")
+            print(f"AIRFLOW_CONN_SPIFFY_STORES_DEFAULT={shlex.quote(spiffy.airflow_connection())}")
+        # The last line, whatever comes before it: users take it with tail.
+        print(f"AIRFLOW_CONN_CUSTOBAR_DEFAULT={shlex.quote(sandbox.airflow_connection())}", flush=True)
+        while True:
+            time.sleep(3600)
     return 0
+
+
+def _stop(*_: object) -> NoReturn:
+    # An event that is set here would wait for itself where one signal comes on the heels of another.
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 class _WrongArgumentError(Exception):

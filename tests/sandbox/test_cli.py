@@ -92,6 +92,24 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.processes
+def test_signals_on_the_heels_of_each_other_stop_it() -> None:
+    """However often it is told to stop, it stops, and ends with 0."""
+    for _ in range(3):
+        command = [sys.executable, "-m", "airflow_provider_custobar.sandbox", "--port", "0", "--customers", "1"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        while "AIRFLOW_CONN_CUSTOBAR_DEFAULT" not in process.stdout.readline():
+            pass
+        for number in range(100):
+            process.send_signal(signal.SIGINT if number % 2 else signal.SIGTERM)
+        try:
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert (process.returncode, said) == (0, "")
+
+
+@pytest.mark.processes
 def test_a_missing_extra_is_told_with_its_pip_line() -> None:
     """Without the extra's packages, the command and the Python API name the pip line instead of a missing module."""
     block = "import sys; sys.modules['werkzeug'] = None; "
