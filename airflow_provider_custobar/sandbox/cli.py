@@ -26,9 +26,6 @@ Settings: {settings}. Fault kinds: {kinds}; for example
 """
 
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
-
-
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage in front of it."""
 
@@ -53,26 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             running = started.pop_all()
     except _WrongArgumentError as err:
         parser.error(str(err))
-    with running, contextlib.suppress(KeyboardInterrupt):
-        for number in _STOPPING:
-            signal.signal(number, _stop)
-        print(f"Custobar sandbox at {sandbox.url}")
-        print(f"Token: {sandbox.token}")
-        if spiffy is not None:
-            print(f"Spiffy Stores sandbox at {spiffy.url}")
-            print(f"AIRFLOW_CONN_SPIFFY_STORES_DEFAULT={shlex.quote(spiffy.airflow_connection())}")
-        # The last line, whatever comes before it: users take it with tail.
-        print(f"AIRFLOW_CONN_CUSTOBAR_DEFAULT={shlex.quote(sandbox.airflow_connection())}", flush=True)
-        while True:
-            time.sleep(3600)
+    # No event: one signal on the heels of another would find it locked by itself. Nor a long sleep: a signal that another thread
+    # gets does not end it.
+    told: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: told.append(number))
+    print(f"Custobar sandbox at {sandbox.url}")
+    print(f"Token: {sandbox.token}")
+    if spiffy is not None:
+        print(f"Spiffy Stores sandbox at {spiffy.url}")
+        print(f"AIRFLOW_CONN_SPIFFY_STORES_DEFAULT={shlex.quote(spiffy.airflow_connection())}")
+    # The last line, whatever comes before it: users take it with tail.
+    print(f"AIRFLOW_CONN_CUSTOBAR_DEFAULT={shlex.quote(sandbox.airflow_connection())}", flush=True)
+    with running:
+        while not told:
+            time.sleep(0.2)
     return 0
-
-
-def _stop(*_: object) -> NoReturn:
-    # An event that is set here would wait for itself where one signal comes on the heels of another.
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 class _WrongArgumentError(Exception):
