@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             running = started.pop_all()
     except _WrongArgumentError as err:
         parser.error(str(err))
-    # No event: one signal on the heels of another would find it locked by itself. Nor a long sleep: a signal that another thread
-    # gets does not end it.
+    # No event: one signal on the heels of another would find it locked by itself. Nor a long sleep: a signal that another
+    # thread gets does not end it.
     told: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: told.append(number))
