@@ -120,7 +120,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint | None, files: Sequence[WholeFile]) -> bool:
         """Record ``checkpoint``; ``files`` are all that are whole by now. Whether it is recorded.
 
-        None says that an attempt begins anew.
+        None where there is nothing to take up, and only the question whether this attempt is still the task's.
 
         :raises SupersededError: another attempt is at the task.
         """

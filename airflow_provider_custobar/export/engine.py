@@ -154,7 +154,10 @@ class _Attempt:
 
     def _write_manifest(self, manifest: Target, result: ExportResult) -> None:
         document = msgspec.json.format(msgspec.json.encode(self._export.describe(result)), indent=2) + b"\n"
-        sink = manifest.open(ObjectInfo(content_type="application/json", mark=self._export.mark))
+        info = ObjectInfo(content_type="application/json", mark=self._export.mark)
+        if self._export.may_have_debris:
+            manifest.sweep(info)
+        sink = manifest.open(info)
         try:
             sink.write(document)
             sink.publish()

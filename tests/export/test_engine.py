@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace as changed
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.api.errors import (
     ExpiredCursorError,
@@ -26,6 +28,7 @@ from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import CsvFromRecords, CsvRows, JsonArray, JsonLines
 from airflow_provider_custobar.export.engine import EmptyExportError, ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
+from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.export.results import ExportResult, FileResult, Progress
@@ -604,6 +607,16 @@ def test_a_manifest_that_cannot_be_written_leaves_nothing(at: str) -> None:
         export(store, pages_of(2), target=DictTarget(store, "b", replace=True), manifest=manifest)
     assert manifest.calls[-1] == "abort"
     assert (list(store.objects), store.debris()) == (["b"], [])
+
+
+def test_what_a_killed_attempt_left_of_a_manifest_goes(tmp_path: Path) -> None:
+    """A later attempt removes the half of it that an attempt left which could not clean up."""
+    manifest = FileSystemTarget(LocalFileSystem(), f"{tmp_path}/m.json", f"file://{tmp_path}/m.json")
+    killed = manifest.open(ObjectInfo(content_type="application/json", mark=MARK))
+    killed.write(b"half")
+    export(DictStore(), pages_of(2), manifest=manifest, mark=MARK, may_have_debris=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
+    killed.abort()
 
 
 def test_what_a_recorded_state_needs_outlives_one_that_was_not_recorded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -336,7 +337,8 @@ def test_lists_in_texts_keep_their_digits_and_break_nothing(value: str, expected
         (row,) = SqlRows(Query(["external_id", "tags"], [(1, value)]), resource="customers")
         checked = check_row(0, row, build_plan(resource="customers"))
         assert isinstance(checked, Rejected)
-        assert "nested" in checked.reasons[0]
+        # Newer Pythons read deeper before they give up.
+        assert re.search("nested too deep|nested more than 100 levels deep", checked.reasons[0])
 
 
 @pytest.mark.parametrize("make", [list, tuple, iter, lambda rows: (row for row in rows)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -59,11 +60,16 @@ def endless() -> Any:
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 ROW = sa.create_engine("sqlite://").connect().exec_driver_sql("SELECT 1 AS a, 'x' AS b").one()
 
+with warnings.catch_warnings():
+    # NumPy 2.5 warns of values without a unit, and older ones hand them out.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    WITHOUT_UNIT = [np.datetime64("NaT"), np.timedelta64("NaT")]
+
 NOTHING: list[Any] = [
+    *WITHOUT_UNIT,
     None,
     pd.NaT,
     pd.NA,
-    np.datetime64("NaT", "ns"),
     np.datetime64("NaT", "ns"),
     np.timedelta64("NaT", "ns"),
     np.ma.masked,
