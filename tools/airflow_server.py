@@ -109,11 +109,12 @@ class AirflowServer:
     def _start(self, stack: ExitStack, command: str) -> subprocess.Popen[bytes]:
         output = stack.enter_context(self._log_of(command).open("ab"))
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "airflow", command],
+            [sys.executable, "-m", "tools.guarded", sys.executable, "-W", "ignore", "-m", "airflow", command],
             env=self.home.environment,
             cwd=PROJECT,
             # A group of its own, so that every part of Airflow can be stopped together.
             start_new_session=True,
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

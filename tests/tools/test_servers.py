@@ -339,6 +339,24 @@ with {kind}() as server:
         path.unlink()
 
 
+@linux_only
+def test_a_guarded_command_dies_with_its_parent(tmp_path: Path) -> None:
+    """A SIGKILL of the Python process ends a command of many processes, those that left its group or lost their parent, too."""
+    pids = tmp_path / "pids"
+    pids.touch()
+    script = f"(sleep 600 & echo $! >> {pids}) & setsid sleep 600 & echo $! >> {pids}; echo $$ >> {pids}; wait"
+    code = f"""
+import subprocess, sys, time
+guarded = [sys.executable, "-m", "tools.guarded", "sh", "-c", {script!r}]
+subprocess.Popen(guarded, stdin=subprocess.PIPE, start_new_session=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as child:
+        wait_until("the command runs", lambda: len(pids.read_text().split()) == 3)
+        os.kill(child.pid, signal.SIGKILL)
+    wait_until("the command is gone", lambda: not any(is_running(int(pid)) for pid in pids.read_text().split()))
+
+
 def test_taken_port_is_replaced() -> None:
     """A start that loses its port to somebody else is repeated with another port."""
     with socket.socket() as taken:
