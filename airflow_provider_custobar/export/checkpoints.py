@@ -1,27 +1,24 @@
-"""How far an export has come, kept where the task's next attempt finds it."""
+"""How far an export is, kept where the task's next attempt finds it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
-from airflow_provider_custobar.api.position import Position
-from airflow_provider_custobar.export.cutting import Point
-from airflow_provider_custobar.export.targets import State
-from airflow_provider_custobar.state_store import StateStore, SupersededError
+from airflow_provider_custobar.export.cutting import ExportProgress
+from airflow_provider_custobar.stores.protocol import State
+from airflow_provider_custobar.stream.envelope import sealed, unsealed
+from airflow_provider_custobar.stream.state_store import StateStore, SupersededError
 
 log = logging.getLogger(__name__)
 
 # Airflow advises against values above 64 KiB.
 _MOST_BYTES = 60_000
-_FILES_IN_A_VALUE = 50
-_LONGEST_AGE = timedelta(hours=24)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,29 +32,19 @@ class WholeFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Where an export can be taken up.
+    """Where an export can be taken up. ``state`` is that of the file that is open, as far as one is.
 
-    ``files`` are whole; ``state`` and ``size`` are of the one that is open, if ``point`` says so. ``position`` is where the
-    API's pages go on, None for the first one. ``is_whole`` says that everything is written, and only publishing is left.
-    ``run`` is that of :class:`~airflow_provider_custobar.export.targets.ObjectInfo`.
+    ``is_whole`` says that everything is written, and only publishing is left. ``run`` is that of
+    :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`.
     """
 
     run: str
-    files: int
-    point: Point
-    position: Position | None
-    rows: int
-    pages: int
-    unplaced: int
-    size: int = 0
+    progress: ExportProgress
     state: State | None = None
-    columns: tuple[str, ...] = ()
     is_whole: bool = False
 
 
-def fingerprint_of(parts: object) -> str:
-    """A text that changes with any of ``parts``, which are JSON values."""
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16).hexdigest()
+_KIND: Any = Checkpoint | None
 
 
 class Checkpoints:
@@ -91,31 +78,28 @@ class Checkpoints:
         """Whether it is time to record something: no more than a tenth of the time is spent on a store that does not answer."""
         return self._now() >= self._due_at
 
-    def load(self) -> tuple[Checkpoint, list[WholeFile]] | None:
-        """The last checkpoint and the files that were whole by then."""
+    def load(self) -> tuple[Checkpoint, list[WholeFile], bool] | None:
+        """The last checkpoint, the files that were whole by then, and whether they can be gone on from.
+
+        They cannot if they are of another request, or too old: then they only tell what of an earlier attempt is in the store.
+        """
         try:
-            value = self._store.get(self._key)
-            if not isinstance(value, dict):
+            document = self._store.get(self._key)
+            if document is None:
                 return None
-            age = self._now() - datetime.fromisoformat(value["saved_at"])
-            if value["fingerprint"] != self._fingerprint or age > _LONGEST_AGE:
-                self._log.info("What an earlier attempt recorded is of another request, or too old (%s): starting over", age)
-                self.clear((value["checkpoint"] or {}).get("files", 0))
+            checkpoint, is_current = unsealed(document, self._fingerprint, _KIND, now=self._now())
+            if checkpoint is None:
                 return None
-            if value["checkpoint"] is None:
-                return None
-            checkpoint = msgspec.convert(value["checkpoint"], Checkpoint)
-            files: list[WholeFile] = []
-            for number in range(_values_for(checkpoint.files)):
-                files += msgspec.convert(self._store.get(self._files_key(number)), list[WholeFile])
+            keys = map(self._file_key, range(checkpoint.progress.files))
+            files = [msgspec.convert(self._store.get(key), WholeFile) for key in keys]
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is of no use
             self._warn("read", error)
             return None
-        if len(files) < checkpoint.files:
-            return None
-        self._recorded_files = checkpoint.files
-        self.is_recorded = True
-        return checkpoint, files[: checkpoint.files]
+        if not is_current:
+            self._log.info("What an earlier attempt recorded is of another request, or too old: starting over")
+        self._recorded_files = len(files)
+        self.is_recorded = is_current
+        return checkpoint, files, is_current
 
     def save(self, checkpoint: Checkpoint | None, files: Sequence[WholeFile]) -> bool:
         """Record ``checkpoint``; ``files`` are all that are whole by now. Whether it is recorded.
@@ -127,12 +111,9 @@ class Checkpoints:
         began_at = self._now()
         try:
             # First the files: a checkpoint never speaks of some that are not recorded.
-            if len(files) > self._recorded_files:
-                for number in range(self._recorded_files // _FILES_IN_A_VALUE, _values_for(len(files))):
-                    start = number * _FILES_IN_A_VALUE
-                    self._set(self._files_key(number), files[start : start + _FILES_IN_A_VALUE])
-            document = {"fingerprint": self._fingerprint, "saved_at": self._now().isoformat(), "checkpoint": checkpoint}
-            self._set(self._key, document)
+            for number in range(self._recorded_files, len(files)):
+                self._set(self._file_key(number), files[number])
+            self._set(self._key, sealed(self._fingerprint, checkpoint, now=self._now()))
         except SupersededError:
             raise
         except Exception as error:  # noqa: BLE001 - the export itself is fine
@@ -144,12 +125,12 @@ class Checkpoints:
         self.is_recorded = checkpoint is not None
         return True
 
-    def clear(self, files: int | None = None) -> None:
+    def clear(self) -> None:
         """Forget everything."""
         try:
             self._store.delete(self._key)
-            for number in range(_values_for(self._recorded_files if files is None else files)):
-                self._store.delete(self._files_key(number))
+            for number in range(self._recorded_files):
+                self._store.delete(self._file_key(number))
         except SupersededError:
             # It is the other attempt's.
             pass
@@ -165,14 +146,10 @@ class Checkpoints:
             raise ValueError(f"{len(text):,} bytes are more than the {_MOST_BYTES:,} that it may have")
         self._store.set(key, msgspec.json.decode(text))
 
-    def _files_key(self, number: int) -> str:
+    def _file_key(self, number: int) -> str:
         return f"{self._key}.files.{number}"
 
     def _warn(self, verb: str, error: Exception) -> None:
         if not self._has_warned:
             self._has_warned = True
             self._log.warning("Could not %s how far this export has come: a next attempt may start over (%s)", verb, error)
-
-
-def _values_for(files: int) -> int:
-    return -(-files // _FILES_IN_A_VALUE)

@@ -10,10 +10,11 @@ from itertools import accumulate
 from typing import Any
 
 from airflow_provider_custobar.api.csv_text import split_rows
-from airflow_provider_custobar.api.pages import JsonPage, Page
+from airflow_provider_custobar.api.pages import CsvPage, JsonPage, Page
 from airflow_provider_custobar.export.compression import Codec, compress
 from airflow_provider_custobar.export.encoders import Encoder
-from airflow_provider_custobar.export.targets import LostError
+from airflow_provider_custobar.stores.protocol import LostError
+from airflow_provider_custobar.stream.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,58 +30,67 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
-    """How far the encoding has come: ``rows`` and ``size`` (see :class:`Limits`) of the file that is open, if one is.
+class ExportProgress(Progress):
+    """How far an export is: so much of what the API gave is in its files.
 
-    ``skip`` rows of the next page are in the files already, and ``skipped`` is their digest.
+    ``files`` are whole. Of the one after them ``offset`` bytes are written, with ``file_rows`` rows that are ``file_bytes`` as
+    :class:`Limits` counts them; without a row there is no such file yet. Of the page that comes next, ``skip`` rows are in the
+    files already, and ``skipped`` is their digest. ``columns`` are those of the API's CSV pages.
     """
 
-    is_open: bool = False
-    rows: int = 0
-    size: int = 0
+    files: int = 0
+    offset: int = 0
+    file_rows: int = 0
+    file_bytes: int = 0
     skip: int = 0
     skipped: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """Bytes for the file that is open, and where it ends with them, its number of rows.
 
-    ``point`` is set where an export can be taken up after these bytes: at the end of the page with ``is_page_end``, else in it.
+    ``progress`` is set where an export can be taken up after these bytes; what is its writer's to know is missing there.
     """
 
     data: bytes | memoryview
     ended_rows: int | None = None
-    point: Point | None = None
-    is_page_end: bool = False
+    progress: ExportProgress | None = None
 
 
 class Cutter:
-    """Encodes pages into pieces. Nothing comes out before the first row, so that an export without any makes no file."""
+    """Encodes pages into chunks. Nothing comes out before the first row, so that an export without any makes no file."""
 
     def __init__(
-        self, make_encoder: Callable[[], Encoder[Any]], codec: Codec, limits: Limits = Limits(), start: Point | None = None
+        self,
+        make_encoder: Callable[[], Encoder[Any]],
+        codec: Codec,
+        limits: Limits = Limits(),
+        start: ExportProgress = ExportProgress(),
     ) -> None:
         self._make_encoder = make_encoder
         self._codec = codec
         self._limits = limits
-        start = start or Point()
-        self._rows = start.rows
-        self._size = start.size
-        self._skip = start.skip
-        self._skipped = start.skipped
+        self._progress = start
+        self._rows = start.file_rows
+        self._size = start.file_bytes
         self._held = b""
-        self._is_open = start.is_open
         self._encoder: Encoder[Any] = make_encoder()
-        if start.is_open:
+        if self._rows:
             self._encoder.go_on()
 
-    def add(self, page: Page) -> list[Piece]:
-        """The pieces that ``page`` makes.
+    @property
+    def progress(self) -> ExportProgress:
+        """After the last page that was added."""
+        return self._progress
+
+    def add(self, page: Page) -> list[Chunk]:
+        """The chunks that ``page`` makes.
 
         :raises LostError: the page does not begin with the rows that are in the files already.
         """
-        pieces: list[Piece] = []
+        chunks: list[Chunk] = []
         start = self._skip_known(page)
         ends = [] if self._takes_whole(page, start) else _row_ends(page)
         while start < page.rows:
@@ -89,28 +99,27 @@ class Cutter:
                 data = self._encode(_slice(page, start, stop, ends))
                 self._rows += stop - start
                 self._size += (ends[stop - 1] - (ends[start - 1] if start else 0)) if ends else _size_of(page)
-                self._is_open = True
                 if data:
-                    pieces.append(Piece(data))
+                    chunks.append(Chunk(data))
             if stop < page.rows:
-                pieces.append(self._end_file(self._point_within(page, stop, ends)))
+                chunks.append(self._end_file(self._progress_within(page, stop, ends)))
             elif self._is_full():
-                pieces.append(self._end_file())
+                chunks.append(self._end_file())
             start = stop
         if not page.rows:
             # A header may come with an empty page.
             self._held = b"".join((self._held, self._encoder.encode(page)))
-        return [*pieces, self._page_end()]
+        return [*chunks, self._page_end(page)]
 
-    def end(self, *, even_empty: bool) -> list[Piece]:
-        """The last pieces: the end of the file that is open. Without any rows at all there is a file only if ``even_empty``."""
-        return [self._end_file()] if self._is_open or even_empty else []
+    def end(self, *, even_empty: bool) -> list[Chunk]:
+        """The last chunks: the end of the file that is open. Without any rows at all there is a file only if ``even_empty``."""
+        return [self._end_file()] if self._rows or even_empty else []
 
     def _skip_known(self, page: Page) -> int:
-        if not self._skip:
+        skip = self._progress.skip
+        if not skip:
             return 0
-        skip, self._skip = self._skip, 0
-        if skip > page.rows or _digest(page, skip, _row_ends(page)) != self._skipped:
+        if skip > page.rows or _digest(page, skip, _row_ends(page)) != self._progress.skipped:
             raise LostError("The API gives other rows for a page than it gave before")
         return skip
 
@@ -140,22 +149,31 @@ class Cutter:
             data, self._held = b"".join((self._held, data)), b""
         return compress(data, self._codec) if data else data
 
-    def _end_file(self, point: Point | None = None) -> Piece:
+    def _end_file(self, progress: ExportProgress | None = None) -> Chunk:
         last = self._held + self._encoder.finish()
         # Even a file without a byte in it is a compressed file.
-        data = compress(last, self._codec) if last or not self._is_open else b""
-        rows, self._rows, self._size, self._held, self._is_open = self._rows, 0, 0, b"", False
+        data = compress(last, self._codec) if last or not self._rows else b""
+        rows, self._rows, self._size, self._held = self._rows, 0, 0, b""
         self._encoder = self._make_encoder()
-        return Piece(data, rows, point)
+        return Chunk(data, rows, progress)
 
-    def _point_within(self, page: Page, rows: int, ends: Sequence[int]) -> Point | None:
-        # Other files can be taken up at the end of the page.
-        return None if self._encoder.can_go_on else Point(skip=rows, skipped=_digest(page, rows, ends))
+    def _progress_within(self, page: Page, rows: int, ends: Sequence[int]) -> ExportProgress:
+        digest = _digest(page, rows, ends)
+        return replace(self._progress, columns=self._columns(page), file_rows=0, file_bytes=0, skip=rows, skipped=digest)
 
-    def _page_end(self) -> Piece:
-        can_go_on = self._encoder.can_go_on or not self._is_open
-        point = Point(is_open=self._is_open, rows=self._rows, size=self._size) if can_go_on else None
-        return Piece(b"", None, point, is_page_end=True)
+    def _page_end(self, page: Page) -> Chunk:
+        self._progress = replace(
+            self._progress.plus(page),
+            columns=self._columns(page),
+            file_rows=self._rows,
+            file_bytes=self._size,
+            skip=0,
+            skipped="",
+        )
+        return Chunk(b"", None, self._progress if self._encoder.can_go_on or not self._rows else None)
+
+    def _columns(self, page: Page) -> tuple[str, ...]:
+        return self._progress.columns or (page.header if isinstance(page, CsvPage) else ())
 
 
 def _size_of(page: Page) -> int:

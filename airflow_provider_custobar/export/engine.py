@@ -8,23 +8,20 @@ from functools import partial
 
 import msgspec
 
-from airflow_provider_custobar.api.errors import CustobarError, Fate, ProtocolError, fate_of
-from airflow_provider_custobar.api.pages import CsvPage, Page
+from airflow_provider_custobar.api.errors import CustobarError, Fate, fate_of
+from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.export.checkpoints import Checkpoint, WholeFile
-from airflow_provider_custobar.export.cutting import Cutter
+from airflow_provider_custobar.export.cutting import Cutter, ExportProgress
 from airflow_provider_custobar.export.job import Export
-from airflow_provider_custobar.export.pipeline import Pipeline
 from airflow_provider_custobar.export.results import ExportResult, FileResult
-from airflow_provider_custobar.export.targets import ObjectInfo, Target
-from airflow_provider_custobar.export.writer import Count, Place, Writer
-from airflow_provider_custobar.state_store import SupersededError
+from airflow_provider_custobar.export.writer import Writer
+from airflow_provider_custobar.stores.protocol import ObjectInfo, Target
+from airflow_provider_custobar.stream.endings import EmptyExportError, may_start_over
+from airflow_provider_custobar.stream.pipeline import Pipeline
+from airflow_provider_custobar.stream.state_store import SupersededError
 
 # One page on its way, one being encoded and stored: so many, at most, are fetched again after a kill.
 _PAGES_AT_ONCE = 2
-
-
-class EmptyExportError(CustobarError):
-    """Nothing to export, and ``on_empty="fail"``."""
 
 
 class ExportRun:
@@ -39,7 +36,14 @@ class ExportRun:
 
         :raises TargetError: no such bucket, or a file is there and must not be replaced.
         """
-        self._saved = self._export.checkpoints.load() if self._export.checkpoints else None
+        export = self._export
+        found = export.checkpoints.load() if export.checkpoints else None
+        if found is not None:
+            checkpoint, whole, is_current = found
+            if is_current:
+                self._saved = checkpoint, whole
+            else:
+                self._forget(checkpoint, whole)
         if self._saved is None or not self._saved[0].is_whole:
             self._check()
 
@@ -63,18 +67,27 @@ class ExportRun:
         if self._export.manifest is not None:
             self._export.manifest.check()
 
+    def _forget(self, checkpoint: Checkpoint, whole: Sequence[WholeFile]) -> None:
+        """End what an earlier attempt has begun and nobody goes on with."""
+        export = self._export
+        info = ObjectInfo(content_type=export.content_type, mark=export.mark)
+        for number, state in enumerate([*(file.state for file in whole), checkpoint.state]):
+            if state is not None:
+                export.files.target(number).sweep(info, state)
+        if export.checkpoints is not None:
+            export.checkpoints.clear()
+
 
 class _Attempt:
     def __init__(self, export: Export, saved: Checkpoint | None = None, whole: Sequence[WholeFile] = ()) -> None:
         self._export = export
         self._saved = saved
         self._writer = Writer(export, saved, whole)
-        self._count = Count(saved.pages, saved.rows, saved.unplaced) if saved else Count()
-        self._columns = saved.columns if saved else ()
+        self._progress = saved.progress if saved else ExportProgress()
 
     def run(self) -> ExportResult:
         pipeline: Pipeline[Page] | None = None
-        self._export.progress.start(self._count.rows)
+        self._export.progress_log.start(self._progress.rows)
         try:
             if self._saved is not None:
                 self._tell_of(self._saved)
@@ -93,57 +106,52 @@ class _Attempt:
                 pipeline.wait()
                 self._clean_up()
             raise
-        self._export.progress.done(result)
+        self._export.progress_log.done(result.uris, pages=result.pages, rows=result.rows, stored=result.bytes)
         return result
 
     def _tell_of(self, saved: Checkpoint) -> None:
         self._export.log.info(
             "Going on where an earlier attempt stopped: %s pages with %s rows are stored, %s",
-            f"{saved.pages:,}",
-            f"{saved.rows:,}",
-            "only publishing is left" if saved.is_whole else f"{saved.files:,} files of them whole",
+            f"{saved.progress.pages:,}",
+            f"{saved.progress.rows:,}",
+            "only publishing is left" if saved.is_whole else f"{saved.progress.files:,} files of them whole",
         )
 
     def _pipeline(self) -> Pipeline[Page]:
-        start = self._saved.position if self._saved else None
-        return Pipeline(partial(self._export.pages, start), depth=_PAGES_AT_ONCE)
+        return Pipeline(partial(self._export.pages, self._progress.position), depth=_PAGES_AT_ONCE)
 
     def _write(self, pipeline: Pipeline[Page]) -> None:
         export, writer = self._export, self._writer
-        cutter = Cutter(export.make_encoder, export.codec, export.limits, self._saved.point if self._saved else None)
-        position = self._saved.position if self._saved else None
+        cutter = Cutter(export.make_encoder, export.codec, export.limits, self._progress)
         with pipeline:
             for page in pipeline:
-                count = self._count.plus(page)
-                self._columns = self._columns or (page.header if isinstance(page, CsvPage) else ())
-                place = Place(position, self._count, page.after, count)
-                pipeline.store(partial(writer.store, cutter.add(page), place))
-                position, self._count = page.after, count
+                pipeline.store(partial(writer.store, cutter.add(page)))
                 # The next page is waited for, and this one may be large.
                 del page
-                export.progress.step(pages=count.pages, rows=count.rows, stored=writer.stored)
-            if not self._count.rows and export.on_empty == "fail":
+                self._progress = cutter.progress
+                export.progress_log.step(pages=self._progress.pages, rows=self._progress.rows, stored=writer.stored)
+            if not self._progress.rows and export.on_empty == "fail":
                 raise EmptyExportError(
                     f"There was nothing to export to {export.files.uri}, and on_empty='fail'. Check the window and the filters."
                 )
-            last = cutter.end(even_empty=not self._count.rows and export.on_empty == "write")
-            pipeline.store(partial(writer.store, last, None))
+            last = cutter.end(even_empty=not self._progress.rows and export.on_empty == "write")
+            pipeline.store(partial(writer.store, last))
             pipeline.finish()
 
     def _publish(self) -> ExportResult:
         export, writer = self._export, self._writer
-        writer.record_whole(self._count, self._columns)
+        writer.record_whole(self._progress)
         writer.publish()
         result = ExportResult(
             files=tuple(
                 FileResult(uri=export.files.target(number).uri, rows=file.rows, bytes=file.size)
                 for number, file in enumerate(writer.whole)
             ),
-            rows=self._count.rows,
+            rows=self._progress.rows,
             bytes=sum(file.size for file in writer.whole),
-            pages=self._count.pages,
-            unplaced=self._count.unplaced,
-            columns=self._columns,
+            pages=self._progress.pages,
+            unplaced=self._progress.unplaced,
+            columns=self._progress.columns,
             resumed=self._saved is not None,
         )
         if result.files:
@@ -172,18 +180,10 @@ class _Attempt:
             # What is recorded is the other attempt's by now.
             return checkpoints is not None and checkpoints.is_recorded
         # Without a row there is nothing to go on from: where none is an error, some may come on any page.
-        is_worth_it = checkpoints is not None and checkpoints.is_recorded and self._count.rows > 0
+        is_worth_it = checkpoints is not None and checkpoints.is_recorded and self._progress.rows > 0
         return is_worth_it and self._export.will_follow and fate_of(error) is Fate.TRANSIENT
 
     def _clean_up(self) -> None:
         self._writer.abort()
         if self._export.checkpoints is not None:
             self._export.checkpoints.clear()
-
-
-def may_start_over(error: CustobarError, *, is_continued: bool) -> bool:
-    """Whether a run that ended so is to begin once more from its first page.
-
-    Answers that contradict each other are final, unless those of an earlier attempt are among them.
-    """
-    return error.fate is Fate.START_OVER or (is_continued and isinstance(error, ProtocolError))

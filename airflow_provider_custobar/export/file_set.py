@@ -4,53 +4,56 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from itertools import count, takewhile
 from typing import Protocol
 
-from airflow_provider_custobar.export.local_files import canonical_uri
-from airflow_provider_custobar.export.targets import Target
+from airflow_provider_custobar.stores.local import canonical_uri
+from airflow_provider_custobar.stores.protocol import Target
 
 #: Stands in a name for the number of the file, from 00000.
 PART = "{part}"
 _DIGITS = 5
 
 
-class Container(Protocol):
-    """What holds objects by name: a bucket, a file system."""
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class Files(Protocol):
+    """What a set of files asks of its :class:`~airflow_provider_custobar.stores.protocol.Store`."""
 
     def target(self, name: str) -> Target: ...
 
-    def names(self, prefix: str, depth: int) -> list[str]:
-        """Names of the objects that begin with ``prefix``, in the form that :meth:`target` takes; at least those with less than
-        ``depth`` slashes after the last one of the prefix.
-        """
+    def list(self, prefix: str, depth: int | None) -> Iterable[_Named]: ...
 
     def remove(self, name: str) -> None: ...
 
 
 class FileSet:
-    """The files called ``name`` in ``container``; with ``{part}`` in the name there may be many."""
+    """The files called ``name`` in ``store``; with ``{part}`` in the name there may be many."""
 
-    def __init__(self, name: str, container: Container, *, replace: bool = True) -> None:
+    def __init__(self, name: str, store: Files, *, replace: bool = True) -> None:
         self._name = name
-        self._container = container
+        self._store = store
         self._replace = replace
         self.is_many = PART in name
 
     @property
     def uri(self) -> str:
         """For messages: the name of the file, or of all files with ``{part}`` in it."""
-        return self._container.target(self._name).uri
+        return self._store.target(self._name).uri
 
     def target(self, number: int) -> Target:
-        return self._container.target(self._name_of(number))
+        return self._store.target(self._name_of(number))
 
     def holds(self, name: str) -> bool:
         """Whether ``name`` is one of these files, in whatever way it is spelled."""
-        return bool(_pattern(canonical_uri(self.uri)).fullmatch(canonical_uri(self._container.target(name).uri)))
+        return bool(_pattern(canonical_uri(self.uri)).fullmatch(canonical_uri(self._store.target(name).uri)))
 
     def check(self) -> None:
-        """As :meth:`~airflow_provider_custobar.export.targets.Target.check`, for all files."""
+        """As :meth:`~airflow_provider_custobar.stores.protocol.Target.check`, for all files."""
         self.target(0).check()
 
     def replaced(self) -> int:
@@ -59,7 +62,7 @@ class FileSet:
 
     def take_back(self, number: int) -> None:
         """Remove a file that was just published."""
-        self._container.remove(self._name_of(number))
+        self._store.remove(self._name_of(number))
 
     def remove_from(self, number: int, log: logging.Logger) -> None:
         """Remove the files with this number and those that follow it, which a longer set before has left."""
@@ -68,7 +71,7 @@ class FileSet:
         stale = self._following(number)
         # From the end: what a death leaves here is still found the next time.
         for name in reversed(stale):
-            self._container.remove(name)
+            self._store.remove(name)
         if stale:
             log.info("Removed %s files of an earlier, longer export: %s to %s", f"{len(stale):,}", stale[0], stale[-1])
 
@@ -78,7 +81,7 @@ class FileSet:
     def _following(self, number: int) -> list[str]:
         """The files that are there from this number on, up to the first gap: a number behind one is a date, or another's."""
         before, _, after = self._name.partition(PART)
-        there = set(self._container.names(before, after.count("/") + 1))
+        there = {found.name for found in self._store.list(before, after.count("/") + 1)}
         return list(takewhile(there.__contains__, map(self._name_of, count(number))))
 
 

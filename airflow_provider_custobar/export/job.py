@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -16,12 +16,11 @@ from airflow_provider_custobar.export.compression import Codec
 from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import Encoder
 from airflow_provider_custobar.export.file_set import FileSet
-from airflow_provider_custobar.export.pipeline import Turns
-from airflow_provider_custobar.export.results import ExportResult, Progress
-from airflow_provider_custobar.export.targets import Target
-
-OnEmpty = Literal["write", "skip", "fail"]
-ON_EMPTY: tuple[OnEmpty, ...] = ("write", "skip", "fail")
+from airflow_provider_custobar.export.results import ExportResult
+from airflow_provider_custobar.stores.protocol import Target
+from airflow_provider_custobar.stream.endings import OnEmpty
+from airflow_provider_custobar.stream.pipeline import Turns
+from airflow_provider_custobar.stream.progress_log import ProgressLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class Export:
     """Everything that one export needs.
 
     ``pages`` makes the API's pages from a position on, and takes a turn before it asks for each. ``mark`` is that of
-    :class:`~airflow_provider_custobar.export.targets.ObjectInfo`; with ``may_have_debris`` an earlier attempt may have left
+    :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`; with ``may_have_debris`` an earlier attempt may have left
     something under it. Without ``checkpoints`` nothing is taken up from an earlier attempt, nor left for a later one; nor is
     it left where no attempt ``will_follow``. ``manifest`` is written last: the JSON of what ``describe`` makes of the result.
     """
@@ -48,5 +47,5 @@ class Export:
     will_follow: bool = False
     manifest: Target | None = None
     describe: Callable[[ExportResult], object] = msgspec.to_builtins
-    progress: Progress = field(default_factory=lambda: Progress("export"))
+    progress_log: ProgressLog = field(default_factory=lambda: ProgressLog("export"))
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))

@@ -11,8 +11,8 @@ import pyarrow.parquet
 
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
 from airflow_provider_custobar.api.resources import Resource
-from airflow_provider_custobar.export.arrow_columns import columns_of
-from airflow_provider_custobar.export.arrow_pages import ArrowPages
+from airflow_provider_custobar.columns.arrow_columns import columns_of
+from airflow_provider_custobar.columns.arrow_pages import ArrowPages
 from airflow_provider_custobar.export.compression import Codec
 
 # A row group is what readers skip or load as one; small ones cost them more than the rows do. The largest CSV page makes one.

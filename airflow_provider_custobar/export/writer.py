@@ -1,40 +1,17 @@
-"""The files of one attempt: written, recorded page by page, and published together."""
+"""The files of one attempt: written, recorded where they outlive it, and published together."""
 
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
-from airflow_provider_custobar.api.pages import Page
-from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoint, WholeFile
-from airflow_provider_custobar.export.cutting import Piece, Point
+from airflow_provider_custobar.export.cutting import Chunk, ExportProgress
 from airflow_provider_custobar.export.job import Export
-from airflow_provider_custobar.export.targets import LostError, ObjectInfo, Sink, State
-
-
-@dataclass(frozen=True)
-class Count:
-    """What an export has had so far."""
-
-    pages: int = 0
-    rows: int = 0
-    unplaced: int = 0
-
-    def plus(self, page: Page) -> Count:
-        return Count(self.pages + 1, self.rows + page.rows, self.unplaced + page.unplaced)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a page stands: what leads to it, what leads on from it, and what had been counted by then."""
-
-    before: Position | None
-    count_before: Count
-    after: Position | None
-    count_after: Count
+from airflow_provider_custobar.stores.protocol import LostError, ObjectInfo, Sink, State
 
 
 class Writer:
@@ -56,7 +33,10 @@ class Writer:
         # Those of self.whole that this process has written.
         self._finished: dict[int, Sink] = {}
         self._sink: Sink | None = None
-        self._size = 0
+        self._offset = 0
+        # Where the open file begins, or the next one; and where its pages end whose bytes may not outlive this process yet.
+        self._start = saved.progress if saved else ExportProgress()
+        self._pending: deque[ExportProgress] = deque()
         self._replaced = 0
         self._published = 0
 
@@ -65,23 +45,32 @@ class Writer:
 
         :raises LostError: it is not there any more.
         """
-        if self._saved is not None and self._saved.point.is_open and self._saved.state is not None:
+        if self._saved is not None and self._saved.state is not None:
             self._sink = self._export.files.target(len(self.whole)).reopen(self._info, self._saved.state)
-            self._size = self._saved.size
-            self.stored += self._size
+            self._offset = self._saved.progress.offset
+            self.stored += self._offset
+            # This attempt's own state is recorded as soon as there is one.
+            self._pending.append(self._start)
 
-    def store(self, pieces: Sequence[Piece], place: Place | None) -> None:
-        for piece in pieces:
-            if piece.data:
-                self._open_sink().write(piece.data)
-                self._size += len(piece.data)
-                self.stored += len(piece.data)
-            if piece.ended_rows is not None:
-                self._finish(piece.ended_rows)
-            if piece.point is not None and place is not None:
-                self._record(piece.point, place, is_page_end=piece.is_page_end)
+    def store(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            if chunk.data:
+                self._open_sink().write(chunk.data)
+                self._offset += len(chunk.data)
+                self.stored += len(chunk.data)
+            if chunk.ended_rows is not None:
+                self._finish(chunk.ended_rows)
+            # After the last page there is only the end to write.
+            if chunk.progress is not None and not chunk.progress.is_past_the_last_page:
+                progress = replace(chunk.progress, files=len(self.whole), offset=self._offset)
+                if self._sink is None:
+                    self._start = progress
+                    self._save(progress, None)
+                else:
+                    self._pending.append(progress)
+        self._record_durable()
 
-    def record_whole(self, count: Count, columns: tuple[str, ...]) -> None:
+    def record_whole(self, progress: ExportProgress) -> None:
         """Everything is written: from here on an attempt that dies needs no page again.
 
         :raises SupersededError: another attempt is at it, so nothing is to be published.
@@ -92,20 +81,8 @@ class Writer:
         if any(file.state is None for file in self.whole):
             checkpoints.save(None, ())
             return
-        checkpoints.save(
-            Checkpoint(
-                run=self._info.run,
-                files=len(self.whole),
-                point=Point(),
-                position=None,
-                rows=count.rows,
-                pages=count.pages,
-                unplaced=count.unplaced,
-                columns=columns,
-                is_whole=True,
-            ),
-            self.whole,
-        )
+        progress = replace(progress, files=len(self.whole), offset=0, file_rows=0, file_bytes=0)
+        checkpoints.save(Checkpoint(run=self._info.run, progress=progress, is_whole=True), self.whole)
 
     def publish(self) -> None:
         self._replaced = self._export.files.replaced()
@@ -151,42 +128,36 @@ class Writer:
             if self._export.may_have_debris:
                 target.sweep(self._info)
             self._sink = target.open(self._info)
+            self._pending.append(self._start)
         return self._sink
 
     def _finish(self, rows: int) -> None:
         sink = self._open_sink()
-        state = sink.finish({"custobar-rows": str(rows)})
+        sink.end({"custobar-rows": str(rows)})
+        self._record_durable()
+        state = sink.finish()
         self._finished[len(self.whole)] = sink
-        self.whole.append(WholeFile(rows=rows, size=self._size, state=state))
+        self.whole.append(WholeFile(rows=rows, size=self._offset, state=state))
         self._sink = None
-        self._size = 0
+        self._offset = 0
+        self._pending.clear()
 
-    def _record(self, point: Point, place: Place, *, is_page_end: bool) -> None:
+    def _record_durable(self) -> None:
+        """Record the last page's end that outlives this process, if it does so only now."""
         checkpoints = self._export.checkpoints
-        # After the last page there is only the end to write.
-        if checkpoints is None or not checkpoints.is_due or (is_page_end and place.after is None):
+        if checkpoints is None or self._sink is None or not checkpoints.is_due:
             return
-        state: State | None = None
-        if point.is_open:
-            state = self._sink.save() if self._sink is not None else None
-            if state is None:
-                return
-        if self.whole and self.whole[-1].state is None:
+        durable = self._sink.durable()
+        if durable is None:
             return
-        count = place.count_after if is_page_end else place.count_before
-        is_recorded = checkpoints.save(
-            Checkpoint(
-                run=self._info.run,
-                files=len(self.whole),
-                point=point,
-                position=place.after if is_page_end else place.before,
-                rows=count.rows,
-                pages=count.pages,
-                unplaced=count.unplaced,
-                size=self._size,
-                state=state,
-            ),
-            self.whole,
-        )
-        if is_recorded and self._sink is not None:
-            self._sink.recorded()
+        size, state = durable
+        progress: ExportProgress | None = None
+        while self._pending and self._pending[0].offset <= size:
+            progress = self._pending.popleft()
+        if progress is not None and progress.offset == size:
+            self._save(progress, state)
+
+    def _save(self, progress: ExportProgress, state: State | None) -> None:
+        checkpoints = self._export.checkpoints
+        if checkpoints is not None and checkpoints.is_due and (not self.whole or self.whole[-1].state is not None):
+            checkpoints.save(Checkpoint(run=self._info.run, progress=progress, state=state), self.whole)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from airflow_provider_custobar.state_store import StateStore, SupersededError
+from airflow_provider_custobar.stream.envelope import sealed, unsealed
+from airflow_provider_custobar.stream.state_store import StateStore, SupersededError
 
 log = logging.getLogger(__name__)
 
 _KEY = "custobar_load.commit"
+
+
+@dataclass(frozen=True)
+class _Commit:
+    transaction: str
+    result: dict[str, Any]
 
 
 class CommitLog:
@@ -31,10 +37,8 @@ class CommitLog:
         :raises SupersededError: another attempt is at the task, so nothing is to be committed.
         """
         if self._store is not None:
-            document = {"fingerprint": self._fingerprint, "transaction": transaction, "result": result}
             try:
-                # Through JSON, because Airflow takes nothing else, tuples included.
-                self._store.set(_KEY, msgspec.json.decode(msgspec.json.encode(document)))
+                self._store.set(_KEY, sealed(self._fingerprint, {"transaction": transaction, "result": result}))
             except SupersededError:
                 raise
             except Exception:  # the rows are more important
@@ -46,8 +50,9 @@ class CommitLog:
             return None
         try:
             document = self._store.get(_KEY)
-            if isinstance(document, dict) and document["fingerprint"] == self._fingerprint:
-                return str(document["transaction"]), dict(document["result"])
+            if document is not None:
+                commit, is_current = unsealed(document, self._fingerprint, _Commit)
+                return (commit.transaction, commit.result) if is_current else None
         except Exception:  # whatever is wrong with it, it is of no use
             log.warning("Could not read whether an earlier attempt's transaction ended", exc_info=True)
         return None

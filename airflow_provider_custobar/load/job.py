@@ -11,9 +11,9 @@ from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.export.job import OnEmpty
-from airflow_provider_custobar.export.pipeline import Turns
 from airflow_provider_custobar.load.commit_log import CommitLog
+from airflow_provider_custobar.stream.endings import OnEmpty
+from airflow_provider_custobar.stream.pipeline import Turns
 
 Mode = Literal["append", "replace", "replace_window", "upsert"]
 MODES: tuple[Mode, ...] = ("append", "replace", "replace_window", "upsert")

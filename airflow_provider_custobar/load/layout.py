@@ -15,7 +15,7 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError, field_nam
 from airflow_provider_custobar.api.pages import JsonPage, Page
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import FieldType
-from airflow_provider_custobar.export.arrow_columns import EXTRA, Column, ColumnTypeError, UnfitError, columns_of, zone_of
+from airflow_provider_custobar.columns.arrow_columns import EXTRA, Column, ColumnTypeError, UnfitError, columns_of, zone_of
 from airflow_provider_custobar.load.job import LoadError, SchemaChange
 
 #: Counts the rows of a load, to tell which of two with the same key came last.

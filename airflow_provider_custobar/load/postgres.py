@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy as sa
 
 from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.load.job import Load
-from airflow_provider_custobar.load.staging import Progress, Staging, as_texts
+from airflow_provider_custobar.load.staging import LoadProgress, Staging, as_texts
+from airflow_provider_custobar.stream.envelope import sealed, unsealed
 
-_LONGEST_AGE = timedelta(hours=24)
 # An attempt whose worker is gone may linger on the server for a moment.
 _PATIENCE = "60s"
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -28,6 +27,14 @@ _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
 
 class BusyError(CustobarError):
     """Another attempt at the same load is at work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What the table's comment holds; ``will_follow`` tells whether another attempt of this run is to come."""
+
+    will_follow: bool
+    progress: LoadProgress
 
 
 class PostgresStaging(Staging):
@@ -68,17 +75,16 @@ class PostgresStaging(Staging):
         self._server = self._find_server()
         self._remove_leftovers()
 
-    def saved(self) -> Progress | None:
+    def saved(self) -> LoadProgress | None:
         comment = self._comments(self.load.staging).get(self.load.staging)
         self._exists = comment is not None
         try:
-            document = json.loads(comment or "null")
-            if document and document["fingerprint"] == self.load.fingerprint and _age(document) < _LONGEST_AGE:
-                progress = msgspec.convert(document["progress"], Progress)
+            if comment:
+                kept, is_current = unsealed(json.loads(comment), self.load.fingerprint, _Kept)
                 # A server that crashed has emptied the table, which is unlogged, but not forgotten its comment.
-                if self._rows() == progress.rows:
-                    return progress
-        except (KeyError, TypeError, ValueError) as error:
+                if is_current and self._rows() == kept.progress.rows:
+                    return kept.progress
+        except ValueError as error:
             self.load.log.info("What an earlier attempt left cannot be read (%s)", error)
         return None
 
@@ -87,7 +93,7 @@ class PostgresStaging(Staging):
             self.run(f"DROP TABLE IF EXISTS {self.quoted(self.table)}")
         super().create(columns, like_target=like_target)
         self._exists = True
-        self.save(Progress())
+        self.save(LoadProgress())
 
     def encoded(self, columns: Mapping[str, Any]) -> Any:
         out = pa.BufferOutputStream()
@@ -116,13 +122,8 @@ class PostgresStaging(Staging):
                     for start in range(0, len(view), _CHUNK_BYTES):
                         copy.write(view[start : start + _CHUNK_BYTES])
 
-    def save(self, progress: Progress) -> None:
-        document = {
-            "fingerprint": self.load.fingerprint,
-            "saved_at": datetime.now(UTC).isoformat(),
-            "will_follow": self.load.will_follow,
-            "progress": msgspec.to_builtins(progress),
-        }
+    def save(self, progress: LoadProgress) -> None:
+        document = sealed(self.load.fingerprint, _Kept(will_follow=self.load.will_follow, progress=progress))
         # A comment takes no parameter. As JSON, a quote and a percent sign can be written without themselves.
         text = json.dumps(document).replace("'", "\\u0027").replace("%", "\\u0025")
         self.run(f"COMMENT ON TABLE {self.quoted(self.table)} IS '{text}'")
@@ -211,13 +212,9 @@ def _lock(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
 
 
-def _age(document: Mapping[str, Any]) -> timedelta:
-    return datetime.now(UTC) - datetime.fromisoformat(document["saved_at"])
-
-
 def _is_wanted(comment: str) -> bool:
     try:
-        document = json.loads(comment)
-        return bool(document["will_follow"]) and _age(document) < _LONGEST_AGE
-    except (KeyError, TypeError, ValueError):
+        kept, is_young = unsealed(json.loads(comment), None, _Kept)
+    except ValueError:
         return False
+    return kept.will_follow and is_young

@@ -12,11 +12,7 @@ import sqlalchemy as sa
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, fate_of
 from airflow_provider_custobar.api.pages import Page
-from airflow_provider_custobar.export.arrow_pages import ArrowPages
-from airflow_provider_custobar.export.engine import EmptyExportError, may_start_over
-from airflow_provider_custobar.export.pipeline import Pipeline
-from airflow_provider_custobar.export.results import ExportResult, FileResult
-from airflow_provider_custobar.export.results import Progress as Report
+from airflow_provider_custobar.columns.arrow_pages import ArrowPages
 from airflow_provider_custobar.load.duckdb import DuckDbStaging
 from airflow_provider_custobar.load.failures import DatabaseError, telling
 from airflow_provider_custobar.load.job import Load, LoadError, LoadResult
@@ -24,8 +20,11 @@ from airflow_provider_custobar.load.layout import Layout, may_hold_nul
 from airflow_provider_custobar.load.mysql import MySqlStaging
 from airflow_provider_custobar.load.postgres import PostgresStaging
 from airflow_provider_custobar.load.sqlite import SqliteStaging
-from airflow_provider_custobar.load.staging import Progress, Staging
+from airflow_provider_custobar.load.staging import LoadProgress, Staging
 from airflow_provider_custobar.load.swap import Counts, swap
+from airflow_provider_custobar.stream.endings import EmptyExportError, may_start_over
+from airflow_provider_custobar.stream.pipeline import Pipeline
+from airflow_provider_custobar.stream.progress_log import ProgressLog
 
 _KINDS: dict[str, type[Staging]] = {
     "duckdb": DuckDbStaging,
@@ -59,7 +58,7 @@ class LoadRun:
         self._connection = connection
         self._there: tuple[str, ...] | None = None
         self._layout: Layout | None = None
-        self._saved: Progress | None = None
+        self._saved: LoadProgress | None = None
         self._done: LoadResult | None = None
         # In the staging table, or on their way there.
         self._rows = 0
@@ -79,7 +78,7 @@ class LoadRun:
                 # A staging table that was made for another table than there is now would not fit.
                 self._saved = saved if saved is not None and saved.target == self._there else None
 
-    def run(self, report: Report, uri: str) -> LoadResult:
+    def run(self, progress_log: ProgressLog, uri: str) -> LoadResult:
         """Load the rows; everybody sees the table as it was, until all of them are in.
 
         :raises EmptyExportError: no rows, and ``on_empty="fail"``.
@@ -89,15 +88,14 @@ class LoadRun:
             self._load.log.info("The attempt before this one has loaded everything, and could only not tell")
             return self._done
         try:
-            result = self._attempt(self._saved, report)
+            result = self._attempt(self._saved, progress_log)
         except CustobarError as error:
             if not may_start_over(error, is_continued=self._saved is not None):
                 raise
             self._load.log.warning("Starting over from the first page: %s", error)
             self._saved = None
-            result = self._attempt(None, report)
-        files = (FileResult(uri=uri, rows=result.rows, bytes=result.bytes),)
-        report.done(ExportResult(files=files, rows=result.rows, bytes=result.bytes, pages=result.pages))
+            result = self._attempt(None, progress_log)
+        progress_log.done([uri], pages=result.pages, rows=result.rows, stored=result.bytes)
         return result
 
     def _names(self) -> set[str]:
@@ -141,21 +139,21 @@ class LoadRun:
         fields += ["type"] if self._load.query.event_types else []
         return tuple(map(layout.name_of, fields))
 
-    def _attempt(self, saved: Progress | None, report: Report) -> LoadResult:
+    def _attempt(self, saved: LoadProgress | None, progress_log: ProgressLog) -> LoadResult:
         try:
             with telling(self._connection, self._names):
                 layout = self._begin(saved)
-                report.start(saved.rows if saved else 0)
-                progress = saved or Progress()
+                progress_log.start(saved.rows if saved else 0)
+                progress = saved or LoadProgress()
                 self._rows = progress.rows
-                if not progress.is_whole:
-                    progress = self._collect(layout, progress, report)
+                if not progress.is_past_the_last_page:
+                    progress = self._collect(layout, progress, progress_log)
                 return self._swap(layout, progress, is_resumed=saved is not None)
         except BaseException as error:
             self._clean_up(error)
             raise
 
-    def _begin(self, saved: Progress | None) -> Layout:
+    def _begin(self, saved: LoadProgress | None) -> Layout:
         staging = self._staging
         layout = self._lay_out()
         if saved is not None:
@@ -170,7 +168,7 @@ class LoadRun:
             staging.add_column(staging.table, name, layout.type_of(name))
         return layout
 
-    def _collect(self, layout: Layout, progress: Progress, report: Report) -> Progress:
+    def _collect(self, layout: Layout, progress: LoadProgress, progress_log: ProgressLog) -> LoadProgress:
         load, staging = self._load, self._staging
         pages = ArrowPages(
             load.query.resource,
@@ -194,13 +192,9 @@ class LoadRun:
                     pipeline.add(partial(staging.insert, staging.encoded(columns)))
                     rows += batch.num_rows
                     del batch, columns
-                progress = Progress(
-                    rows=rows,
+                progress = replace(
+                    progress.plus(page),
                     bytes=progress.bytes + page.size,
-                    pages=progress.pages + 1,
-                    unplaced=progress.unplaced + page.unplaced,
-                    position=page.after,
-                    is_whole=page.after is None,
                     discovered=tuple(layout.discovered),
                     target=self._there,
                 )
@@ -208,11 +202,11 @@ class LoadRun:
                 # The next page is waited for, and this one may be large.
                 del page
                 pipeline.store(partial(staging.save, progress))
-                report.step(pages=progress.pages, rows=progress.rows, stored=progress.bytes)
+                progress_log.step(pages=progress.pages, rows=progress.rows, stored=progress.bytes)
             pipeline.finish()
         return progress
 
-    def _swap(self, layout: Layout, progress: Progress, *, is_resumed: bool) -> LoadResult:
+    def _swap(self, layout: Layout, progress: LoadProgress, *, is_resumed: bool) -> LoadResult:
         load, staging = self._load, self._staging
         if not progress.rows and load.on_empty == "fail":
             raise EmptyExportError(

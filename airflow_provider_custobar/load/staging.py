@@ -15,11 +15,11 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateColumn, CreateTable
 
 from airflow_provider_custobar.api.errors import field_name
-from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.resources import FieldType
 from airflow_provider_custobar.load.job import Load, LoadError
 from airflow_provider_custobar.load.layout import POSITION
 from airflow_provider_custobar.load.names import can_be_a_name, is_too_long
+from airflow_provider_custobar.stream.progress import Progress
 
 _T = FieldType
 _MOMENT = (
@@ -43,18 +43,14 @@ _SQL_TYPES: Mapping[FieldType, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a load has come: what is in the staging table, and where the API's pages go on.
+class LoadProgress(Progress):
+    """How far a load is: so much of what the API gave is in the staging table. ``bytes`` are what it sent.
 
-    ``target`` are the columns that the table had then, None where it was to be made.
+    ``discovered`` are columns beside those that are documented; ``target`` are the columns that the table had then, None where
+    it was to be made.
     """
 
-    rows: int = 0
     bytes: int = 0
-    pages: int = 0
-    unplaced: int = 0
-    position: Position | None = None
-    is_whole: bool = False
     discovered: tuple[str, ...] = ()
     target: tuple[str, ...] | None = None
 
@@ -91,7 +87,7 @@ class Staging:
         """Whether a transaction of an earlier attempt, by its id, was committed here; False where that cannot be told."""
         return False
 
-    def saved(self) -> Progress | None:
+    def saved(self) -> LoadProgress | None:
         """What an earlier attempt has left to go on from."""
         return None
 
@@ -119,7 +115,7 @@ class Staging:
         """Insert what :meth:`encoded` made."""
         self.connection.execute(self.with_columns(self.table, rows[0]).insert(), rows)
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: LoadProgress) -> None:
         """The rows so far are in."""
         self.connection.commit()
 

@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
-from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.stores.protocol import RefusedError, Store, StoredObject, StoreError
 
 _WILDCARDS = frozenset("*?[")
 _ANY_FOLDERS = "**"
 _PIECE_BYTES = 8 << 20
 
 
-class StoreError(CustobarError):
-    """A store has no such object, or does not give it, or not whole."""
-
-
-class RefusedError(StoreError):
-    """A store lets nobody look with these credentials, so that nobody knows whether the object is there."""
-
-
-class StoredObject(Protocol):
-    """One object, pinned where its store has versions: it is read as it was when it was found, or not at all."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def uri(self) -> str: ...
-
-    @property
-    def content_encoding(self) -> str | None:
-        """What its store says of it, in HTTP's words: ``gzip``."""
-
-    def open(self) -> BinaryIO:
-        """Its bytes as stored, from the first one on; may be called again.
-
-        :raises StoreError: also when it is read, where bytes are missing.
-        """
-
-
-class ReadableStore(Protocol):
-    """Objects by name; what is asked of it raises :class:`StoreError` where the store refuses."""
-
-    def uri(self, name: str) -> str: ...
-
-    def look(self, name: str) -> StoredObject | None:
-        """The object that is called exactly so."""
-
-    def list(self, prefix: str, depth: int | None) -> Iterable[StoredObject]:
-        """Objects whose names begin with ``prefix``, in any order; at least those with less than ``depth`` slashes after the
-        last one of the prefix. May hold the empty objects that stand for folders.
-        """
-
-
-def find(store: ReadableStore, argument: str, name: str) -> list[StoredObject]:
+def find(store: Store, argument: str, name: str) -> list[StoredObject]:
     """The objects that ``name`` means, sorted by name.
 
     The one that bears exactly this name, whatever its characters are. Else a pattern, in which ``*``, ``?`` and ``[...]``
@@ -88,7 +48,7 @@ def find(store: ReadableStore, argument: str, name: str) -> list[StoredObject]:
     return sorted(found, key=lambda each: each.name)
 
 
-def _look(store: ReadableStore, name: str, *, refusal_is_absence: bool) -> StoredObject | None:
+def _look(store: Store, name: str, *, refusal_is_absence: bool) -> StoredObject | None:
     try:
         return store.look(name)
     except RefusedError:
@@ -98,7 +58,7 @@ def _look(store: ReadableStore, name: str, *, refusal_is_absence: bool) -> Store
         raise
 
 
-def _matching(store: ReadableStore, argument: str, pattern: str) -> list[StoredObject]:
+def _matching(store: Store, argument: str, pattern: str) -> list[StoredObject]:
     literal = pattern[: next(place for place, character in enumerate(pattern) if character in _WILDCARDS)]
     folder = literal[: literal.rfind("/") + 1]
     parts = pattern[len(folder) :].split("/")
@@ -186,3 +146,14 @@ class _Ranges(io.RawIOBase):
         buffer[: len(data)] = data
         self._position = end
         return len(data)
+
+
+@contextmanager
+def told_of_anything(what: str) -> Iterator[None]:
+    """Raise whatever a file system raises, each has errors of its own, as an error that says what it was about."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise StoreError(f"{what}: {type(error).__name__}: {error}") from error

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_custobar.state_store import SupersededError
+from airflow_provider_custobar.stream.state_store import SupersededError
 
 if TYPE_CHECKING:
-    from airflow_provider_custobar.state_store import StateStore
+    from airflow_provider_custobar.stream.state_store import StateStore
 
 __all__ = [
     "TRIGGERS_RENDER_TEMPLATES",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_custobar.export.checkpoints import Checkpoints
-from airflow_provider_custobar.state_store import StateStore
+from airflow_provider_custobar.stream.state_store import StateStore
 from airflow_provider_custobar.task.compat import task_state_store
 
 

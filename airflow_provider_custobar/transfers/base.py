@@ -17,7 +17,6 @@ from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import ApiFormat
-from airflow_provider_custobar.export.checkpoints import fingerprint_of
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
     Codec,
@@ -35,12 +34,14 @@ from airflow_provider_custobar.export.encoders import (
     page_format_for,
 )
 from airflow_provider_custobar.export.engine import ExportRun
-from airflow_provider_custobar.export.file_set import PART, Container, FileSet
+from airflow_provider_custobar.export.file_set import PART, Files, FileSet
 from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.manifest import manifest_of
-from airflow_provider_custobar.export.pipeline import Turns
-from airflow_provider_custobar.export.results import ExportResult, Progress
+from airflow_provider_custobar.export.results import ExportResult
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.stream.envelope import fingerprint_of
+from airflow_provider_custobar.stream.pipeline import Turns
+from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.transfers.attempt import TaskAttempt
 from airflow_provider_custobar.transfers.names import fill_in
 from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, interval, one_of
@@ -122,7 +123,7 @@ class CustobarExportOperator(CustobarQueryOperator):
         """
 
     @abstractmethod
-    def make_container(self) -> Container:
+    def make_store(self) -> Files:
         """Where the objects go, made of this operator's rendered fields.
 
         :raises InvalidArgumentError: names the field, its value and what is accepted.
@@ -142,11 +143,11 @@ class CustobarExportOperator(CustobarQueryOperator):
     def _export_all(self, context: Context) -> dict[str, Any]:
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self.make_query(config, context)
-        container = self.make_container()
+        store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         attempt = TaskAttempt(context)
         with CustobarClient(config) as client:
-            exports = [self._export(number, each, container, client, attempt) for number, each in enumerate(queries)]
+            exports = [self._export(number, each, store, client, attempt) for number, each in enumerate(queries)]
             _refuse_same_place(exports)
             runs = [ExportRun(export) for export in exports]
             for run in runs:
@@ -187,14 +188,14 @@ class CustobarExportOperator(CustobarQueryOperator):
         self,
         number: int,
         query: Query,
-        container: Container,
+        store: Files,
         client: CustobarClient,
         attempt: TaskAttempt,
     ) -> Export:
         def named(argument: str) -> str:
             return fill_in(self.check_name(argument, getattr(self, argument)), argument, query)
 
-        files = FileSet(named(self.name_argument), container, replace=self.replace)
+        files = FileSet(named(self.name_argument), store, replace=self.replace)
         manifest = None if self.manifest is None else named("manifest")
         if manifest is not None and files.holds(manifest):
             raise InvalidArgumentError("manifest", self.manifest, f"it needs a name of its own, not {self.name_argument}'s")
@@ -229,9 +230,9 @@ class CustobarExportOperator(CustobarQueryOperator):
             may_have_debris=attempt.is_later,
             checkpoints=attempt.checkpoints(number, self._fingerprint(query, client.config, files, outer)),
             will_follow=attempt.will_follow,
-            manifest=None if manifest is None else container.target(manifest),
+            manifest=None if manifest is None else store.target(manifest),
             describe=partial(manifest_of, query, self.file_format, codec, make),
-            progress=Progress(query.resource.name, self.log),
+            progress_log=ProgressLog(query.resource.name, self.log),
             log=self.log,
         )
 

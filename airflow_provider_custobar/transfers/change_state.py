@@ -9,16 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_provider_custobar.export.targets import ObjectInfo, Target
-from airflow_provider_custobar.stores.reading import StoreError
-from airflow_provider_custobar.transfers.object_storage import Place
+from airflow_provider_custobar.stores.protocol import ObjectInfo, StoreError, Target
+from airflow_provider_custobar.transfers.object_storage import Location
 from airflow_provider_custobar.upload.changes import Changes
 
 _PIECE_BYTES = 8 << 20
 
 
 @contextmanager
-def kept_changes(place: Place, target: str, *, keep: bool, log: logging.Logger) -> Iterator[Changes]:
+def kept_changes(place: Location, target: str, *, keep: bool, log: logging.Logger) -> Iterator[Changes]:
     """The digests in the object at ``place``; none if there is no such object yet.
 
     What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all. The rows
@@ -28,7 +27,7 @@ def kept_changes(place: Place, target: str, *, keep: bool, log: logging.Logger) 
     with tempfile.TemporaryDirectory(prefix="custobar-changes-", ignore_cleanup_errors=True) as folder:
         local = Path(folder) / "changes.sqlite"
         try:
-            stored = place.objects.look(place.name)
+            stored = place.store.look(place.name)
         except StoreError as error:
             raise StoreError(f"state_path: {error}") from error
         if stored is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.export.file_set import Container
+from airflow_provider_custobar.stores.protocol import Store
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
 from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_key, check_metadata
 
@@ -64,16 +64,16 @@ class CustobarToGCSOperator(CustobarExportOperator):
     def check_name(self, argument: str, value: object) -> str:
         return check_key(argument, value)
 
-    def make_container(self) -> Container:
+    def make_store(self) -> Store:
         bucket = check_gcs_bucket("bucket_name", self.bucket_name)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415
 
-            from airflow_provider_custobar.export.gcs import GcsBucket  # noqa: PLC0415
+            from airflow_provider_custobar.stores.gcs import GcsStore  # noqa: PLC0415
         except ImportError as error:
             raise AirflowOptionalProviderFeatureException(
                 "CustobarToGCSOperator needs the Google provider: pip install 'airflow-provider-custobar[google]'"
             ) from error
         hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
-        return GcsBucket(hook.get_conn(), bucket, replace=self.replace, cache_control=self.cache_control)
+        return GcsStore(hook.get_conn(), bucket, replace=self.replace, cache_control=self.cache_control)

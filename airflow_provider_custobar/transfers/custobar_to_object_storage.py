@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_custobar.export.file_set import Container
-from airflow_provider_custobar.export.filesystem import FileSystemTarget
+from airflow_provider_custobar.export.file_set import Files
+from airflow_provider_custobar.stores.protocol import Target
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
 from airflow_provider_custobar.transfers.names import check_name
-from airflow_provider_custobar.transfers.object_storage import locate, object_storage_target
+from airflow_provider_custobar.transfers.object_storage import locate
 
 
 class CustobarToObjectStorageOperator(CustobarExportOperator):
@@ -36,25 +37,30 @@ class CustobarToObjectStorageOperator(CustobarExportOperator):
         locate(argument, name, self.storage_conn_id)
         return name
 
-    def make_container(self) -> Container:
+    def make_store(self) -> Files:
         return _ObjectStorage(self.storage_conn_id, replace=self.replace)
 
 
+@dataclass(frozen=True)
+class _Named:
+    name: str
+
+
 class _ObjectStorage:
-    """Any file system that a URL names; names are URLs."""
+    """All that URLs lead to; names are URLs."""
 
     def __init__(self, conn_id: str | None, *, replace: bool) -> None:
         self._conn_id = conn_id
         self._replace = replace
 
-    def target(self, name: str) -> FileSystemTarget:
-        return object_storage_target("path", name, self._conn_id, replace=self._replace)
+    def target(self, name: str) -> Target:
+        return locate("path", check_name("path", name), self._conn_id, replace=self._replace).target
 
-    def names(self, prefix: str, depth: int) -> list[str]:
-        location = locate("path", prefix, self._conn_id)
-        # Paths of the file system, put back behind what the user wrote before them.
-        return [prefix + found.name.removeprefix(location.path) for found in location.objects.list(location.path, depth)]
+    def list(self, prefix: str, depth: int | None) -> Iterator[_Named]:
+        place = locate("path", prefix, self._conn_id)
+        # Names in the store, put back behind what the user wrote before them.
+        yield from (_Named(prefix + found.name.removeprefix(place.name)) for found in place.store.list(place.name, depth))
 
     def remove(self, name: str) -> None:
-        location = locate("path", name, self._conn_id)
-        location.filesystem.rm_file(location.path)
+        place = locate("path", name, self._conn_id)
+        place.store.remove(place.name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
-from airflow_provider_custobar.export.file_set import Container
+from airflow_provider_custobar.stores.protocol import Store
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
 from airflow_provider_custobar.transfers.names import check_extra_args, check_key, check_s3_bucket
 
@@ -60,14 +60,14 @@ class CustobarToS3Operator(CustobarExportOperator):
     def check_name(self, argument: str, value: object) -> str:
         return check_key(argument, value)
 
-    def make_container(self) -> Container:
+    def make_store(self) -> Store:
         bucket = check_s3_bucket("s3_bucket", self.s3_bucket)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415
             from boto3.s3.transfer import S3Transfer  # noqa: PLC0415
 
-            from airflow_provider_custobar.export.s3 import S3Bucket  # noqa: PLC0415
+            from airflow_provider_custobar.stores.s3 import S3Store  # noqa: PLC0415
         except ImportError as error:
             raise AirflowOptionalProviderFeatureException(
                 "CustobarToS3Operator needs the Amazon provider: pip install 'airflow-provider-custobar[amazon]'"
@@ -78,4 +78,4 @@ class CustobarToS3Operator(CustobarExportOperator):
         if self.acl_policy:
             extra_args["ACL"] = self.acl_policy
         client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
-        return S3Bucket(client, bucket, replace=self.replace, extra_args=extra_args)
+        return S3Store(client, bucket, replace=self.replace, extra_args=extra_args)

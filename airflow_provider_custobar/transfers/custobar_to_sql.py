@@ -16,14 +16,14 @@ from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import ApiFormat
 from airflow_provider_custobar.api.windows import Window
-from airflow_provider_custobar.export.checkpoints import fingerprint_of
 from airflow_provider_custobar.export.encoders import page_format_for
-from airflow_provider_custobar.export.pipeline import Turns
-from airflow_provider_custobar.export.results import Progress
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.load.commit_log import CommitLog
 from airflow_provider_custobar.load.job import MODES, SCHEMA_CHANGES, Load, LoadResult, Mode, SchemaChange
 from airflow_provider_custobar.load.names import check_identifier, parts_of, split_table, staging_names
+from airflow_provider_custobar.stream.envelope import fingerprint_of
+from airflow_provider_custobar.stream.pipeline import Turns
+from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.lineage import tell_lineage
 from airflow_provider_custobar.transfers.attempt import TaskAttempt
 from airflow_provider_custobar.transfers.database import dataset_of, engine_of, find_hook, uri_of
@@ -144,7 +144,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
                 if query.window is not None and query.window.end > datetime.now(UTC):
                     self.log.warning("The window %s is not over yet: what happens until its end will be missing", query.window)
                 self.log.info("Loading %s into %s (%s)", described(query), uri, mode)
-                result = run.run(Progress(query.resource.name, self.log), uri)
+                result = run.run(ProgressLog(query.resource.name, self.log), uri)
         finally:
             engine.dispose()
         self._columns = result.columns

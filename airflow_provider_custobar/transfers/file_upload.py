@@ -12,7 +12,7 @@ from airflow_provider_custobar.upload.options import UploadCompression, UploadFo
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_custobar.stores.reading import StoredObject
+    from airflow_provider_custobar.stores.protocol import StoredObject
 
 
 class FileUploadOperator(CustobarUploadBaseOperator):

@@ -10,10 +10,10 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 from airflow_provider_custobar.stores.reading import find
 from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
 from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_keys, within_bucket
-from airflow_provider_custobar.transfers.object_storage import Place
+from airflow_provider_custobar.transfers.object_storage import Location
 
 if TYPE_CHECKING:
-    from airflow_provider_custobar.stores.reading import StoredObject
+    from airflow_provider_custobar.stores.protocol import StoredObject
 
 
 class GCSToCustobarOperator(FileUploadOperator):
@@ -54,20 +54,20 @@ class GCSToCustobarOperator(FileUploadOperator):
     def find_objects(self) -> list[StoredObject]:
         bucket, name = check_gcs_bucket("bucket_name", self.bucket_name), check_keys("object_name", self.object_name)
         client = self._client()
-        from airflow_provider_custobar.stores.gcs import GcsObjects  # noqa: PLC0415 - as in _client
+        from airflow_provider_custobar.stores.gcs import GcsStore  # noqa: PLC0415 - as in _client
 
-        return find(GcsObjects(client, bucket), "object_name", name)
+        return find(GcsStore(client, bucket), "object_name", name)
 
-    def place(self, argument: str, value: object) -> Place:
-        place = within_bucket(argument, value, ("gs", "gcs"), self.bucket_name)
-        if place is None:
-            return super().place(argument, value)
-        bucket, name = check_gcs_bucket(argument, place[0]), place[1]
+    def location(self, argument: str, value: object) -> Location:
+        found = within_bucket(argument, value, ("gs", "gcs"), self.bucket_name)
+        if found is None:
+            return super().location(argument, value)
+        bucket, name = check_gcs_bucket(argument, found[0]), found[1]
         client = self._client()
-        from airflow_provider_custobar.export.gcs import GcsBucket  # noqa: PLC0415 - as in _client
-        from airflow_provider_custobar.stores.gcs import GcsObjects  # noqa: PLC0415
+        from airflow_provider_custobar.stores.gcs import GcsStore  # noqa: PLC0415 - as in _client
 
-        return Place(target=GcsBucket(client, bucket).target(name), objects=GcsObjects(client, bucket), name=name)
+        store = GcsStore(client, bucket)
+        return Location(store=store, name=name, target=store.target(name))
 
     def _client(self) -> Any:
         try:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
-from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.export.filesystem import FileSystemTarget
-from airflow_provider_custobar.export.targets import Target
-from airflow_provider_custobar.stores.files import FileSystemFiles, LocalFiles
-from airflow_provider_custobar.stores.reading import ReadableStore
-from airflow_provider_custobar.transfers.names import check_filled, check_name
+from airflow_provider_custobar.stores.files import FileSystemStore
+from airflow_provider_custobar.stores.local import LocalStore
+from airflow_provider_custobar.stores.protocol import Store, Target
+from airflow_provider_custobar.transfers.names import check_filled
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _LOCAL_SCHEMES = ("file", "local")
@@ -31,44 +28,23 @@ _VERSION = re.compile(r"[?#]")
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """A place in an fsspec file system; ``path`` is what the URL holds behind its scheme, letter by letter."""
+    """An object of a store, which is there or not. ``name`` is its name in it, letter by letter.
 
-    filesystem: Any
-    path: str
-    uri: str
+    ``target`` writes it, and calls it as the user did.
+    """
 
-    @property
-    def objects(self) -> LocalFiles | FileSystemFiles:
-        """What can be read there."""
-        return LocalFiles() if isinstance(self.filesystem, LocalFileSystem) else FileSystemFiles(self.filesystem)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where one object beside those of an upload is written, and read again: ``name`` is its name among ``objects``."""
-
-    target: Target
-    objects: ReadableStore
+    store: Store
     name: str
+    target: Target
 
     @property
     def uri(self) -> str:
         """In one spelling, however it was given."""
-        return self.objects.uri(self.name)
+        return self.store.uri(self.name)
 
 
-def place_at(argument: str, value: object) -> Place:
-    """The place that a URL names.
-
-    :raises InvalidArgumentError: as :func:`locate`, or a folder.
-    """
-    location = locate(argument, check_name(argument, value), None)
-    target = FileSystemTarget(location.filesystem, location.path, location.uri)
-    return Place(target=target, objects=location.objects, name=location.path)
-
-
-def locate(argument: str, value: object, conn_id: str | None) -> Location:
-    """The location that a URL names; a path without a scheme is one of this machine.
+def locate(argument: str, value: object, conn_id: str | None = None, *, replace: bool = True) -> Location:
+    """The location that a URL names; a path without a scheme is one of this machine. ``replace`` is that of its store.
 
     :raises InvalidArgumentError: none, or one that a library would take for another: what is read and written, and what the
         result calls it, must be the same.
@@ -76,33 +52,25 @@ def locate(argument: str, value: object, conn_id: str | None) -> Location:
     url = check_filled(argument, value)
     scheme, separator, rest = url.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
-        return _local(argument, url)
+        return _local(argument, url, replace=replace)
     if scheme.lower() in _LOCAL_SCHEMES:
         if not rest.startswith("/"):
             raise InvalidArgumentError(argument, url, f"give an absolute path, {scheme}:///folder/file")
-        return _local(argument, rest)
-    return _remote(argument, url, rest, conn_id)
+        return _local(argument, rest, replace=replace)
+    return _remote(argument, url, rest, conn_id, replace=replace)
 
 
-def object_storage_target(argument: str, value: object, conn_id: str | None, *, replace: bool) -> FileSystemTarget:
-    """The target that a URL names.
-
-    :raises InvalidArgumentError: as :func:`locate`, or a folder.
-    """
-    location = locate(argument, check_name(argument, value), conn_id)
-    return FileSystemTarget(location.filesystem, location.path, location.uri, replace=replace)
-
-
-def _local(argument: str, path: str) -> Location:
+def _local(argument: str, path: str, *, replace: bool) -> Location:
     if not path.startswith("/"):
         first = path.partition("/")[0]
         if first.startswith("~") or ":" in first:
             raise InvalidArgumentError(argument, path, "give an absolute path, or the URL of one store: scheme://...")
         path = f"{Path.cwd()}/{path}"
-    return Location(filesystem=LocalFileSystem(), path=path, uri=f"file://{path}")
+    store = LocalStore(replace=replace)
+    return Location(store=store, name=path, target=store.target(path))
 
 
-def _remote(argument: str, url: str, rest: str, conn_id: str | None) -> Location:
+def _remote(argument: str, url: str, rest: str, conn_id: str | None, *, replace: bool) -> Location:
     if "::" in url:
         raise InvalidArgumentError(argument, url, "file systems cannot be chained with :: here; give the URL of one store")
     try:
@@ -115,4 +83,6 @@ def _remote(argument: str, url: str, rest: str, conn_id: str | None) -> Location
     is_versioned = getattr(filesystem, "version_aware", False) and _VERSION.search(within)
     if is_versioned or not f"/{path}".endswith("/" + within.rstrip("/")):
         raise InvalidArgumentError(argument, url, f"its file system would read it as another name, {path}")
-    return Location(filesystem=filesystem, path=path + "/" * url.endswith("/"), uri=url)
+    store = FileSystemStore(filesystem, replace=replace)
+    name = path + "/" * url.endswith("/")
+    return Location(store=store, name=name, target=store.target(name, url))

@@ -10,7 +10,7 @@ from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
 from airflow_provider_custobar.transfers.object_storage import locate
 
 if TYPE_CHECKING:
-    from airflow_provider_custobar.stores.reading import StoredObject
+    from airflow_provider_custobar.stores.protocol import StoredObject
 
 
 class ObjectStorageToCustobarOperator(FileUploadOperator):
@@ -33,4 +33,4 @@ class ObjectStorageToCustobarOperator(FileUploadOperator):
 
     def find_objects(self) -> list[StoredObject]:
         location = locate("path", self.path, self.storage_conn_id)
-        return find(location.objects, "path", location.path)
+        return find(location.store, "path", location.name)

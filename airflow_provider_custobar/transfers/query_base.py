@@ -16,8 +16,8 @@ from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp
 from airflow_provider_custobar.api.resources import ApiFormat
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.dag_run import check_period, period_arguments
-from airflow_provider_custobar.export.job import ON_EMPTY, OnEmpty
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.stream.endings import ON_EMPTY, OnEmpty
 from airflow_provider_custobar.task.execution import CustobarTask
 
 if TYPE_CHECKING:

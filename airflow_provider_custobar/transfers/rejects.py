@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_custobar.export.targets import ObjectInfo, Sink, Target
+from airflow_provider_custobar.stores.protocol import ObjectInfo, Sink, Target
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.upload.rows import Rejected

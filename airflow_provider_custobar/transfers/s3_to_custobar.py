@@ -11,10 +11,10 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.stores.reading import find
 from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
 from airflow_provider_custobar.transfers.names import check_extra_args, check_keys, check_s3_bucket, within_bucket
-from airflow_provider_custobar.transfers.object_storage import Place
+from airflow_provider_custobar.transfers.object_storage import Location
 
 if TYPE_CHECKING:
-    from airflow_provider_custobar.stores.reading import StoredObject
+    from airflow_provider_custobar.stores.protocol import StoredObject
 
 
 class S3ToCustobarOperator(FileUploadOperator):
@@ -58,34 +58,33 @@ class S3ToCustobarOperator(FileUploadOperator):
         client = self._client()
         from boto3.s3.transfer import S3Transfer  # noqa: PLC0415 - as in _client
 
-        from airflow_provider_custobar.stores.s3 import S3Objects  # noqa: PLC0415
+        from airflow_provider_custobar.stores.s3 import S3Store  # noqa: PLC0415
 
         extra_args = check_extra_args(self.extra_args, S3Transfer.ALLOWED_DOWNLOAD_ARGS)
         for name, value in extra_args.items():
             if not isinstance(value, str):
                 # Before boto3 does, whose message shows the value, which may be a key.
                 raise InvalidArgumentError("extra_args", name, "its value must be a text")
-        found = find(S3Objects(client, bucket, extra_args), "s3_key", key)
+        found = find(S3Store(client, bucket, extra_args=extra_args), "s3_key", key)
         if "VersionId" in extra_args and [each.name for each in found] != [key]:
             raise InvalidArgumentError(
                 "extra_args", "VersionId", f"a version is of one object, and s3_key={key!r} names others"
             )
         return found
 
-    def place(self, argument: str, value: object) -> Place:
-        place = within_bucket(argument, value, ("s3", "s3a", "s3n"), self.s3_bucket)
-        if place is None:
-            return super().place(argument, value)
-        bucket, key = check_s3_bucket(argument, place[0]), place[1]
+    def location(self, argument: str, value: object) -> Location:
+        found = within_bucket(argument, value, ("s3", "s3a", "s3n"), self.s3_bucket)
+        if found is None:
+            return super().location(argument, value)
+        bucket, key = check_s3_bucket(argument, found[0]), found[1]
         client = self._client()
         from boto3.s3.transfer import S3Transfer  # noqa: PLC0415 - as in _client
 
-        from airflow_provider_custobar.export.s3 import S3Bucket  # noqa: PLC0415
-        from airflow_provider_custobar.stores.s3 import S3Objects  # noqa: PLC0415
+        from airflow_provider_custobar.stores.s3 import S3Store  # noqa: PLC0415
 
         extra_args = {name: value for name, value in (self.extra_args or {}).items() if name in S3Transfer.ALLOWED_UPLOAD_ARGS}
-        target = S3Bucket(client, bucket, extra_args=extra_args).target(key)
-        return Place(target=target, objects=S3Objects(client, bucket, extra_args), name=key)
+        store = S3Store(client, bucket, extra_args=extra_args)
+        return Location(store=store, name=key, target=store.target(key))
 
     def _client(self) -> Any:
         try:

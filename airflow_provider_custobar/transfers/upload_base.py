@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.export.local_files import canonical_uri
 from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.stores.local import canonical_uri
 from airflow_provider_custobar.task.compat import task_state_store
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import tell_lineage
-from airflow_provider_custobar.transfers.object_storage import Place, place_at
+from airflow_provider_custobar.transfers.names import check_name
+from airflow_provider_custobar.transfers.object_storage import Location, locate
 from airflow_provider_custobar.transfers.rejects import Rejects
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 
@@ -154,7 +155,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         hook = CustobarHook(self.custobar_conn_id)
         base_url = hook.get_config().base_url
         rows = self.make_rows(context)
-        rejects_place, state_place = self._places()
+        rejects_place, state_place = self._locations()
         rejects = Rejects(rejects_place.target if rejects_place else None, self.log)
         company = {"company": self.company} if self.company else {}
         with ExitStack() as stack:
@@ -210,26 +211,26 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         store = None if self.dry_run else task_state_store(context)
         return Journal(store, is_first_attempt=ti is None or ti.try_number <= 1, logger=self.log)
 
-    def place(self, argument: str, value: object) -> Place:
+    def location(self, argument: str, value: object) -> Location:
         """Where an argument leads that names an object to be written beside the upload."""
-        return place_at(argument, value)
+        return locate(argument, check_name(argument, value))
 
-    def _places(self) -> list[Place | None]:
+    def _locations(self) -> list[Location | None]:
         """Those of ``rejects_path`` and ``state_path``. What is written replaces nothing that is read, nor each other."""
         taken = {canonical_uri(uri) for uri in self.source_uris}
-        places: list[Place | None] = []
+        locations: list[Location | None] = []
         written = {"rejects_path": self.rejects_path, "state_path": self.state_path if self.only_changed else None}
         for argument, path in written.items():
-            place = self.place(argument, path) if path is not None else None
-            places.append(place)
-            if place is not None:
+            location = self.location(argument, path) if path is not None else None
+            locations.append(location)
+            if location is not None:
                 # A URL may also hold a connection's name, or its scheme another spelling.
-                uri = canonical_uri(place.uri)
+                uri = canonical_uri(location.uri)
                 if uri in taken:
                     accepted = "it would replace what is read, or is written besides: give it a name of its own"
                     raise InvalidArgumentError(argument, path, accepted)
                 taken.add(uri)
-        return places
+        return locations
 
     def _check_only_changed(self) -> None:
         if self.only_changed and not self.state_path:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from airflow_provider_custobar.state_store import StateStore, SupersededError
+from airflow_provider_custobar.stream.state_store import StateStore, SupersededError
 
 log = logging.getLogger(__name__)
 

@@ -125,8 +125,8 @@ def main() -> None:
     for name in ("s3", "gcs", "object_storage", "sql"):
         importlib.import_module(f"airflow_provider_custobar.transfers.custobar_to_{name}")
     importlib.import_module("airflow_provider_custobar.transfers.object_storage_to_custobar")
-    importlib.import_module("airflow_provider_custobar.export.s3")
-    importlib.import_module("airflow_provider_custobar.export.gcs")
+    importlib.import_module("airflow_provider_custobar.stores.s3")
+    importlib.import_module("airflow_provider_custobar.stores.gcs")
     importlib.import_module("airflow_provider_custobar.export.parquet")
     importlib.import_module("airflow_provider_custobar.load.run")
     importlib.import_module("airflow.providers.amazon.aws.hooks.s3")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
-from airflow_provider_custobar.export.engine import EmptyExportError
-from airflow_provider_custobar.export.targets import TargetError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from airflow_provider_custobar.stores.protocol import TargetError
+from airflow_provider_custobar.stream.endings import EmptyExportError
 from airflow_provider_custobar.transfers.base import CustobarExportOperator
 from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator

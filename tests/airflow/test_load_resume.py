@@ -184,7 +184,7 @@ def test_an_expired_cursor_starts_over(tenant: CustobarSandbox, db: Any) -> None
 
 
 @pytest.mark.parametrize(
-    "garbage", ["", "{", "null", "5", "[1]", '"x"', "{}", "%s '", {"saved_at": "?"}, {"progress": {"rows": "?"}}]
+    "garbage", ["", "{", "null", "5", "[1]", '"x"', "{}", "%s '", {"saved_at": "?"}, {"body": {"progress": {"rows": "?"}}}]
 )
 def test_a_comment_that_is_garbage_is_ignored(tenant: CustobarSandbox, db: Any, garbage: str | dict[str, Any]) -> None:
     """Rule: a staging table that does not tell what is in it is made anew."""
@@ -219,9 +219,14 @@ def hours_ago(hours: int) -> str:
 
 @pytest.mark.parametrize(
     ("changes", "is_dropped"),
-    [({}, False), ({"saved_at": hours_ago(23)}, False), ({"saved_at": hours_ago(25)}, True), ({"will_follow": False}, True),
-     ("garbage", True)],
-)  # fmt: skip
+    [
+        ({}, False),
+        ({"saved_at": hours_ago(23)}, False),
+        ({"saved_at": hours_ago(25)}, True),
+        ({"body": {"will_follow": False, "progress": {}}}, True),
+        ("garbage", True),
+    ],
+)
 def test_what_dead_runs_have_left_is_dropped(tenant: CustobarSandbox, db: Any, changes: Any, is_dropped: bool) -> None:
     """Rule: a task's next run drops what earlier ones have left, unless an attempt of theirs may come within the day."""
     load(task(1, run="first"), date=OTHER_DAY)

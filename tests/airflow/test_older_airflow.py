@@ -18,7 +18,7 @@ from packaging.version import Version
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.sensors.custobar import CustobarEventSensor
-from airflow_provider_custobar.state_store import SupersededError
+from airflow_provider_custobar.stream.state_store import SupersededError
 from airflow_provider_custobar.task import compat
 
 IS_OLDER = Version(airflow.__version__) < Version("3.3")

@@ -14,7 +14,7 @@ import zstandard
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.resources import READABLE, RESOURCES, FieldType
-from airflow_provider_custobar.export.arrow_columns import ColumnTypeError
+from airflow_provider_custobar.columns.arrow_columns import ColumnTypeError
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
 from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.export.targets import TargetError
 from airflow_provider_custobar.sandbox import CustobarSandbox
+from airflow_provider_custobar.stores.protocol import TargetError
 from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
 from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator

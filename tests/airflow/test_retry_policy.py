@@ -17,9 +17,9 @@ from airflow.sdk.module_loading import import_string
 import airflow_provider_custobar
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.errors import CustobarError
-from airflow_provider_custobar.export.engine import EmptyExportError
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from airflow_provider_custobar.stream.endings import EmptyExportError
 from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from tools.airflow_home import AirflowHome, connection_variables
 

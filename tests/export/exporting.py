@@ -14,18 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fsspec.implementations.local import LocalFileSystem
-
 from airflow_provider_custobar.api.pages import JsonPage
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.encoders import JsonLines
 from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
-from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.export.job import Export
-from airflow_provider_custobar.export.pipeline import Turns
-from airflow_provider_custobar.export.results import Progress
-from airflow_provider_custobar.export.targets import Target
+from airflow_provider_custobar.stores.local import LocalStore
+from airflow_provider_custobar.stores.protocol import Target
+from airflow_provider_custobar.stream.pipeline import Turns
+from airflow_provider_custobar.stream.progress_log import ProgressLog
 
 
 def say(text: str) -> None:
@@ -48,11 +46,11 @@ def pages(count: int, page_bytes: int, stop_at: object) -> Iterator[JsonPage]:
 
 def target_of(where: Any, stop_at: object) -> Target:
     if isinstance(where, str):
-        return FileSystemTarget(LocalFileSystem(), where, f"file://{where}")
+        return LocalStore().target(where)
     import boto3
     from botocore.config import Config
 
-    from airflow_provider_custobar.export.s3 import S3Target
+    from airflow_provider_custobar.stores.s3 import S3Store
 
     client = boto3.client(
         "s3",
@@ -64,11 +62,11 @@ def target_of(where: Any, stop_at: object) -> Target:
     )
     if isinstance(stop_at, str):
         client.meta.events.register(f"before-send.s3.{stop_at}", stop)
-    return S3Target(client, where["bucket"], where["key"])
+    return S3Store(client, where["bucket"]).target(where["key"])
 
 
 class Single:
-    """A container of one object, whatever its name."""
+    """A store of one object, whatever its name."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -76,7 +74,7 @@ class Single:
     def target(self, name: str) -> Target:
         return self._target
 
-    def names(self, prefix: str, depth: int) -> list[str]:
+    def list(self, prefix: str, depth: int | None) -> list[Any]:
         return []
 
     def remove(self, name: str) -> None:
@@ -99,7 +97,7 @@ def main(parameters: dict[str, Any]) -> None:
             make_encoder=JsonLines,
             files=FileSet("", Single(target)),
             content_type="application/x-ndjson",
-            progress=Progress("events"),
+            progress_log=ProgressLog("events"),
         )
     )
     run.prepare()

@@ -16,11 +16,14 @@ from fsspec.implementations.local import LocalFileSystem
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
-from airflow_provider_custobar.export.filesystem import FileSystemTarget
-from airflow_provider_custobar.export.gcs import GcsTarget
-from airflow_provider_custobar.export.s3 import S3Target
-from airflow_provider_custobar.export.targets import LostError, ObjectInfo, State, Target, exists_error
-from airflow_provider_custobar.export.unfinished import MARK_KEY
+from airflow_provider_custobar.stores.files import FileSystemStore as FsspecStore
+from airflow_provider_custobar.stores.gcs import GcsStore as CloudStore
+from airflow_provider_custobar.stores.gcs import GcsTarget
+from airflow_provider_custobar.stores.local import LocalStore
+from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, Target, exists_error
+from airflow_provider_custobar.stores.s3 import S3Store as BucketStore
+from airflow_provider_custobar.stores.s3 import S3Target
+from airflow_provider_custobar.stores.unfinished import UNFINISHED_PREFIX
 
 MIB = 1 << 20
 PART = 8 * MIB
@@ -78,7 +81,7 @@ class S3Store:
         self.prefix = f"{uuid.uuid4().hex}/"
 
     def target(self, name: str, *, replace: bool = True, **extra_args: Any) -> S3Target:
-        return S3Target(self.client, BUCKET, self.prefix + name, replace=replace, extra_args=extra_args)
+        return BucketStore(self.client, BUCKET, replace=replace, extra_args=extra_args).target(self.prefix + name)
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -98,25 +101,24 @@ class S3Store:
         return [upload for upload in uploads if upload["Key"].startswith(self.prefix)]
 
     def debris(self) -> list[str]:
-        return [upload["Key"] for upload in self.uploads()] + hidden(self)
+        return [upload["Key"] for upload in self.uploads()]
 
     def vanish(self) -> None:
         for upload in self.uploads():
             self.client.abort_multipart_upload(Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"])
-        for name in hidden(self):
-            self.client.delete_object(Bucket=BUCKET, Key=self.prefix + name)
 
 
 class GcsStore:
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.bucket = client.bucket(BUCKET)
-        self.prefix = f"{uuid.uuid4().hex}/"
+        # A bucket of its own, because what is unfinished is not below a prefix of the test's choice.
+        self.bucket = client.create_bucket(uuid.uuid4().hex)
+        self.prefix = "exports/"
         self.wire = Wire()
         client._http.mount("http://", self.wire)
 
     def target(self, name: str, *, replace: bool = True, **options: Any) -> GcsTarget:
-        return GcsTarget(self.client, BUCKET, self.prefix + name, replace=replace, **options)
+        return CloudStore(self.client, self.bucket.name, replace=replace, **options).target(self.prefix + name)
 
     def read(self, name: str) -> bytes | None:
         blob = self.blob(name)
@@ -126,7 +128,10 @@ class GcsStore:
         return self.bucket.get_blob(self.prefix + name)
 
     def names(self) -> list[str]:
-        return [blob.name.removeprefix(self.prefix) for blob in self.client.list_blobs(BUCKET, prefix=self.prefix)]
+        return [blob.name.removeprefix(self.prefix) for blob in self.client.list_blobs(self.bucket, prefix=self.prefix)]
+
+    def components(self) -> list[str]:
+        return [blob.name for blob in self.client.list_blobs(self.bucket, prefix=UNFINISHED_PREFIX)]
 
     def metadata(self, name: str) -> Mapping[str, str]:
         return self.blob(name).metadata or {}
@@ -139,24 +144,27 @@ class GcsStore:
             for request in self.wire.seen
             if request.method == "DELETE" or not request.headers.get("content-range", "/*").endswith("/*")
         }
-        return sorted(map(str, sessions - finished)) + hidden(self)
+        return sorted(map(str, sessions - finished)) + self.components()
 
     def vanish(self) -> None:
-        for name in hidden(self):
-            self.bucket.blob(self.prefix + name).delete()
+        for name in self.components():
+            self.bucket.blob(name).delete()
 
 
 class FileSystemStore:
-    """A folder of an fsspec file system."""
+    """A folder, of this machine or of an fsspec file system."""
 
-    def __init__(self, filesystem: Any, folder: str, scheme: str) -> None:
+    def __init__(self, filesystem: Any, folder: str) -> None:
         self.filesystem = filesystem
         self.folder = folder
-        self.scheme = scheme
 
-    def target(self, name: str, *, replace: bool = True) -> FileSystemTarget:
-        path = f"{self.folder}/{name}"
-        return FileSystemTarget(self.filesystem, path, f"{self.scheme}://{path}", replace=replace)
+    def target(self, name: str, *, replace: bool = True) -> Target:
+        store = LocalStore(replace=replace) if self.is_local else FsspecStore(self.filesystem, replace=replace)
+        return store.target(f"{self.folder}/{name}")
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.filesystem, LocalFileSystem)
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -167,7 +175,7 @@ class FileSystemStore:
 
     def names(self) -> list[str]:
         # By hand: the file system's own walk treats some characters of names as patterns.
-        if isinstance(self.filesystem, LocalFileSystem):
+        if self.is_local:
             return [str(path.relative_to(self.folder)) for path in Path(self.folder).rglob("*") if path.is_file()]
         return [path.removeprefix(f"{self.folder}/") for path in self.filesystem.store if path.startswith(f"{self.folder}/")]
 
@@ -183,11 +191,11 @@ class FileSystemStore:
 
 
 def local_store(folder: Path) -> FileSystemStore:
-    return FileSystemStore(LocalFileSystem(), str(folder / "exports"), "file")
+    return FileSystemStore(LocalFileSystem(), str(folder / "exports"))
 
 
 def memory_store() -> FileSystemStore:
-    return FileSystemStore(fsspec.filesystem("memory"), f"/{uuid.uuid4().hex}", "memory")
+    return FileSystemStore(fsspec.filesystem("memory"), f"/{uuid.uuid4().hex}")
 
 
 class DictStore:
@@ -252,7 +260,7 @@ class DictTarget:
         self.store.reopened += 1
         return sink
 
-    def sweep(self, info: ObjectInfo) -> None:
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
         self.store.unfinished.pop(DictSink(self, info).key, None)
 
 
@@ -268,16 +276,17 @@ class DictSink:
     def write(self, data: bytes) -> None:
         self.content.write(data)
 
-    def save(self) -> State | None:
-        self.target.store.unfinished[self.key] = self.content.getvalue()
-        return {"bytes": len(self.content.getvalue())}
+    def durable(self) -> tuple[int, State] | None:
+        content = self.content.getvalue()
+        self.target.store.unfinished[self.key] = content
+        return (len(content), {"bytes": len(content)}) if content else None
 
-    def recorded(self) -> None:
-        pass
-
-    def finish(self, metadata: Mapping[str, str]) -> State | None:
+    def end(self, metadata: Mapping[str, str]) -> None:
         self.late_metadata = dict(metadata)
-        return {**(self.save() or {}), "finished": self.late_metadata}
+
+    def finish(self) -> State | None:
+        self.durable()
+        return {"bytes": len(self.content.getvalue()), "finished": self.late_metadata}
 
     def publish(self) -> None:
         if self.is_published:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
 from airflow_provider_custobar.api.resources import find_resource
-from airflow_provider_custobar.export.cutting import Cutter, Limits, Piece, Point
+from airflow_provider_custobar.export.cutting import Chunk, Cutter, ExportProgress, Limits
 from airflow_provider_custobar.export.encoders import CsvFromRecords, CsvRows, JsonArray, JsonLines
 from airflow_provider_custobar.export.parquet import ParquetFile
-from airflow_provider_custobar.export.targets import LostError
+from airflow_provider_custobar.stores.protocol import LostError
 from tests.export.support import csv_page, json_page
 
 
@@ -47,17 +47,17 @@ def pages_for(name: str, sizes: Sequence[int]) -> list[Any]:
 
 
 class Files:
-    """Pieces put together, as the writer does."""
+    """Chunks put together, as the writer does."""
 
     def __init__(self) -> None:
         self.whole: list[tuple[bytes, int]] = []
         self.open = b""
 
-    def add(self, pieces: Sequence[Piece]) -> None:
-        for piece in pieces:
-            self.open += piece.data
-            if piece.ended_rows is not None:
-                self.whole.append((self.open, piece.ended_rows))
+    def add(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            self.open += chunk.data
+            if chunk.ended_rows is not None:
+                self.whole.append((self.open, chunk.ended_rows))
                 self.open = b""
 
 
@@ -144,66 +144,66 @@ def test_files_are_as_full_as_may_be(name: str, sizes: list[int], max_bytes: int
 def test_taken_up_at_any_point_the_files_are_the_same(
     codec: Any, name: str, sizes: list[int], max_rows: int | None, max_bytes: int | None
 ) -> None:
-    """From every point that a piece names, another cutter with the pages from there on makes the same bytes."""
+    """From every progress that a chunk names, another cutter with the pages from there on makes the same bytes."""
     pages = pages_for(name, sizes)
     limits = Limits(max_rows=max_rows, max_bytes=max_bytes)
     undisturbed = cut(name, pages, limits, codec, even_empty=False)
 
     cutter, files = Cutter(ENCODERS[name], codec, limits), Files()
-    stops: list[tuple[Point, int, list[tuple[bytes, int]], bytes]] = []
-    for number, page in enumerate(pages):
-        for piece in cutter.add(page):
-            files.add([piece])
-            if piece.point is not None:
-                stops.append((piece.point, number + piece.is_page_end, list(files.whole), files.open))
+    stops: list[tuple[ExportProgress, list[tuple[bytes, int]], bytes]] = []
+    for page in pages:
+        for chunk in cutter.add(page):
+            files.add([chunk])
+            if chunk.progress is not None:
+                stops.append((chunk.progress, list(files.whole), files.open))
     assert [1 for stop in stops if stop[0].skip == 0] or name == "parquet"
-    for point, number, whole, is_open in stops:
-        assert bool(is_open) == point.is_open
-        again, later = Files(), Cutter(ENCODERS[name], codec, limits, point)
+    for progress, whole, is_open in stops:
+        assert bool(is_open) == bool(progress.file_rows)
+        again, later = Files(), Cutter(ENCODERS[name], codec, limits, progress)
         again.whole, again.open = list(whole), is_open
-        for page in pages[number:]:
+        for page in pages[progress.pages :]:
             again.add(later.add(page))
         again.add(later.end(even_empty=False))
         assert again.whole == undisturbed.whole
 
 
 def test_a_parquet_file_can_be_taken_up_only_between_files() -> None:
-    """pyarrow takes up no file that another has begun: there is a point where one ends, within a page too, and nowhere else."""
+    """pyarrow takes up no file that another has begun: one can go on where one ends, within a page too, and nowhere else."""
     cutter = Cutter(parquet, None, Limits(max_rows=4))
-    points = [piece.point for page in pages_for("parquet", [3, 3, 2]) for piece in cutter.add(page)]
-    assert [None if point is None else point.skip for point in points if point is not None] == [1, 0]
-    assert Cutter(parquet, None).add(pages_for("parquet", [3])[0])[-1].point is None
+    found = [chunk.progress for page in pages_for("parquet", [3, 3, 2]) for chunk in cutter.add(page)]
+    assert [progress.skip for progress in found if progress is not None] == [1, 0]
+    assert Cutter(parquet, None).add(pages_for("parquet", [3])[0])[-1].progress is None
 
 
 def test_other_rows_than_before_are_not_taken_for_the_same() -> None:
     """A page that is fetched again and begins otherwise ends the attempt: rows would be missing, or twice."""
     (page, *_) = pages_for("parquet", [6])
     cutter = Cutter(parquet, None, Limits(max_rows=4))
-    (point,) = [piece.point for piece in cutter.add(page) if piece.point is not None and piece.point.skip]
+    (progress,) = [chunk.progress for chunk in cutter.add(page) if chunk.progress is not None and chunk.progress.skip]
     for other in (json_page(), json_page(*['{"external_id":"other"}'] * 6), json_page('{"external_id":"0"}')):
         with pytest.raises(LostError, match="other rows"):
-            Cutter(parquet, None, Limits(max_rows=4), point).add(other)
-    assert Cutter(parquet, None, Limits(max_rows=4), point).add(page)
+            Cutter(parquet, None, Limits(max_rows=4), progress).add(other)
+    assert Cutter(parquet, None, Limits(max_rows=4), progress).add(page)
 
 
 def test_each_page_is_a_member_of_its_own() -> None:
     """Compressed pages are independent of each other: what is stored of one can be followed by the next without the first."""
     pages = pages_for("jsonl", [5, 5])
     cutter = Cutter(JsonLines, "gzip")
-    members = [b"".join(piece.data for piece in cutter.add(page)) for page in pages]
+    members = [b"".join(chunk.data for chunk in cutter.add(page)) for page in pages]
     assert [len(gzip.decompress(member).splitlines()) for member in members] == [5, 5]
 
 
 def test_nothing_comes_out_before_the_first_row() -> None:
     """Empty pages make no bytes, so that an export without rows can still be skipped; their header is not lost."""
     cutter = Cutter(CsvRows, None)
-    assert [piece.data for piece in cutter.add(csv_page("id"))] == [b""]
-    assert [piece.data for piece in cutter.add(csv_page("id", "1"))] == [b"id\r\n1\r\n", b""]
+    assert [chunk.data for chunk in cutter.add(csv_page("id"))] == [b""]
+    assert [chunk.data for chunk in cutter.add(csv_page("id", "1"))] == [b"id\r\n1\r\n", b""]
 
 
 def test_a_page_that_fits_is_not_looked_into() -> None:
     """Without a limit in the way, a page's own bytes pass as they are: not even one row is cut out of it."""
     page = JsonPage(b"not even a record\n", 1, 1, 18)
-    (piece, end) = Cutter(JsonLines, None, Limits(max_rows=2, max_bytes=100)).add(page)
-    assert piece.data == b"not even a record\n"
-    assert end.point == Point(is_open=True, rows=1, size=18)
+    (chunk, end) = Cutter(JsonLines, None, Limits(max_rows=2, max_bytes=100)).add(page)
+    assert chunk.data == b"not even a record\n"
+    assert end.progress == ExportProgress(pages=1, rows=1, file_rows=1, file_bytes=18)

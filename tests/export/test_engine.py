@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace as changed
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_custobar.api.errors import (
     ExpiredCursorError,
@@ -26,14 +26,16 @@ from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import CsvFromRecords, CsvRows, JsonArray, JsonLines
-from airflow_provider_custobar.export.engine import EmptyExportError, ExportRun
+from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
-from airflow_provider_custobar.export.filesystem import FileSystemTarget
 from airflow_provider_custobar.export.job import Export
-from airflow_provider_custobar.export.pipeline import Turns
-from airflow_provider_custobar.export.results import ExportResult, FileResult, Progress
-from airflow_provider_custobar.export.targets import ObjectInfo, Sink, State, TargetError
-from airflow_provider_custobar.state_store import SupersededError
+from airflow_provider_custobar.export.results import ExportResult, FileResult
+from airflow_provider_custobar.stores.local import LocalStore
+from airflow_provider_custobar.stores.protocol import ObjectInfo, Sink, State, TargetError
+from airflow_provider_custobar.stream.endings import EmptyExportError
+from airflow_provider_custobar.stream.pipeline import Turns
+from airflow_provider_custobar.stream.progress_log import ProgressLog
+from airflow_provider_custobar.stream.state_store import SupersededError
 from tests.export.support import MARK, TEXT, DictSink, DictStore, DictTarget, csv_page, json_page
 from tests.export.test_checkpoints import Memory
 from tools.waiting import wait_until
@@ -51,7 +53,7 @@ class ItemError(Exception):
     """What went wrong first."""
 
 
-class DictContainer:
+class DictFiles:
     def __init__(self, store: DictStore, target: DictTarget | None = None, *, replace: bool = True) -> None:
         self.store = store
         self.one = target
@@ -60,8 +62,8 @@ class DictContainer:
     def target(self, name: str) -> DictTarget:
         return self.one or self.store.target(name, replace=self.replace)
 
-    def names(self, prefix: str, depth: int) -> list[str]:
-        return [name for name in self.store.objects if name.startswith(prefix)]
+    def list(self, prefix: str, depth: int | None) -> list[Any]:
+        return [SimpleNamespace(name=name) for name in self.store.objects if name.startswith(prefix)]
 
     def remove(self, name: str) -> None:
         del self.store.objects[name]
@@ -93,9 +95,9 @@ def export(store: DictStore, pages: Iterable[Any], encoder: Any = None, *, targe
     arguments: dict[str, Any] = {
         "pages": source(pages),
         "make_encoder": encoder or JsonLines,
-        "files": FileSet("a", DictContainer(store, target)),
+        "files": FileSet("a", DictFiles(store, target)),
         "content_type": TEXT,
-        "progress": Progress("events", LOG),
+        "progress_log": ProgressLog("events", LOG),
         "log": LOG,
     }
     return run_export(Export(**(arguments | changes)))
@@ -134,16 +136,16 @@ class FailingSink:
         self.target.step("write")
         self.inner.write(data)
 
-    def save(self) -> State | None:
-        self.target.step("save")
-        return self.inner.save()
+    def durable(self) -> tuple[int, State] | None:
+        self.target.step("durable")
+        return self.inner.durable()
 
-    def recorded(self) -> None:
-        self.target.step("recorded")
+    def end(self, metadata: Mapping[str, str]) -> None:
+        self.inner.end(metadata)
 
-    def finish(self, metadata: Mapping[str, str]) -> State | None:
+    def finish(self) -> State | None:
         self.target.step("finish")
-        return self.inner.finish(metadata)
+        return self.inner.finish()
 
     def publish(self) -> None:
         self.target.step("publish")
@@ -346,12 +348,11 @@ def test_progress_shows_every_five_seconds(caplog: pytest.LogCaptureFixture) -> 
     """A line of progress at most every five seconds, with pages, rows, size and speed, and one line at the end."""
     caplog.set_level(logging.INFO)
     now = [100.0]
-    progress = Progress("events", LOG, clock=lambda: now[0])
+    progress = ProgressLog("events", LOG, clock=lambda: now[0])
     for page in range(1, 13):
         now[0] += 1.0
         progress.step(pages=page, rows=page * 1000, stored=page << 20)
-    files = tuple(FileResult(uri=f"dict://{name}", rows=6_000, bytes=6 << 20) for name in "ab")
-    progress.done(ExportResult(files=files, rows=12_000, bytes=12 << 20, pages=12))
+    progress.done(["dict://a", "dict://b"], pages=12, rows=12_000, stored=12 << 20)
     assert [record.getMessage() for record in caplog.records] == [
         "events so far: 5 pages, 5,000 rows, 5.0 MiB in 5.0 s (1,000 rows/s)",
         "events so far: 10 pages, 10,000 rows, 10.0 MiB in 10.0 s (1,000 rows/s)",
@@ -390,7 +391,7 @@ class Task:
         self.refused = False
         self.arguments: dict[str, Any] = {
             "make_encoder": JsonLines,
-            "files": FileSet(arguments.pop("name", "a"), DictContainer(self.store)),
+            "files": FileSet(arguments.pop("name", "a"), DictFiles(self.store)),
             "content_type": TEXT,
             "mark": MARK,
             "may_have_debris": True,
@@ -429,7 +430,7 @@ class Task:
     def recorded(self) -> int | None:
         """How many pages the state tells of."""
         state = self.state.get("export")
-        return None if state is None else state["checkpoint"]["pages"]
+        return None if state is None else state["body"]["progress"]["pages"]
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 5, 9])
@@ -522,7 +523,7 @@ def test_a_cursor_that_is_refused_in_the_middle_is_begun_again_once(times: int) 
 def test_dying_after_publishing_needs_no_page_again() -> None:
     """An attempt that dies between publishing and the task's end leaves nothing to do to the next, even with replace=False."""
     task = Task(pages_of(3))
-    task.arguments["files"] = FileSet("a", DictContainer(task.store, replace=False), replace=False)
+    task.arguments["files"] = FileSet("a", DictFiles(task.store, replace=False), replace=False)
     first = task.attempt()
     assert task.attempt() == changed(first, resumed=True)
     assert task.asked == [0, 1, 2]
@@ -572,7 +573,7 @@ def test_a_set_that_meets_anothers_file_is_taken_back() -> None:
         yield from pages_of(4)
         store.objects["a-00003"] = b"another's"
 
-    files = FileSet("a-{part}", DictContainer(store, replace=False), replace=False)
+    files = FileSet("a-{part}", DictFiles(store, replace=False), replace=False)
     with pytest.raises(TargetError, match="a-00003 exists already"):
         export(store, pages(), files=files, limits=Limits(max_rows=2))
     assert store.objects == {"a-00003": b"another's"}
@@ -594,7 +595,7 @@ def test_a_set_that_cannot_be_published_is_taken_back(replaced: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DictSink, "publish", failing)
         with pytest.raises(ItemError):
-            export(store, pages_of(4), files=FileSet("a-{part}", DictContainer(store)), limits=Limits(max_rows=2))
+            export(store, pages_of(4), files=FileSet("a-{part}", DictFiles(store)), limits=Limits(max_rows=2))
     assert sorted(store.objects) == [f"a-{number:05}" for number in range(replaced)]
     assert store.debris() == []
 
@@ -611,26 +612,12 @@ def test_a_manifest_that_cannot_be_written_leaves_nothing(at: str) -> None:
 
 def test_what_a_killed_attempt_left_of_a_manifest_goes(tmp_path: Path) -> None:
     """A later attempt removes the half of it that an attempt left which could not clean up."""
-    manifest = FileSystemTarget(LocalFileSystem(), f"{tmp_path}/m.json", f"file://{tmp_path}/m.json")
+    manifest = LocalStore().target(f"{tmp_path}/m.json")
     killed = manifest.open(ObjectInfo(content_type="application/json", mark=MARK))
     killed.write(b"half")
     export(DictStore(), pages_of(2), manifest=manifest, mark=MARK, may_have_debris=True)
     assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
     killed.abort()
-
-
-def test_what_a_recorded_state_needs_outlives_one_that_was_not_recorded() -> None:
-    """A store is told that a state is recorded only where it was: what the one before needs stays until then."""
-    task = Task(pages_of(3))
-    told: list[bool] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DictSink, "recorded", lambda _: told.append(bool(task.state.broken)))
-        with pytest.raises(TransportError):
-            task.attempt(stop_at=2)
-        assert told == [False, False]
-        task.state.broken = ("set",)
-        task.attempt()
-    assert told == [False, False]
 
 
 def test_a_state_store_that_does_not_answer_holds_up_few_pages() -> None:
@@ -708,7 +695,7 @@ def test_the_manifest_comes_last(caplog: pytest.LogCaptureFixture) -> None:
             return super().open(info)
 
     manifest = Watching(store, "m", replace=True)
-    files = FileSet("a-{part}", DictContainer(store))
+    files = FileSet("a-{part}", DictFiles(store))
     export(store, pages_of(2), files=files, limits=Limits(max_rows=4), manifest=manifest, describe=lambda result: result.rows)
     assert seen == [["a-00000", "a-00001"]]
     assert store.objects["m"] == b"6\n"

@@ -17,8 +17,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_custobar.export.filesystem import FileSystemTarget
-from airflow_provider_custobar.export.targets import LostError, TargetError
+from airflow_provider_custobar.stores.local import LocalStore
+from airflow_provider_custobar.stores.protocol import LostError, TargetError
 from tests.export.support import MARK, MARKED, MIB, PLAIN, FileSystemStore, local_store, memory_store
 
 
@@ -57,25 +57,6 @@ def test_the_unfinished_file_is_a_hidden_neighbour(tmp_path: Path) -> None:
     (unfinished,) = (tmp_path / "exports").iterdir()
     assert unfinished.name.startswith(".")
     sink.abort()
-
-
-def test_local_files_do_not_pass_through_fsspec(tmp_path: Path) -> None:
-    """Local writing is the operating system's own: no copy and no other temporary file of fsspec's in between."""
-
-    class Untouched(LocalFileSystem):
-        cachable = False
-
-        def _refuse(self, *_: Any, **__: Any) -> Any:
-            raise AssertionError("a local file went through fsspec")
-
-        open = mv = copy = cp_file = put_file = rm = rm_file = _refuse
-
-    target = FileSystemTarget(Untouched(), str(tmp_path / "a.csv"), "file:///a.csv")
-    target.check()
-    sink = target.open(PLAIN)
-    sink.write(b"1")
-    sink.publish()
-    assert (tmp_path / "a.csv").read_bytes() == b"1"
 
 
 @pytest.mark.parametrize("replace", [True, False])
@@ -129,7 +110,7 @@ def test_check_changes_nothing(files: FileSystemStore) -> None:
 def test_the_longest_name_can_be_written(tmp_path: Path, name: str) -> None:
     """Any name that the file system takes will do: the unfinished file's longer name does not get in the way."""
     (tmp_path / name).write_bytes(b"the file system takes it")
-    target = FileSystemTarget(LocalFileSystem(), str(tmp_path / name), f"file://{tmp_path}/{name}")
+    target = LocalStore().target(str(tmp_path / name))
     sink = target.open(PLAIN)
     sink.write(b"1")
     sink.publish()
@@ -180,7 +161,7 @@ def test_a_failed_last_step_leaves_the_older_file(request: pytest.FixtureRequest
     memory = memory_store()
     request.addfinalizer(lambda: memory.filesystem.rm(memory.folder, recursive=True))
     memory.filesystem.pipe_file(f"{memory.folder}/a.csv", b"older")
-    sink = FileSystemStore(Breaking(), memory.folder, "breaking").target("a.csv").open(PLAIN)
+    sink = FileSystemStore(Breaking(), memory.folder).target("a.csv").open(PLAIN)
     sink.write(b"newer")
     with pytest.raises(OSError, match="the store is gone"):
         sink.publish()
@@ -215,7 +196,7 @@ def test_the_mark_is_in_the_name(files: FileSystemStore) -> None:
     """A later attempt finds what is unfinished by its name."""
     sink = files.target("folder/a.csv").open(MARKED)
     sink.write(b"1")
-    sink.finish({})
+    sink.finish()
     (name,) = files.names()
     assert name.startswith(f"folder/.a.csv.{MARK}.")
     sink.abort()
@@ -238,7 +219,7 @@ def test_death_between_the_two_names_is_harmless(files: FileSystemStore) -> None
     target = files.target("a.csv", replace=False)
     sink = target.open(MARKED)
     sink.write(b"1")
-    state = sink.finish({})
+    state = sink.finish()
     assert state is not None
     (unfinished,) = files.names()
     ours, theirs = f"{files.folder}/{unfinished}", f"{files.folder}/a.csv"
@@ -255,7 +236,7 @@ def test_a_file_that_appeared_meanwhile_is_not_taken_for_ours(files: FileSystemS
     target = files.target("a.csv", replace=False)
     sink = target.open(MARKED)
     sink.write(b"1")
-    state = sink.finish({})
+    state = sink.finish()
     assert state is not None
     files.filesystem.pipe_file(f"{files.folder}/a.csv", b"theirs")
     again = target.reopen(MARKED, state)
@@ -271,7 +252,7 @@ def test_a_file_that_became_shorter_is_lost(tmp_path: Path) -> None:
     target = local_store(tmp_path).target("a.csv")
     sink = target.open(MARKED)
     sink.write(b"12345")
-    states = [sink.save(), sink.finish({})]
+    states = [(sink.durable() or (0, None))[1], sink.finish()]
     (unfinished,) = (tmp_path / "exports").iterdir()
     os.truncate(unfinished, 4)
     for state in states:
@@ -286,7 +267,7 @@ def test_what_came_after_the_last_state_is_cut_off(tmp_path: Path) -> None:
     target = local_store(tmp_path).target("a.csv")
     dead = target.open(MARKED)
     dead.write(b"12345")
-    state = dead.save()
+    _, state = dead.durable() or (0, None)
     dead.write(b"not recorded")
     del dead
     gc.collect()
@@ -304,7 +285,7 @@ def test_a_full_disk_surfaces_and_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, before[1]))
         with pytest.raises(OSError, match="too large"):  # noqa: PT012 - whichever is the first to know
             sink.write(b"x" * 2 * MIB)
-            sink.save()
+            sink.durable()
         sink.abort()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

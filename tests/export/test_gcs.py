@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from airflow_provider_custobar.export.gcs import GcsSink, GcsTarget
-from airflow_provider_custobar.export.gcs_components import GcsComponentsSink
-from airflow_provider_custobar.export.targets import LostError, State, TargetError
-from tests.export.support import MARK, MARKED, PART, PLAIN, GcsStore, hidden
+from airflow_provider_custobar.stores.gcs import GcsStore as CloudStore
+from airflow_provider_custobar.stores.gcs_upload import GcsComponentsSink, GcsSink
+from airflow_provider_custobar.stores.protocol import LostError, State, TargetError
+from tests.export.support import MARK, MARKED, PART, PLAIN, GcsStore
 
 
 def answer(status: int, *, method: str, path: str) -> object:
@@ -35,18 +35,18 @@ def begun(store: GcsStore) -> list[requests.PreparedRequest]:
 def test_a_missing_bucket_is_refused(gcs: GcsStore) -> None:
     """``check`` names a bucket that is not there."""
     with pytest.raises(TargetError, match="'no-such-bucket': create it first"):
-        GcsTarget(gcs.client, "no-such-bucket", "a.csv").check()
+        CloudStore(gcs.client, "no-such-bucket").target("a.csv").check()
 
 
 def test_no_right_to_list_is_no_reason_to_refuse(gcs: GcsStore) -> None:
     """An account that may create objects but not list them (role objectCreator) passes ``check``, as on S3."""
-    gcs.wire.answer = answer(403, method="GET", path=r"/b/exports/o\?")
+    gcs.wire.answer = answer(403, method="GET", path=r"/b/[^/]+/o\?")
     gcs.target("a.csv").check()
 
 
 def test_no_right_to_look_is_no_reason_to_refuse(gcs: GcsStore) -> None:
     """``replace=False`` without the right to read: 403 tells nothing; the precondition decides at the end."""
-    gcs.wire.answer = answer(403, method="GET", path=r"/b/exports/o/")
+    gcs.wire.answer = answer(403, method="GET", path=r"/b/[^/]+/o/")
     gcs.target("a.csv", replace=False).check()
 
 
@@ -149,6 +149,12 @@ def test_chunks_go_up_while_writing(gcs: GcsStore) -> None:
 # What an attempt leaves to the next one.
 
 
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write is a component of its own."""
+    monkeypatch.setattr(GcsComponentsSink, "part_bytes", 1)
+
+
 def composed(store: GcsStore) -> list[requests.PreparedRequest]:
     return [
         request
@@ -163,22 +169,22 @@ def granted(*names: str) -> Any:
     return lambda request: (200, body) if "testPermissions" in str(request.url) else None
 
 
-def saved(sink: Any) -> State:
-    state: State | None = sink.save()
-    assert state is not None
-    return state
+def state_of(sink: Any) -> State:
+    size, state = sink.durable()
+    assert size == state["bytes"]
+    return state  # type: ignore[no-any-return]
 
 
+@pytest.mark.usefixtures("small_parts")
 def test_the_final_step_alone_has_a_precondition(gcs: GcsStore) -> None:
     """``replace=False`` asks for it where the object gets its name; components may be written again."""
     for replace in (False, True):
         sink = gcs.target("a.csv", replace=replace).open(MARKED)
         for _ in range(33):
             sink.write(b"x")
-            sink.save()
         sink.publish()
         matches = [query_of(request).get("ifGenerationMatch") for request in begun(gcs) + composed(gcs)]
-        assert matches == [None] * 34 + [["0"] if not replace else None]
+        assert matches == [None] * 35 + [["0"] if not replace else None]
         gcs.wire.seen.clear()
 
 
@@ -186,13 +192,23 @@ def test_a_page_alone_is_one_request(gcs: GcsStore) -> None:
     """An export that could be continued but has one small page is put in one request, after a look at the rights."""
     sink = gcs.target("a.csv", replace=False).open(MARKED)
     sink.write(b"x" * 1000)
-    sink.finish({})
+    sink.finish()
     sink.publish()
     # The library may look at the bucket by itself now and then.
     (only,) = [request for request in gcs.wire.seen if request.method != "GET"]
     assert query_of(only)["ifGenerationMatch"] == ["0"]
 
 
+def test_nothing_lies_where_the_object_will(gcs: GcsStore) -> None:
+    """Components are neither in the object's folder nor under any prefix that it has: no wildcard of a loader meets them."""
+    sink = gcs.target("a.csv").open(MARKED)
+    sink.write(b"x" * PART)
+    assert [name.partition("/")[0] for name in gcs.components()] == [".custobar-unfinished"]
+    assert gcs.names() == []
+    sink.abort()
+
+
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("components", [0, 2])
 @pytest.mark.parametrize("mark", [MARK, "ffff"])
 def test_a_refused_object_may_be_our_own(gcs: GcsStore, components: int, mark: str) -> None:
@@ -200,12 +216,10 @@ def test_a_refused_object_may_be_our_own(gcs: GcsStore, components: int, mark: s
     sink = gcs.target("a.csv", replace=False).open(MARKED)
     for _ in range(components):
         sink.write(b"x")
-        sink.save()
-    sink.write(b"x")
-    sink.finish({})
+    sink.finish()
     there = gcs.bucket.blob(gcs.prefix + "a.csv")
     there.metadata = {"custobar-export": mark}
-    there.upload_from_string(b"x" * components + b"x")
+    there.upload_from_string(b"x" * components)
     gcs.wire.answer = answer(412, method="POST", path="ifGenerationMatch=0")
     if mark == MARK:
         sink.publish()
@@ -216,89 +230,84 @@ def test_a_refused_object_may_be_our_own(gcs: GcsStore, components: int, mark: s
     assert (gcs.names(), gcs.debris()) == (["a.csv"], [])
 
 
-@pytest.mark.parametrize("count", [31, 32, 33, 64, 1023, 1025])
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("count", [31, 32, 33, 1025])
 def test_any_number_of_components_is_one_object(gcs: GcsStore, count: int) -> None:
-    """Whatever their number, components become one object, in their order; at no time are there many."""
+    """Whatever their number, and however often it dies, components become one object, in their order."""
     target = gcs.target("a.csv")
     sink: Any = target.open(MARKED)
     pieces = [b"%d;" % number for number in range(count)]
-    most = 0
     for number, piece in enumerate(pieces):
         sink.write(piece)
-        state = saved(sink)
-        sink.recorded()
-        if number % 50 == 49:
-            most = max(most, len(hidden(gcs)))
-            sink = target.reopen(MARKED, state)
-    assert len(json.dumps(state)) < 100
+        if number % 400 == 30:
+            sink = target.reopen(MARKED, state_of(sink))
+    assert len(json.dumps(state_of(sink))) < 100
     sink.publish()
     assert gcs.read("a.csv") == b"".join(pieces)
     assert (gcs.names(), gcs.debris()) == (["a.csv"], [])
-    assert most < 100
 
 
+@pytest.mark.usefixtures("small_parts")
 def test_every_state_leads_on_while_the_next_one_is_not_recorded(gcs: GcsStore) -> None:
-    """Around each compose, with what came after the last state already there, composed or half removed: the same object."""
+    """With what came after the last recorded state already there, any number of deaths in a row: the same object."""
     target = gcs.target("a.csv")
-    pieces = [b"%d;" % number for number in range(70)]
+    pieces = [b"%d;" % number for number in range(40)]
     state: State | None = None
     for number in range(len(pieces)):
         sink = target.open(MARKED) if state is None else target.reopen(MARKED, state)
-        # Saved twice but recorded once: the second process dies in between.
         sink.write(pieces[number])
-        state = saved(sink)
+        state = state_of(sink)
         for piece in pieces[number + 1 : number + 2]:
             sink.write(piece)
-            sink.save()
     assert state is not None
     target.reopen(MARKED, state).publish()
     assert gcs.read("a.csv") == b"".join(pieces)
     assert gcs.debris() == []
 
 
+@pytest.mark.usefixtures("small_parts")
 def test_a_missing_component_is_told(gcs: GcsStore) -> None:
-    """An object is not continued with a hole, nor with a component of another length."""
+    """An object is not continued with a hole, nor with a component of another length; and nothing is left of it."""
     target = gcs.target("a.csv")
     sink = target.open(MARKED)
     for _ in range(3):
         sink.write(b"xy")
-        state = saved(sink)
-    gcs.bucket.blob(gcs.prefix + hidden(gcs)[1]).upload_from_string(b"x")
+    gcs.bucket.blob(gcs.components()[1]).upload_from_string(b"x")
     with pytest.raises(LostError, match=r"a\.csv"):
-        target.reopen(MARKED, state)
+        target.reopen(MARKED, state_of(sink))
+    assert gcs.debris() == []
 
 
-@pytest.mark.parametrize("components", [32, 3])
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("components", [33, 3])
 def test_a_refused_compose_surfaces_and_leaves_nothing(gcs: GcsStore, components: int) -> None:
-    """The refusal is raised as it is, in the middle and at the end, and ``abort`` removes the components."""
+    """The refusal is raised as it is, at the last step and before it, and ``abort`` removes the components."""
     gcs.wire.answer = answer(403, method="POST", path="/compose")
     sink = gcs.target("a.csv").open(MARKED)
-    with pytest.raises(Exception, match="403"):  # noqa: PT012 - in the middle or at the end
-        for _ in range(components):
-            sink.write(b"x")
-            sink.save()
+    for _ in range(components):
+        sink.write(b"x")
+    with pytest.raises(Exception, match="403"):
         sink.publish()
     sink.abort()
     sink.abort()
     assert (gcs.names(), gcs.debris()) == ([], [])
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("status", [403, 400])
 def test_components_that_cannot_be_removed_are_told(gcs: GcsStore, caplog: pytest.LogCaptureFixture, status: int) -> None:
-    """Where removing is refused, by a retention policy say, the object is there all the same; a refusal is told once."""
+    """Where removing is refused, by a retention policy say, the object is there all the same, and one warning is logged."""
     gcs.wire.answer = answer(status, method="DELETE", path="")
     sink = gcs.target("a.csv").open(MARKED)
-    for _ in range(66):
+    for _ in range(3):
         sink.write(b"x")
-        sink.save()
-        sink.recorded()
     sink.publish()
-    assert gcs.read("a.csv") == b"x" * 66
-    told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert f".a.csv.{MARK}.*" in told[0]
-    assert (len(told) == 1) == (status == 403)
+    assert gcs.read("a.csv") == b"xxx"
+    (told,) = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert f".custobar-unfinished/{MARK}/" in told
 
 
+@pytest.mark.usefixtures("small_parts")
 def test_a_passing_failure_is_tried_again(gcs: GcsStore) -> None:
     """503 once, at a component, at the last compose and at removing: no error, and the object is right."""
     failed: list[str] = []
@@ -313,7 +322,6 @@ def test_a_passing_failure_is_tried_again(gcs: GcsStore) -> None:
     sink = gcs.target("a.csv").open(MARKED)
     gcs.wire.answer = fail_once
     sink.write(b"x")
-    sink.save()
     sink.publish()
     assert failed == ["POST", "compose", "DELETE"]
     assert (gcs.read("a.csv"), gcs.debris()) == (b"x", [])
@@ -326,14 +334,14 @@ def test_without_the_right_to_components_an_export_is_streamed(
     """Who may only create objects still exports, in one upload that cannot be continued, and is told so once."""
     gcs.wire.answer = granted(*{"create", "get", "list", "delete"} - {missing})
     caplog.set_level(logging.INFO, "airflow_provider_custobar")
-    target = gcs.target("a.csv")
-    assert not target.can_stage()
-    sink = target.open(MARKED)
-    assert isinstance(sink, GcsSink)
-    sink.write(b"x" * (PART + 5))
-    assert sink.save() is None
-    sink.publish()
-    assert gcs.read("a.csv") == b"x" * (PART + 5)
+    store = CloudStore(gcs.client, gcs.bucket.name)
+    for name in ("a.csv", "b.csv"):
+        sink = store.target(gcs.prefix + name).open(MARKED)
+        assert isinstance(sink, GcsSink)
+        sink.write(b"x" * (PART + 5))
+        assert sink.durable() is None
+        sink.publish()
+        assert gcs.read(name) == b"x" * (PART + 5)
     (line,) = [record.message for record in caplog.records if record.name.startswith("airflow_provider_custobar")]
     assert f"storage.objects.{missing}" in line
 
@@ -354,26 +362,24 @@ def test_all_rights_are_enough(gcs: GcsStore) -> None:
     assert not [request for request in gcs.wire.seen if "testPermissions" in str(request.url)]
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("info", [PLAIN, MARKED], ids=["streamed", "components"])
 @pytest.mark.parametrize("count", [1, 33])
-def test_the_key_goes_along_everywhere(gcs: GcsStore, info: Any, count: int) -> None:
-    """``kms_key_name`` encrypts the object and whatever it is made of; ``cache_control`` is the object's alone."""
-    sink = gcs.target("a.csv", cache_control="no-store", kms_key_name="projects/p/key").open(info)
+def test_what_goes_along_with_the_object(gcs: GcsStore, info: Any, count: int) -> None:
+    """Headers and metadata are the object's, of however many components it is made."""
+    sink = gcs.target("a.csv", cache_control="no-store").open(info)
     for _ in range(count):
         sink.write(b"x" * 10)
-        if count > 1:
-            sink.save()
-    sink.finish({"custobar-rows": "7"})
+    sink.end({"custobar-rows": "7"})
+    sink.finish()
     sink.publish()
-    keys = [query_of(request).get("kmsKeyName") for request in begun(gcs) + composed(gcs)]
-    assert keys
-    assert keys == [["projects/p/key"]] * len(keys)
     blob = gcs.blob("a.csv")
     assert (blob.cache_control, blob.content_type) == ("no-store", info.content_type)
     assert blob.metadata["custobar-rows"] == "7"
     assert gcs.read("a.csv") == b"x" * 10 * count
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(("status", "level"), [(403, logging.DEBUG), (400, logging.WARNING)])
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_sweeping_never_fails(gcs: GcsStore, caplog: pytest.LogCaptureFixture, method: str, status: int, level: int) -> None:
@@ -381,7 +387,6 @@ def test_sweeping_never_fails(gcs: GcsStore, caplog: pytest.LogCaptureFixture, m
     target = gcs.target("a.csv")
     sink = target.open(MARKED)
     sink.write(b"x")
-    sink.save()
     caplog.set_level(logging.DEBUG, "airflow_provider_custobar")
     gcs.wire.answer = answer(status, method=method, path="")
     target.sweep(MARKED)
@@ -390,18 +395,3 @@ def test_sweeping_never_fails(gcs: GcsStore, caplog: pytest.LogCaptureFixture, m
     gcs.wire.answer = lambda _: None
     target.sweep(MARKED)
     assert gcs.debris() == []
-
-
-def test_components_of_the_last_state_stay_until_the_next_one_is_recorded(gcs: GcsStore) -> None:
-    """A large write between two saves may complete 32 components: they stay, since the state before still counts on them."""
-    target = gcs.target("a.csv")
-    dead = target.open(MARKED)
-    for _ in range(31):
-        dead.write(b"x")
-        state = saved(dead)
-    dead.write(b"y" * PART)
-    dead.save()
-    sink = target.reopen(MARKED, state)
-    sink.write(b"y" * PART)
-    sink.publish()
-    assert (gcs.read("a.csv"), gcs.debris()) == (b"x" * 31 + b"y" * PART, [])

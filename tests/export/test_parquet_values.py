@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import CustobarError, ProtocolError
 from airflow_provider_custobar.api.resources import RESOURCES
-from airflow_provider_custobar.export.arrow_columns import ColumnTypeError
+from airflow_provider_custobar.columns.arrow_columns import ColumnTypeError
 from airflow_provider_custobar.export.encoders import make_encoder
 from airflow_provider_custobar.export.parquet import ParquetFile
 from tests.export.parquet_files import csv_of, records, rows_of

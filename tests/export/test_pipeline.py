@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.export.pipeline import Pipeline, StoppedError, Turns
+from airflow_provider_custobar.stream.pipeline import Pipeline, StoppedError, Turns
 from tools.waiting import wait_until
 
 ENOUGH = 5.0

@@ -16,9 +16,11 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
-from airflow_provider_custobar.export.s3 import S3Target
-from airflow_provider_custobar.export.targets import LostError, TargetError
-from tests.export.support import BUCKET, MARK, MARKED, PART, PLAIN, S3Store, hidden, s3_answer
+from airflow_provider_custobar.stores.parts import PartBuffer
+from airflow_provider_custobar.stores.protocol import LostError, State, TargetError
+from airflow_provider_custobar.stores.s3 import S3Store as BucketStore
+from airflow_provider_custobar.stores.s3_upload import S3Sink
+from tests.export.support import BUCKET, MARKED, MIB, PART, PLAIN, S3Store, s3_answer
 from tools.servers import S3Server
 
 
@@ -47,7 +49,7 @@ def in_turn(*answers: Any) -> Callable[[], Any]:
 
 def test_a_missing_bucket_is_refused(s3: S3Store) -> None:
     """``check`` names a bucket that is not there, and the server that was asked."""
-    target = S3Target(s3.client, "no-such-bucket", "a.csv")
+    target = BucketStore(s3.client, "no-such-bucket").target("a.csv")
     with pytest.raises(TargetError, match=r"'no-such-bucket' at http://127\.0\.0\.1:\d+: create it first"):
         target.check()
 
@@ -152,7 +154,7 @@ def test_an_abort_that_failed_can_be_tried_again(s3: S3Store) -> None:
     assert s3.debris() == []
 
 
-@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "PutObject"])
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart"])
 def test_abort_while_another_thread_is_busy(s3: S3Store, operation: str) -> None:
     """``abort`` does not wait for a request on its way; called again after it, it removes what that has brought."""
     waits, goes_on = threading.Event(), threading.Event()
@@ -165,8 +167,8 @@ def test_abort_while_another_thread_is_busy(s3: S3Store, operation: str) -> None
 
     def work() -> None:
         with suppress(Exception):
-            sink.write(b"x" * PART if operation != "PutObject" else b"x")
-            sink.save()
+            sink.write(b"x" * PART)
+            sink.durable()
 
     answer_instead(s3, operation, slow)
     writer = threading.Thread(target=work)
@@ -191,12 +193,12 @@ def test_a_small_object_is_one_request(s3: S3Store) -> None:
 
 
 def test_parts_go_up_while_writing(s3: S3Store) -> None:
-    """Whole parts leave memory as they fill; they do not wait for ``publish``, but for two parts before them."""
+    """Whole parts leave memory as they fill; they do not wait for ``publish``."""
     sent = answer_instead(s3, "UploadPart", lambda: None)
     sink = s3.target("a.csv").open(PLAIN)
-    for _ in range(40):
+    for _ in range(39):
         sink.write(b"x" * (PART // 8))
-    assert len(sent) >= 3
+    assert len(sent) == 4
     sink.publish()
     assert len(sent) == 5
 
@@ -226,8 +228,6 @@ def test_an_answer_lost_on_its_way_is_not_another_object(s3_server: S3Server, si
 
 # What an attempt leaves to the next one.
 
-TAIL = f".{MARK}."
-
 
 def test_parts_grow_with_the_object() -> None:
     """10,000 parts, all that S3 takes, hold whatever there is: after each thousand they are twice as large."""
@@ -238,22 +238,22 @@ def test_parts_grow_with_the_object() -> None:
         return {"ETag": "x"}
 
     client: Any = SimpleNamespace(upload_part=upload_part, create_multipart_upload=lambda **_: {"UploadId": "1"})
-    sink = S3Target(client, "bucket", "a.csv").open(PLAIN)
+    sink = BucketStore(client, "bucket").target("a.csv").open(PLAIN)
     data = b"x" * PART
     for _ in range(1004):
         sink.write(data)
-    sink.finish({})
+    sink.finish()
     assert sorted(sizes) == [PART] * 1000 + [2 * PART] * 2
 
 
 def test_a_part_ends_where_a_write_ends(s3: S3Store) -> None:
-    """A large page is sent whole, in parts of equal size, so that nothing of it waits in memory and no tail is needed."""
+    """A large page is sent whole, in parts of equal size, so that nothing of it waits in memory."""
     sent = answer_instead(s3, "UploadPart", lambda: None)
     put = answer_instead(s3, "PutObject", lambda: None)
     sink = s3.target("a.csv").open(MARKED)
     sink.write(b"x" * (2 * PART + 7))
-    state = sink.save()
-    assert (len(sent), put, state is not None) == (2, [], True)
+    size, _ = sink.durable() or (0, {})
+    assert (len(sent), put, size) == (2, [], 2 * PART + 7)
     sink.abort()
 
 
@@ -263,165 +263,118 @@ def test_a_page_alone_is_one_request(s3: S3Store) -> None:
     s3.client.meta.events.register("before-send.s3", lambda request, **_: seen.append(request.method))
     sink = s3.target("a.csv").open(MARKED)
     sink.write(b"x" * 1000)
-    sink.finish({})
+    sink.finish()
     sink.publish()
     assert seen == ["PUT"]
 
 
 def test_a_continued_object_is_the_same_to_the_last_byte_of_its_etag(s3: S3Store) -> None:
     """Parts end where they would have ended: even what S3 computes over the parts is what it would have been."""
-    pieces = [bytes([number]) * (PART // 3) for number in range(11)]
+    pieces = [bytes([number]) * (PART // 4) for number in range(11)]
     undisturbed = s3.target("a.csv").open(MARKED)
     for piece in pieces:
         undisturbed.write(piece)
-        undisturbed.save()
     undisturbed.publish()
     target = s3.target("b.csv")
     sink = target.open(MARKED)
-    for number, piece in enumerate(pieces):
+    for begin in (0, 4):
+        for piece in pieces[begin : begin + 6]:
+            sink.write(piece)
+        sink = target.reopen(MARKED, state_of(sink, (begin + 4) * (PART // 4)))
+    for piece in pieces[8:]:
         sink.write(piece)
-        state = sink.save()
-        assert state is not None
-        if number % 2:
-            sink = target.reopen(MARKED, state)
     sink.publish()
     heads = [s3.client.head_object(Bucket=BUCKET, Key=s3.prefix + name) for name in ("a.csv", "b.csv")]
     assert heads[0]["ETag"] == heads[1]["ETag"]
-    assert heads[0]["ETag"].endswith('-6"')
+    assert heads[0]["ETag"].endswith('-3"')
 
 
-def test_tails_are_written_once_and_removed_when_a_part_holds_them(s3: S3Store) -> None:
-    """Each save puts what is new, and what a part holds is removed once a state is recorded."""
+def state_of(sink: S3Sink, size: int | None = None) -> State:
+    found = sink.durable()
+    assert found is not None
+    assert size is None or found[0] == size
+    return found[1]
+
+
+def test_nothing_is_sent_twice_and_nothing_lies_beside(s3: S3Store) -> None:
+    """However small the pages, the store gets the object's bytes and no others, in one request for 8 MiB and two more."""
+    seen: list[tuple[str, int]] = []
+
+    def note(request: Any, **_: Any) -> None:
+        body = request.body or b""
+        seen.append((request.method, len(body if isinstance(body, bytes) else body.getbuffer())))
+
+    s3.client.meta.events.register("before-send.s3", note)
     sink = s3.target("a.csv").open(MARKED)
-    counts = []
-    for _ in range(9):
-        sink.write(b"x" * (PART // 4))
-        sink.save()
-        sink.recorded()
-        counts.append(len(hidden(s3)))
-    assert counts == [1, 2, 0, 1, 2, 0, 1, 2, 0]
+    for _ in range(5 * 64 + 1):
+        sink.write(b"x" * (PART // 64))
+        sink.durable()
+    sink.end({})
+    sink.finish()
+    sent = list(seen)
+    assert (s3.names(), [method for method, _ in sent]) == ([], ["POST"] + ["PUT"] * 6)
     sink.publish()
-    assert (s3.names(), s3.debris()) == (["a.csv"], [])
+    assert sum(size for method, size in sent if method == "PUT") == 5 * PART + PART // 64
 
 
-def test_an_upload_that_no_state_knows_is_removed(s3: S3Store) -> None:
-    """Killed between beginning an upload and recording it: the next attempt begins another one, and ends the first."""
+def test_where_the_pace_is_slow_a_part_is_closed_early(s3: S3Store) -> None:
+    """A minute after the last part, 5 MiB are enough for one: no more than a minute's work waits in memory."""
+    clock = [0.0]
+    sink = s3.target("a.csv").open(MARKED)
+    sink._buffer = PartBuffer(clock=lambda: clock[0])
+    sent = answer_instead(s3, "UploadPart", lambda: None)
+    for seconds, size, parts in ((59, 5 * MIB, 0), (61, 1, 1), (120, 5 * MIB, 1), (121, 1, 2), (200, 4 * MIB, 2)):
+        clock[0] = float(seconds)
+        sink.write(b"x" * size)
+        assert len(sent) == parts
+    sink.publish()
+    assert len(s3.read("a.csv") or b"") == 14 * MIB + 2
+    assert s3.debris() == []
+
+
+def test_an_upload_of_which_only_the_beginning_is_recorded_is_ended(s3: S3Store) -> None:
+    """Killed before its first part was there: the next attempt begins another upload, and ends the first."""
     target = s3.target("a.csv")
     dead = target.open(MARKED)
-    dead.write(b"x")
-    state = dead.save()
-    dead.write(b"y" * PART)
-    assert state is not None
+    dead._begin()
+    state = state_of(dead, 0)
     assert len(s3.uploads()) == 1
     sink = target.reopen(MARKED, state)
-    sink.write(b"y" * PART)
+    assert s3.uploads() == []
+    sink.write(b"x" + b"y" * PART)
     sink.publish()
     assert (s3.read("a.csv"), s3.debris()) == (b"x" + b"y" * PART, [])
 
 
-@pytest.mark.parametrize("gone", ["tail", "upload", "part"])
-def test_every_missing_piece_is_told(s3: S3Store, gone: str) -> None:
-    """Whichever of its pieces is gone, an object is not continued with a hole."""
+def test_the_uploads_of_others_are_left_alone(s3: S3Store) -> None:
+    """An attempt that starts over, or goes on, ends what its own state names, and no other upload to the same key."""
+    theirs = s3.target("a.csv").open(changed(MARKED, mark="ffff"))
+    theirs.write(b"theirs" * PART)
+    target = s3.target("a.csv")
+    ours = target.open(MARKED)
+    ours.write(b"x" * PART)
+    state = state_of(ours)
+    target.sweep(MARKED)
+    target.sweep(MARKED, state)
+    assert len(s3.uploads()) == 1
+    theirs.publish()
+    assert s3.read("a.csv") == b"theirs" * PART
+
+
+@pytest.mark.parametrize("gone", ["upload", "part", "bytes"])
+def test_what_is_missing_is_told(s3: S3Store, gone: str) -> None:
+    """Whichever of its pieces is gone or another, an object is not continued with a hole, and nothing of it is left."""
     target = s3.target("a.csv")
     sink = target.open(MARKED)
-    for piece in (b"x" * PART, b"y", b"z"):
-        sink.write(piece)
-        state = sink.save()
-    assert state is not None
-    if gone == "tail":
-        s3.client.delete_object(Bucket=BUCKET, Key=s3.prefix + hidden(s3)[0])
-    elif gone == "upload":
+    sink.write(b"x" * PART)
+    state = state_of(sink)
+    if gone == "upload":
         s3.client.abort_multipart_upload(Bucket=BUCKET, Key=s3.prefix + "a.csv", UploadId=state["upload"])
     else:
-        state["parts"] += 1
+        state["parts" if gone == "part" else "bytes"] += 1
     with pytest.raises(LostError, match="a.csv"):
         target.reopen(MARKED, state)
-    target.sweep(MARKED)
     assert s3.debris() == []
-
-
-def test_without_the_right_to_tails_an_export_goes_on(s3: S3Store, caplog: pytest.LogCaptureFixture) -> None:
-    """Where hidden objects are refused, one warning is logged, and what parts hold can still be continued."""
-    refused = answer_instead(s3, "PutObject", lambda: s3_answer(403, "AccessDenied"), url=TAIL)
-    target = s3.target("a.csv")
-    sink = target.open(MARKED)
-    states = []
-    for piece in (b"1", b"2" * PART, b"3", b"4"):
-        sink.write(piece)
-        states.append(sink.save())
-    assert [state is not None for state in states] == [False, True, False, False]
-    assert len(refused) == 1
-    (warning,) = caplog.records
-    assert "May not write" in warning.message
-    assert states[1] is not None
-    sink = target.reopen(MARKED, states[1])
-    sink.write(b"3")
-    sink.write(b"4")
-    sink.publish()
-    assert (s3.read("a.csv"), s3.debris()) == (b"1" + b"2" * PART + b"34", [])
-
-
-def test_a_tail_that_fails_surfaces(s3: S3Store) -> None:
-    """An error that is no refusal is raised as it is; nothing is lost by it."""
-    answer_instead(s3, "PutObject", in_turn(s3_answer(500, "InternalError")), url=TAIL)
-    target = s3.target("a.csv")
-    sink = target.open(MARKED)
-    sink.write(b"1")
-    with pytest.raises(ClientError, match="InternalError"):
-        sink.save()
-    state = sink.save()
-    assert state is not None
-    target.reopen(MARKED, state).publish()
-    assert (s3.read("a.csv"), s3.debris()) == (b"1", [])
-
-
-@pytest.mark.parametrize("answer", ["refused", "failing"])
-def test_tails_that_cannot_be_removed_are_told(s3: S3Store, caplog: pytest.LogCaptureFixture, answer: str) -> None:
-    """Where removing is refused, the object is there all the same, and a warning names what is left."""
-    answers: dict[str, Callable[[], Any]] = {
-        "refused": lambda: s3_answer(403, "AccessDenied"),
-        "failing": lambda: s3_answer(500, "InternalError"),
-    }
-    asked = answer_instead(s3, "DeleteObject", answers[answer])
-    sink = s3.target("a.csv").open(MARKED)
-    for _ in range(6):
-        sink.write(b"x" * (PART // 2))
-        sink.save()
-        sink.recorded()
-    sink.publish()
-    assert s3.read("a.csv") == b"x" * 3 * PART
-    told = [record.message for record in caplog.records]
-    assert len(told) == len(asked)
-    assert (len(told) == 1) == (answer != "failing")
-    assert f".a.csv.{MARK}.*" in told[0]
-
-
-def test_death_between_publishing_and_removing_is_harmless(s3: S3Store) -> None:
-    """The object is there and its tails still are: the next attempt removes them and does not mind the object."""
-    target = s3.target("a.csv", replace=False)
-    sink = target.open(MARKED)
-    sink.write(b"x")
-    sink.save()
-    state = sink.finish({})
-    answer_instead(s3, "DeleteObject", in_turn(s3_answer(500, "InternalError")))
-    sink.publish()
-    assert state is not None
-    assert s3.debris() != []
-    target.reopen(MARKED, state).publish()
-    assert (s3.read("a.csv"), s3.debris()) == (b"x", [])
-
-
-def test_tails_are_protected_like_the_object(s3: S3Store) -> None:
-    """Hidden objects are encrypted as the object is, but neither archived nor given its metadata."""
-    sent = answer_instead(s3, "PutObject", lambda: s3_answer(403, "AccessDenied"), url=TAIL)
-    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key", "ACL": "bucket-owner-full-control"}
-    target = s3.target("a.csv", **encryption, StorageClass="GLACIER", Metadata={"team": "a"}, ContentEncoding="gzip")
-    sink = target.open(MARKED)
-    sink.write(b"x")
-    sink.save()
-    headers = {name.lower() for name in sent[0].headers}
-    assert {"x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-acl"} <= headers
-    assert not {"x-amz-storage-class", "x-amz-meta-team", "content-encoding"} & headers
 
 
 def test_a_key_of_the_customers_own_is_given_with_every_request(s3: S3Store) -> None:
@@ -429,7 +382,7 @@ def test_a_key_of_the_customers_own_is_given_with_every_request(s3: S3Store) -> 
     asked = answer_instead(s3, "ListParts", lambda: s3_answer(403, "AccessDenied"))
     target = s3.target("a.csv", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32)
     with pytest.raises(LostError):
-        target.reopen(MARKED, {"upload": "1", "parts": 1, "tails": [0, 0], "buffered": 0})
+        target.reopen(MARKED, {"upload": "1", "parts": 1, "bytes": PART})
     assert asked[0].headers["x-amz-server-side-encryption-customer-key"] == b"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
     assert "x-amz-server-side-encryption-customer-key-MD5" in asked[0].headers
 
@@ -442,46 +395,28 @@ def test_the_users_metadata_win(s3: S3Store) -> None:
 
 
 @pytest.mark.parametrize(("status", "level"), [(403, logging.DEBUG), (501, logging.DEBUG), (500, logging.WARNING)])
-@pytest.mark.parametrize("operation", ["ListMultipartUploads", "AbortMultipartUpload", "ListObjectsV2", "DeleteObject"])
-def test_sweeping_never_fails(s3: S3Store, caplog: pytest.LogCaptureFixture, operation: str, status: int, level: int) -> None:
-    """What cannot be looked for or removed is logged: as a warning if it is more than a missing right."""
+def test_sweeping_never_fails(s3: S3Store, caplog: pytest.LogCaptureFixture, status: int, level: int) -> None:
+    """What cannot be ended is logged: as a warning if it is more than a missing right."""
     target = s3.target("a.csv")
     sink = target.open(MARKED)
-    for piece in (b"x" * PART, b"y"):
-        sink.write(piece)
-        sink.save()
-    answer_instead(s3, operation, in_turn(s3_answer(status, "Made up")))
+    sink.write(b"x" * PART)
+    state = state_of(sink)
+    answer_instead(s3, "AbortMultipartUpload", in_turn(s3_answer(status, "Made up")))
     caplog.set_level(logging.DEBUG, "airflow_provider_custobar")
-    target.sweep(MARKED)
+    target.sweep(MARKED, state)
     (record,) = [record for record in caplog.records if record.name.startswith("airflow_provider_custobar")]
     assert record.levelno == level
-    target.sweep(MARKED)
+    target.sweep(MARKED, state)
     assert s3.debris() == []
 
 
-def test_without_a_mark_nothing_is_saved(s3: S3Store) -> None:
-    """Names that are made up lead no later attempt to anything, so there is nothing to save."""
-    put = answer_instead(s3, "PutObject", lambda: None)
+def test_without_a_mark_nothing_is_durable(s3: S3Store) -> None:
+    """No later attempt comes back to it, so there is no state."""
     sink = s3.target("a.csv").open(changed(PLAIN, can_continue=True))
-    sink.write(b"x")
-    assert (sink.save(), sink.finish({}), put) == (None, None, [])
-    sink.publish()
-    assert s3.read("a.csv") == b"x"
-
-
-def test_a_page_may_end_a_part_and_begin_the_next(s3: S3Store) -> None:
-    """What a page adds after the write that completed a part is saved too."""
-    target = s3.target("a.csv")
-    sink = target.open(MARKED)
-    for piece in (b"1", b"2"):
-        sink.write(piece)
-        sink.save()
     sink.write(b"x" * PART)
-    sink.write(b"3")
-    state = sink.save()
-    assert state is not None
-    target.reopen(MARKED, state).publish()
-    assert (s3.read("a.csv"), s3.debris()) == (b"12" + b"x" * PART + b"3", [])
+    assert (sink.durable(), sink.finish()) == (None, None)
+    sink.publish()
+    assert s3.read("a.csv") == b"x" * PART
 
 
 def test_parts_go_up_side_by_side(s3: S3Store) -> None:
@@ -503,12 +438,3 @@ def test_parts_go_up_side_by_side(s3: S3Store) -> None:
     sink.publish()
     assert 2 <= most[0] <= 3
     assert s3.read("a.csv") == content
-
-
-def test_abort_ends_what_is_still_on_its_way(s3: S3Store) -> None:
-    """Parts that take longer than the two seconds that ``abort`` waits bring no storage that nobody sees."""
-    answer_instead(s3, "UploadPart", lambda: time.sleep(2.5))
-    sink = s3.target("a.csv").open(PLAIN)
-    sink.write(b"x" * PART)
-    sink.abort()
-    assert s3.debris() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as changed
 from typing import Any
@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from airflow_provider_custobar.export import gcs_components, gcs_object
-from airflow_provider_custobar.export.targets import LostError, ObjectInfo, Sink, State, Target, TargetError
-from airflow_provider_custobar.export.unfinished import MARK_KEY
+from airflow_provider_custobar.stores import gcs_upload
+from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, Sink, State, Target, TargetError
 from tests.export.support import MARKED, MIB, PART, PLAIN, DictStore, FileSystemStore, GcsStore, S3Store, Store, visible
 from tests.soak import SOAK, times
 
@@ -46,8 +45,21 @@ def put(store: Store, name: str, *pieces: bytes, info: ObjectInfo = PLAIN, repla
     sink = store.target(name, replace=replace).open(info)
     for piece in pieces:
         sink.write(piece)
-    sink.finish(LATE)
+    sink.end(LATE)
+    sink.finish()
     sink.publish()
+
+
+def finish(sink: Sink, metadata: Mapping[str, str] = LATE) -> State | None:
+    """Its state, as it comes back from where it was stored."""
+    sink.end(metadata)
+    return recorded(sink.finish())
+
+
+def durable(sink: Sink) -> State | None:
+    """The state that leads behind all that is written; None where not all of it is durable, or the store cannot."""
+    found = sink.durable()
+    return recorded(found[1]) if found and found[0] else None
 
 
 def pieces_of(content: bytes) -> list[bytes]:
@@ -92,16 +104,24 @@ def attempt(
 ) -> tuple[State | None, int]:
     """Write pages from ``begin`` to ``end`` and half of the next one, then die; return what was saved, and up to where."""
     sink = sink_for(target, MARKED, state)
+    # Behind which page so many bytes of this attempt's and those before it end.
+    offset = sum(map(len, pages_before(pages, begin)))
+    ends = {offset: begin}
     for number in range(begin, end):
         for piece in pages[number]:
             sink.write(piece)
-        newer = recorded(sink.save())
-        if newer is not None:
-            sink.recorded()
-            state, begin = newer, number + 1
+            offset += len(piece)
+        ends[offset] = number + 1
+        newer = sink.durable()
+        if newer is not None and newer[0] in ends:
+            state, begin = recorded(newer[1]), ends[newer[0]]
     for piece in pages[end][:1] if end < len(pages) else []:
         sink.write(piece)
     return state, begin
+
+
+def pages_before(pages: Sequence[list[bytes]], number: int) -> list[bytes]:
+    return [piece for page in pages[:number] for piece in page]
 
 
 def complete(target: Target, pages: Sequence[list[bytes]], state: State | None, begin: int, *, dies: bool) -> None:
@@ -110,9 +130,11 @@ def complete(target: Target, pages: Sequence[list[bytes]], state: State | None, 
     for page in pages[begin:]:
         for piece in page:
             sink.write(piece)
-    state = recorded(sink.finish(LATE))
+    state = finish(sink)
     if dies and state is not None:
-        sink = target.reopen(MARKED, state)
+        with suppress(LostError):
+            # A small object is nowhere before it is published: an export that dies here begins again.
+            sink = target.reopen(MARKED, state)
     sink.publish()
 
 
@@ -162,13 +184,13 @@ def test_publishing_finishes_what_is_not_finished(store: Store, info: ObjectInfo
 
 @pytest.mark.parametrize("size", [1, PART, 2 * PART + 5])
 def test_nothing_is_visible_before_publishing(store: Store, info: ObjectInfo, size: int) -> None:
-    """Before ``publish`` neither listing nor reading finds anything, ``save`` and ``finish`` or not; after it both do."""
+    """Before ``publish`` neither listing nor reading finds anything, ``durable`` and ``finish`` or not; after it both do."""
     sink = store.target("a.csv").open(info)
     sink.write(CONTENT[:size])
     if info.can_continue:
-        sink.save()
+        sink.durable()
     assert (visible(store), store.read("a.csv")) == ([], None)
-    sink.finish(LATE)
+    finish(sink)
     assert (visible(store), store.read("a.csv")) == ([], None)
     sink.publish()
     assert (visible(store), store.read("a.csv")) == (["a.csv"], CONTENT[:size])
@@ -181,7 +203,7 @@ def test_abort_leaves_nothing(store: Store, info: ObjectInfo, size: int, saves: 
     sink = store.target("a.csv").open(info)
     sink.write(CONTENT[:size])
     if saves:
-        sink.save()
+        sink.durable()
         sink.write(b"more")
     sink.abort()
     assert (store.names(), store.debris()) == ([], [])
@@ -202,7 +224,7 @@ def test_abort_undoes_what_is_finished(store: Store, info: ObjectInfo, size: int
         target = store.target("a.csv")
         sink = target.open(info)
         sink.write(CONTENT[:size])
-        state = recorded(sink.finish(LATE))
+        state = finish(sink)
         with suppress(LostError):
             if reopens and state is not None:
                 sink = target.reopen(info, state)
@@ -294,9 +316,9 @@ def test_an_object_that_appeared_meanwhile_is_not_replaced(store: Store, info: O
     sink = target.open(info)
     sink.write(CONTENT[:size])
     if info.can_continue:
-        sink.save()
+        sink.durable()
     put(store, "a.csv", b"somebody else's")
-    sink.finish(LATE)
+    finish(sink)
     with pytest.raises(TargetError, match="exists already"):
         sink.publish()
     sink.abort()
@@ -318,9 +340,9 @@ def test_two_writers_do_not_mix(store: Store) -> None:
     first, second = (store.target("a.csv").open(info) for info in marks)
     for start in range(0, 2 * PART, MIB):
         first.write(b"1" * MIB)
-        first.save()
+        first.durable()
         second.write(b"2" * (MIB + start % 7))
-        second.save()
+        second.durable()
     first.publish()
     assert store.read("a.csv") == b"1" * 2 * PART
     second.publish()
@@ -433,7 +455,7 @@ def test_a_state_that_was_not_recorded_does_not_matter(store: Store, lost: int) 
         for page in pages[begin : begin + lost]:
             for piece in page:
                 dead.write(piece)
-            dead.save()
+            dead.durable()
         complete(target, pages, state, begin, dies=True)
         assert store.read(f"{number}.csv") == joined(pages)
         assert store.debris() == []
@@ -448,15 +470,13 @@ def test_two_living_attempts_do_not_mix(
     """One that was taken for dead comes back: whoever is last to publish wins whole, or fails; no bytes are mixed."""
     if isinstance(store, S3Store) and is_continued and piece_bytes > MIB:
         pytest.skip("unlike S3, the server takes other parts than those whose digests it is given")
-    for module in (gcs_components, gcs_object):
-        # The server answers with 500 where GCS has a 404.
-        monkeypatch.setattr(module, "DEFAULT_RETRY", DEFAULT_RETRY.with_timeout(0.1))
+    # The server answers with 500 where GCS has a 404.
+    monkeypatch.setattr(gcs_upload, "DEFAULT_RETRY", DEFAULT_RETRY.with_timeout(0.1))
     target = store.target("a.csv")
     first = b"0" * piece_bytes
     older = target.open(MARKED)
     older.write(first)
-    state = recorded(older.save())
-    older.recorded()
+    state = durable(older)
     newer = sink_for(target, MARKED, state if is_continued else None)
     if state is None or not is_continued:
         newer.write(first)
@@ -470,7 +490,7 @@ def test_two_living_attempts_do_not_mix(
             contents[name] += piece
             with suppress(Exception):
                 sink.write(piece)
-                sink.save()
+                sink.durable()
                 continue
             broken.add(name)
     for name in sorted(sinks, key=lambda name: name == last):
@@ -498,8 +518,8 @@ def test_one_of_many_waits_in_the_store(store: Store, size: int, saves: bool) ->
         for start in range(0, size, MIB):
             sink.write(CONTENT[number + start : number + min(start + MIB, size)])
             if saves:
-                sink.save()
-        states.append(recorded(sink.finish({"custobar-rows": str(number)})))
+                sink.durable()
+        states.append(finish(sink, {"custobar-rows": str(number)}))
         del sink
     gc.collect()
     assert visible(store) == []
@@ -521,9 +541,9 @@ def test_publishing_twice_is_publishing_once(store: Store, info: ObjectInfo, siz
     sink = target.open(info)
     sink.write(CONTENT[:size])
     if info.can_continue:
-        sink.save()
+        sink.durable()
         sink.write(b"more")
-    state = recorded(sink.finish(LATE))
+    state = finish(sink)
     sink.publish()
     sink.publish()
     if info.mark is not None:
@@ -544,7 +564,7 @@ def test_what_vanished_is_lost(store: Store, info: ObjectInfo, size: int) -> Non
     target = store.target("a.csv")
     sink = target.open(info)
     sink.write(CONTENT[:size])
-    states = [recorded(sink.save()) if info.can_continue else None, recorded(sink.finish(LATE))]
+    states = [durable(sink) if info.can_continue else None, finish(sink)]
     del sink
     store.vanish()
     for state in states:
@@ -562,7 +582,7 @@ def test_an_object_of_another_export_is_not_taken_for_ours(store: Store, size: i
     put(store, "a.csv", CONTENT[:size], info=changed(MARKED, mark="ffff"))
     sink = target.open(MARKED)
     sink.write(CONTENT[:size])
-    state = recorded(sink.finish(LATE))
+    state = finish(sink)
     sink.abort()
     assert state is not None
     with pytest.raises(LostError):
@@ -582,14 +602,15 @@ def test_sweeping_removes_what_is_unfinished(store: Store, info: ObjectInfo, pag
     for page in pages_of(2, pages):
         for piece in page:
             sink.write(piece)
-        sink.save()
-    if isinstance(store, FileSystemStore):
-        # fsspec's files come to be when they are closed.
-        sink.finish({})
+        sink.durable()
+    state = None
+    if isinstance(store, FileSystemStore | S3Store):
+        # fsspec's files come to be when they are closed; of S3's uploads nothing but their state tells whose they are.
+        state = finish(sink)
     del sink
     gc.collect()
-    target.sweep(info)
-    target.sweep(info)
+    target.sweep(info, state)
+    target.sweep(info, state)
     assert (sorted(store.names()), store.debris()) == (others, [])
     assert store.read("a.csv") == b"older"
 
@@ -597,14 +618,15 @@ def test_sweeping_removes_what_is_unfinished(store: Store, info: ObjectInfo, pag
 def test_sweeping_leaves_others_alone(store: Store) -> None:
     """Another export to the same name, or the same export's to another name, is not touched."""
     ours, theirs = store.target("a.csv"), store.target("b.csv")
-    other = changed(MARKED, mark="ffff")
-    sinks = [(theirs, MARKED)] + ([] if isinstance(store, S3Store) else [(ours, other)])
+    sinks = [(theirs, MANY), (ours, changed(MANY, mark="ffff"))]
     states = []
     for target, info in sinks:
         sink = target.open(info)
         sink.write(b"theirs")
-        states.append(sink.save() or sink.finish({}))
-    ours.sweep(MARKED)
+        states.append(finish(sink))
+    own = ours.open(MANY)
+    own.write(b"ours")
+    ours.sweep(MARKED, finish(own))
     for (target, info), state in zip(sinks, states, strict=True):
         assert state is not None
         target.reopen(info, state).abort()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.export.engine import EmptyExportError
 from airflow_provider_custobar.sandbox import CustobarSandbox
+from airflow_provider_custobar.stream.endings import EmptyExportError
 from tests.load.databases import Database, as_loaded, in_order, load, loader, picked
 
 SALES = ["sale_external_id", "sale_date", "sale_total", "quantity"]

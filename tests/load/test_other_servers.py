@@ -56,7 +56,7 @@ def next_on(connection: Any) -> int:
 
 
 def transaction_of(store: Memory) -> int:
-    return int(json.loads(store.values[RECORD])["transaction"].rpartition("/")[2])
+    return int(json.loads(store.values[RECORD])["body"]["transaction"].rpartition("/")[2])
 
 
 @pytest.mark.parametrize("is_there_committed", [True, False])

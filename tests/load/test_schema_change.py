@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.export.arrow_columns import ColumnTypeError
+from airflow_provider_custobar.columns.arrow_columns import ColumnTypeError
 from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from tests.load.databases import Database, Postgres, in_order, load

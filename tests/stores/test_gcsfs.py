@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.export.filesystem import FileSystemTarget
-from airflow_provider_custobar.export.targets import ObjectInfo
-from airflow_provider_custobar.stores.files import FileSystemFiles
-from airflow_provider_custobar.stores.reading import StoreError, find
+from airflow_provider_custobar.stores.files import FileSystemStore
+from airflow_provider_custobar.stores.protocol import ObjectInfo, StoreError
+from airflow_provider_custobar.stores.reading import find
 from tools.servers import GcsServer
 
 NAMES = ["customers[1].csv", "a*.csv", "a?.csv", "a#1.csv", "a%20b.csv", "{a}.csv", "in [1]/x=*/a.csv", "a?generation=1"]
@@ -33,13 +32,15 @@ def test_a_name_is_written_and_read_as_it_stands(
     """Rule: the object has the name that was given, nothing is left beside it, and it is found by that name."""
     bucket = gcs_server.client().bucket(gcs_bucket)
     bucket.blob("customers1.csv").upload_from_string("not this")
-    sink = FileSystemTarget(filesystem, f"{gcs_bucket}/{name}", f"gs://{gcs_bucket}/{name}").open(
-        ObjectInfo(content_type="text/csv", mark=mark, can_continue=mark is not None)
+    sink = (
+        FileSystemStore(filesystem)
+        .target(f"{gcs_bucket}/{name}")
+        .open(ObjectInfo(content_type="text/csv", mark=mark, can_continue=mark is not None))
     )
     sink.write(b"this")
     sink.publish()
     assert {blob.name for blob in bucket.list_blobs()} == {"customers1.csv", name}
-    (found,) = find(FileSystemFiles(filesystem), "path", f"{gcs_bucket}/{name}")
+    (found,) = find(FileSystemStore(filesystem), "path", f"{gcs_bucket}/{name}")
     assert (found.uri, found.open().read()) == (f"gs://{gcs_bucket}/{name}", b"this")
 
 
@@ -48,7 +49,7 @@ def test_patterns_and_prefixes(gcs_server: GcsServer, gcs_bucket: str, filesyste
     bucket = gcs_server.client().bucket(gcs_bucket)
     for name in ("in/", "in/a.csv", "in/b.csv", "in/old/c.csv", "in/_SUCCESS"):
         bucket.blob(name).upload_from_string("" if name.endswith("/") else "x")
-    objects = FileSystemFiles(filesystem)
+    objects = FileSystemStore(filesystem)
     found = {name: [each.name.partition("/")[2] for each in find(objects, "path", f"{gcs_bucket}/{name}")] for name in (
         "in/", "in/*.csv", "in/**/*.csv", "*/a.csv",
     )}  # fmt: skip
@@ -68,7 +69,7 @@ def test_what_a_client_decompresses_by_itself_is_refused(
     blob = gcs_server.client().bucket(gcs_bucket).blob("a.csv")
     blob.content_encoding = "gzip"
     blob.upload_from_string(gzip.compress(os.urandom(size)))
-    (found,) = find(FileSystemFiles(filesystem), "path", f"{gcs_bucket}/a.csv")
+    (found,) = find(FileSystemStore(filesystem), "path", f"{gcs_bucket}/a.csv")
     assert found.content_encoding == "gzip"
     with pytest.raises(StoreError, match=f"gs://{gcs_bucket}/a.csv"):
         found.open().read()

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_custobar.stores.files import LocalFiles
-from airflow_provider_custobar.stores.reading import StoreError, find
+from airflow_provider_custobar.stores.local import LocalStore
+from airflow_provider_custobar.stores.protocol import StoreError
+from airflow_provider_custobar.stores.reading import find
 
 
 def names(path: object) -> list[str]:
-    return [each.name for each in find(LocalFiles(), "path", str(path))]
+    return [each.name for each in find(LocalStore(), "path", str(path))]
 
 
 def test_links_are_followed_and_lead_in_no_circle(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
     """Rule: a file of those that were named is never left out because it cannot be opened."""
     (tmp_path / "a.csv").write_text("a")
     (tmp_path / "b.csv").symlink_to("none.csv")
-    found = find(LocalFiles(), "path", f"{tmp_path}/*.csv")
+    found = find(LocalStore(), "path", f"{tmp_path}/*.csv")
     with pytest.raises(StoreError, match=rf"file://{tmp_path}/b\.csv cannot be read: FileNotFoundError"):
         found[1].open()
 

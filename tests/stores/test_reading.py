@@ -9,7 +9,8 @@ from typing import BinaryIO
 import pytest
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.stores.reading import RefusedError, StoreError, find, read_in_ranges
+from airflow_provider_custobar.stores.protocol import RefusedError, StoreError
+from airflow_provider_custobar.stores.reading import find, read_in_ranges
 
 
 class Named:

@@ -1,16 +1,151 @@
-"""Files of this machine, which outlive the process that writes them."""
+"""Files of this machine. Nothing of fsspec, which reads more out of some paths."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from airflow_provider_custobar.export.targets import LostError, State, TargetError, exists_error
+from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.stores.protocol import LostError, ObjectInfo, State, TargetError, exists_error
+from airflow_provider_custobar.stores.reading import told_of_anything
+from airflow_provider_custobar.stores.unfinished import unfinished_prefix
+
+log = logging.getLogger(__name__)
+
+
+class LocalStore:
+    """Their names are absolute paths."""
+
+    def __init__(self, *, replace: bool = True) -> None:
+        self._replace = replace
+
+    def uri(self, name: str) -> str:
+        return f"file://{name}"
+
+    def look(self, name: str) -> LocalFile | None:
+        with told_of_anything(f"{self.uri(name)} cannot be read"):
+            return LocalFile(name) if Path(name).is_file() else None
+
+    def list(self, prefix: str, depth: int | None) -> Iterator[LocalFile]:
+        folder = prefix[: prefix.rfind("/") + 1]
+        with told_of_anything(f"files at {self.uri(prefix)} cannot be listed"):
+            if Path(folder).is_dir():
+                yield from (LocalFile(name) for name in _walk(folder, depth) if name.startswith(prefix))
+
+    def target(self, name: str) -> LocalTarget:
+        return LocalTarget(name, replace=self._replace)
+
+    def remove(self, name: str) -> None:
+        Path(name).unlink()
+
+
+def _walk(folder: str, depth: int | None, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
+    """The files in ``folder``, which ends in a slash. Links are followed, since what is behind them was named."""
+    place = Path(folder).stat()
+    here = (place.st_dev, place.st_ino)
+    if here in above:
+        # A link that leads back to where it came from.
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = folder + entry.name
+            if entry.is_dir():
+                if depth is None or depth > 1:
+                    yield from _walk(f"{path}/", None if depth is None else depth - 1, (*above, here))
+            elif entry.is_file() or not Path(path).exists():
+                # A link that leads nowhere is an error when it is opened; pipes and sockets are no files.
+                yield path
+
+
+class LocalFile:
+    content_encoding = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.uri = f"file://{name}"
+
+    def open(self) -> BinaryIO:
+        with told_of_anything(f"{self.uri} cannot be read"):
+            return Path(self.name).open("rb")
+
+
+class LocalTarget:
+    """A place for one file.
+
+    Until it is whole, each attempt writes a hidden neighbour of its own: same folder, so that moving it is one step.
+    """
+
+    def __init__(self, path: str, *, replace: bool = True) -> None:
+        self._path = path
+        self._replace = replace
+
+    @property
+    def uri(self) -> str:
+        return f"file://{self._path}"
+
+    def check(self) -> None:
+        try:
+            self._check(Path(self._path))
+        except OSError as error:
+            raise TargetError(f"{self.uri} cannot be looked at: {type(error).__name__}: {error}") from error
+
+    def _check(self, path: Path) -> None:
+        if path.is_dir():
+            raise TargetError(f"{self.uri} is a directory: give the path of a file in it.")
+        blocking = next((parent for parent in path.parents if parent.is_file()), None)
+        if blocking is not None:
+            raise TargetError(f"{blocking} is a file, so {self.uri} cannot be in it.")
+        if not self._replace:
+            if os.path.lexists(path):
+                raise exists_error(self.uri)
+            _check_links(path, self.uri)
+
+    def open(self, info: ObjectInfo) -> LocalSink:
+        sink = self._sink(info, uuid.uuid4().hex[:8])
+        try:
+            sink.begin()
+        except OSError as error:
+            raise CustobarError(f"{self.uri} cannot be written: {type(error).__name__}: {error}") from error
+        return sink
+
+    def reopen(self, info: ObjectInfo, state: State) -> LocalSink:
+        if "finished" in state:
+            sink = self._sink(info, state["attempt"])
+            sink.resume(state)
+        else:
+            sink = self._sink(info, uuid.uuid4().hex[:8])
+            sink.continue_from(self._unfinished(info, state["attempt"]), state)
+        return sink
+
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
+        if info.mark is None:
+            return
+        try:
+            for file in _unfinished_files(unfinished_prefix(self._path, info.mark)):
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("Could not look for or remove what is unfinished of %s: %s", self.uri, error)
+
+    def _unfinished(self, info: ObjectInfo, attempt: str) -> Path:
+        return Path(f"{unfinished_prefix(self._path, info.mark or uuid.uuid4().hex[:12])}{attempt}.part")
+
+    def _sink(self, info: ObjectInfo, attempt: str) -> LocalSink:
+        return LocalSink(
+            Path(self._path),
+            self._unfinished(info, attempt),
+            unfinished_prefix(self._path, info.mark or ""),
+            self.uri,
+            replace=self._replace,
+            # Without a mark no other process finds its name again.
+            attempt=attempt if info.mark is not None else "",
+        )
 
 
 class LocalSink:
@@ -42,19 +177,18 @@ class LocalSink:
         self._open_file().write(data)
         self._written += len(data)
 
-    def save(self) -> State | None:
+    def durable(self) -> tuple[int, State] | None:
         file = self._open_file()
+        if not self._attempt or not self._written:
+            return None
         file.flush()
         os.fdatasync(file.fileno())
-        return self._state() if self._attempt else None
+        return self._written, self._state()
 
-    def recorded(self) -> None:
-        if self._is_inherited:
-            for file in unfinished_files(self._prefix):
-                if file != self._unfinished:
-                    file.unlink(missing_ok=True)
+    def end(self, metadata: Mapping[str, str]) -> None:
+        """A file has no metadata."""
 
-    def finish(self, metadata: Mapping[str, str]) -> State | None:
+    def finish(self) -> State | None:
         file = self._open_file()
         file.flush()
         os.fsync(file.fileno())
@@ -66,7 +200,7 @@ class LocalSink:
         if self._published:
             return
         if not self._finished:
-            self.finish({})
+            self.finish()
         if not self._is_published():
             if not self._is_ours(self._unfinished):
                 raise LostError(f"{self._unfinished} is not there any more, or not as it was finished.")
@@ -76,13 +210,13 @@ class LocalSink:
                 self._link()
         self._unfinished.unlink(missing_ok=True)
         self._published = True
-        self.recorded()
+        self._remove_inherited()
         self._make_name_durable()
 
     def abort(self) -> None:
         if self._published:
             return
-        self.recorded()
+        self._remove_inherited()
         # First of all: closing waits for a write that another thread is in.
         self._unfinished.unlink(missing_ok=True)
         if self._file is not None:
@@ -102,12 +236,11 @@ class LocalSink:
                 raise LostError(f"{self._unfinished} is not there any more, or not as it was finished.")
             self._published = True
 
-    def continue_from(self, unfinished: str, state: State) -> None:
-        """Begin with a copy of what an earlier attempt had written to ``unfinished`` when it gave this state.
+    def continue_from(self, earlier: Path, state: State) -> None:
+        """Begin with a copy of what an earlier attempt had written to ``earlier`` when it gave this state.
 
         :raises LostError: that file is not there any more, or is too short.
         """
-        earlier = Path(unfinished)
         self._is_inherited = True
         self._written = state["bytes"]
         try:
@@ -155,6 +288,12 @@ class LocalSink:
             return False
         return (found.st_ino, found.st_size) == (self._inode, self._written)
 
+    def _remove_inherited(self) -> None:
+        if self._is_inherited:
+            for file in _unfinished_files(self._prefix):
+                if file != self._unfinished:
+                    file.unlink(missing_ok=True)
+
     def _make_name_durable(self) -> None:
         # Not every file system can, and the file has its name already.
         with contextlib.suppress(OSError):
@@ -165,7 +304,7 @@ class LocalSink:
                 os.close(folder)
 
 
-def check_links(path: Path, uri: str) -> None:
+def _check_links(path: Path, uri: str) -> None:
     """``replace=False`` needs hard links, which not every file system has.
 
     :raises TargetError: that of ``path`` has none.
@@ -183,7 +322,7 @@ def check_links(path: Path, uri: str) -> None:
             ) from error
 
 
-def unfinished_files(prefix: str) -> list[Path]:
+def _unfinished_files(prefix: str) -> list[Path]:
     """The files whose paths begin with ``prefix``, which ends within a name."""
     folder = Path(prefix).parent
     return [file for file in folder.iterdir() if str(file).startswith(prefix)] if folder.is_dir() else []

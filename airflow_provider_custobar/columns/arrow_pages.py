@@ -18,7 +18,7 @@ from airflow_provider_custobar.api.csv_text import split_rows
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
 from airflow_provider_custobar.api.resources import Resource
-from airflow_provider_custobar.export.arrow_columns import EXTRA, Column, ColumnTypeError, UnfitError, zone_of
+from airflow_provider_custobar.columns.arrow_columns import EXTRA, Column, ColumnTypeError, UnfitError, zone_of
 
 # So much of a CSV page is texts at once.
 _CSV_BLOCK_BYTES = 4 << 20

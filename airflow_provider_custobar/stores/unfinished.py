@@ -1,11 +1,12 @@
-"""How unfinished things are called, and how a finished object tells whose it is."""
+"""How unfinished things are called."""
 
 from __future__ import annotations
 
+import hashlib
 from zlib import crc32
 
-#: The key in an object's metadata under which the signature of its export stands.
-MARK_KEY = "custobar-export"
+#: Where buckets hold what is unfinished: whoever reads an object's folder, or loads it by a wildcard, does not meet it.
+UNFINISHED_PREFIX = ".custobar-unfinished"
 
 _LONGEST_NAME_BYTES = 255
 #: What object stores take for a whole name, folders included.
@@ -29,6 +30,6 @@ def unfinished_prefix(path: str, mark: str) -> str:
     return f"{folder}{slash}.{name}.{mark}."
 
 
-def unfinished_name(path: str, mark: str, which: str = "") -> str:
-    """The name of something unfinished; ``which`` tells several of one export apart."""
-    return f"{unfinished_prefix(path, mark)}{which}{'.' if which else ''}part"
+def apart_prefix(name: str, mark: str) -> str:
+    """What everything unfinished of the object ``name`` of a bucket begins with, apart from what the bucket is for."""
+    return f"{UNFINISHED_PREFIX}/{mark}/{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}/"

@@ -1,0 +1,1 @@
+"""Pages as Arrow columns of the types that Custobar documents."""

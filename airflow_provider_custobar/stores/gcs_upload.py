@@ -1,0 +1,345 @@
+"""One object being written to Google Cloud Storage: composed of others, if it can be continued; else one resumable upload."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
+from google.cloud.storage.exceptions import InvalidResponse
+from google.cloud.storage.fileio import BlobWriter
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from airflow_provider_custobar.stores.parts import PART_BYTES, PartBuffer
+from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, exists_error
+from airflow_provider_custobar.stores.unfinished import apart_prefix
+
+log = logging.getLogger(__name__)
+
+#: Of so many objects at once GCS composes one.
+_MOST_SOURCES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class GcsObject:
+    """What all ways of writing one object share. ``bucket`` is a google-cloud-storage bucket."""
+
+    bucket: Any
+    name: str
+    info: ObjectInfo
+    replace: bool
+    cache_control: str | None
+
+    @property
+    def uri(self) -> str:
+        return f"gs://{self.bucket.name}/{self.name}"
+
+    @property
+    def precondition(self) -> dict[str, int]:
+        """GCS itself refuses with 412 when an object has appeared meanwhile."""
+        return {} if self.replace else {"if_generation_match": 0}
+
+    def blob(self, late_metadata: Mapping[str, str]) -> Any:
+        """The object with everything that goes along with it, not stored yet."""
+        blob = self.bucket.blob(self.name)
+        signature = self.info.signature
+        mark = {} if signature is None else {MARK_KEY: signature}
+        blob.metadata = {**self.info.metadata, **late_metadata, **mark} or None
+        blob.content_type = self.info.content_type
+        if self.cache_control is not None:
+            blob.cache_control = self.cache_control
+        return blob
+
+    def is_ours(self) -> bool:
+        """Whether an attempt of this very export has published the object."""
+        with contextlib.suppress(Forbidden):
+            blob = self.bucket.get_blob(self.name)
+            if blob is not None and self.info.signature is not None:
+                return (blob.metadata or {}).get(MARK_KEY) == self.info.signature
+        return False
+
+
+class GcsComponentsSink:
+    """Parts go up as objects under a prefix of their own, each of which outlives the process that wrote it; at the end they are
+    composed. An object smaller than one part is put in one request.
+
+    Each attempt has names of its own, since one that was taken for dead may still write: it begins with a copy of what the one
+    before it had, which GCS makes of 32 components at a time.
+    """
+
+    part_bytes = PART_BYTES
+
+    def __init__(self, place: GcsObject) -> None:
+        self._place = place
+        self._prefix = apart_prefix(place.name, place.info.mark or uuid.uuid4().hex[:16])
+        self._attempt = uuid.uuid4().hex[:6]
+        self._buffer = PartBuffer()
+        self._written = 0
+        self._count = 0
+        # Names of components that are there, or may be.
+        self._stored: set[str] = set()
+        self._may_remove = True
+        self._late_metadata: dict[str, str] = {}
+        self._finished = False
+        self._published = False
+        # After a failed component nobody knows which of the writes are in the buffer.
+        self._broken = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._refuse_broken()
+        self._buffer.add(data)
+        self._written += len(data)
+        if self._buffer.is_due(self.part_bytes):
+            self._send_buffer()
+
+    def durable(self) -> tuple[int, State] | None:
+        self._refuse_broken()
+        if self._place.info.mark is None or not self._count:
+            return None
+        size = self._written - self._buffer.size
+        return size, self._state(size)
+
+    def end(self, metadata: Mapping[str, str]) -> None:
+        self._refuse_broken()
+        self._late_metadata = dict(metadata)
+
+    def finish(self) -> State | None:
+        self._refuse_broken()
+        if self._buffer.size and (self._count or self._place.info.one_of_many):
+            self._send_buffer()
+        self._finished = True
+        return None if self._place.info.mark is None else {**self._state(self._written), "finished": self._late_metadata}
+
+    def publish(self) -> None:
+        if not self._published:
+            if not self._finished:
+                self.finish()
+            self._refuse_broken()
+            try:
+                self._store()
+            except (PreconditionFailed, NotFound) as error:
+                # The library asks again when the answer to its first try is lost; and another attempt may have done it all.
+                if not self._place.is_ours():
+                    raise (exists_error(self._place.uri) if isinstance(error, PreconditionFailed) else self._lost()) from error
+            self._published = True
+            self._buffer.clear()
+        self._remove(self._stored)
+
+    def abort(self) -> None:
+        if self._published:
+            return
+        self._broken = True
+        self._buffer.clear()
+        self._remove(self._stored)
+
+    def resume(self, state: State) -> None:
+        """Be as the sink was that gave this state.
+
+        :raises LostError: components are not there any more, or may not be looked for.
+        """
+        self._finished = "finished" in state
+        self._late_metadata = state.get("finished", {})
+        self._written = state["bytes"]
+        names = self._names(state["components"], state["attempt"])
+        try:
+            found = {blob.name: blob.size for blob in self._listed()}
+        except Forbidden as error:
+            raise LostError(f"The components of {self._place.uri} may not be looked for: {error}") from error
+        self._stored = set(found)
+        if sum(found.get(name, 0) for name in names) != self._written:
+            if not self._finished or not self._place.is_ours():
+                self._remove(self._stored)
+                raise self._lost()
+            self._published = True
+        elif self._finished:
+            self._attempt = state["attempt"]
+            self._count = state["components"]
+        elif names:
+            self._compose(self._name(0), self._joined(names))
+            self._count = 1
+
+    def sweep(self) -> None:
+        try:
+            for blob in self._listed():
+                blob.delete(retry=DEFAULT_RETRY)
+        except (GoogleAPIError, OSError) as error:
+            # Without the right to it, there is often nothing to remove either.
+            level = logging.DEBUG if isinstance(error, (NotFound, Forbidden)) else logging.WARNING
+            log.log(level, "Could not look for or remove gs://%s/%s*: %s", self._place.bucket.name, self._prefix, error)
+
+    def _refuse_broken(self) -> None:
+        if self._broken:
+            raise RuntimeError("this object was given up; open a new one")
+
+    def _state(self, size: int) -> State:
+        return {"attempt": self._attempt, "components": self._count, "bytes": size}
+
+    def _lost(self) -> LostError:
+        return LostError(f"Of what was written of {self._place.uri}, components are not there any more.")
+
+    def _listed(self) -> Iterable[Any]:
+        bucket = self._place.bucket
+        return bucket.client.list_blobs(bucket, prefix=self._prefix)  # type: ignore[no-any-return]
+
+    def _name(self, which: int | str, attempt: str | None = None) -> str:
+        number = f"{which:06d}" if isinstance(which, int) else which
+        return f"{self._prefix}{attempt or self._attempt}-{number}"
+
+    def _names(self, count: int, attempt: str | None = None) -> list[str]:
+        return [self._name(number, attempt) for number in range(count)]
+
+    def _component(self, name: str) -> Any:
+        """As well protected as the object, by the bucket's default; a class for archives charges months for each."""
+        blob = self._place.bucket.blob(name)
+        blob.storage_class = "STANDARD"
+        blob.content_type = "application/octet-stream"
+        # Before the request, so that abort finds an object whose answer it did not wait for.
+        self._stored.add(name)
+        return blob
+
+    def _send_buffer(self) -> None:
+        try:
+            blob = self._component(self._name(self._count))
+            content = bytes(self._buffer.content)
+            blob.upload_from_string(content, content_type=blob.content_type, checksum="auto", retry=DEFAULT_RETRY)
+        except BaseException:
+            self._broken = True
+            raise
+        self._count += 1
+        self._buffer.clear()
+
+    def _compose(self, name: str, sources: list[str]) -> None:
+        # May be repeated, as nothing removes the sources meanwhile.
+        self._component(name).compose(list(map(self._place.bucket.blob, sources)), retry=DEFAULT_RETRY)
+
+    def _store(self) -> None:
+        blob = self._place.blob(self._late_metadata)
+        if not self._count:
+            blob.upload_from_string(
+                bytes(self._buffer.content),
+                content_type=blob.content_type,
+                checksum="auto",
+                retry=DEFAULT_RETRY,
+                **self._place.precondition,
+            )
+            return
+        sources = list(map(self._place.bucket.blob, self._joined(self._names(self._count))))
+        blob.compose(sources, retry=DEFAULT_RETRY, **self._place.precondition)
+
+    def _joined(self, names: list[str]) -> list[str]:
+        """As many as can be composed at once, which hold the same."""
+        level = 0
+        while len(names) > _MOST_SOURCES:
+            groups = [names[start : start + _MOST_SOURCES] for start in range(0, len(names), _MOST_SOURCES)]
+            names = [self._name(f"{level}-{number:06d}") for number in range(len(groups))]
+            for name, sources in zip(names, groups, strict=True):
+                self._compose(name, sources)
+            level += 1
+        return names
+
+    def _remove(self, names: Iterable[str]) -> None:
+        """Where the store refuses, one warning is logged and nothing is tried again."""
+        # Sorted into a list of its own: while this goes on, another thread may still add to the set.
+        for name in sorted(names) if self._may_remove else ():
+            try:
+                self._place.bucket.blob(name).delete(retry=DEFAULT_RETRY)
+            except NotFound:
+                pass
+            except (GoogleAPIError, OSError) as error:
+                self._may_remove = not isinstance(error, Forbidden)
+                log.warning("Could not remove gs://%s/%s*: %s", self._place.bucket.name, self._prefix, error)
+                break
+
+
+class _UnpublishedWriter(BlobWriter):
+    """A writer that ``close`` does not publish.
+
+    Every Python file object is closed when it is collected as garbage, and closing a :class:`BlobWriter` makes what was
+    written so far the object. Here only :meth:`publish` does.
+    """
+
+    _publishing = False
+
+    @property
+    def has_begun(self) -> bool:
+        return self._upload_and_transport is not None
+
+    def publish(self) -> None:
+        self._publishing = True
+        self.close()
+
+    def close(self) -> None:
+        if self._publishing:
+            super().close()
+
+    def terminate(self) -> None:
+        # BlobWriter's own (google-cloud-storage 3.17) deletes the address that begins uploads, which cancels nothing.
+        if self._upload_and_transport:
+            upload, transport = self._upload_and_transport
+            transport.delete(upload.resumable_url)
+        self._buffer.close()
+
+
+class GcsSink:
+    """One resumable upload in chunks of 8 MiB, one of which is in memory. It ends with its process.
+
+    Metadata are GCS's from the first chunk on: what only ``end`` is told is part of an object of one chunk.
+    """
+
+    def __init__(self, place: GcsObject) -> None:
+        self._place = place
+        self._written = 0
+        self._published = False
+        self._blob = place.blob({})
+        self._writer = _UnpublishedWriter(
+            self._blob,
+            chunk_size=PART_BYTES,
+            ignore_flush=True,
+            content_type=place.info.content_type,
+            checksum="auto",
+            **place.precondition,
+        )
+
+    def write(self, data: bytes | memoryview) -> None:
+        with self._telling_of_refusal():
+            self._writer.write(data)
+        self._written += len(data)
+
+    def durable(self) -> None:
+        """Nothing: the address of a resumable upload is a credential, which no state may hold."""
+
+    def end(self, metadata: Mapping[str, str]) -> None:
+        if not self._writer.has_begun:
+            self._blob.metadata = self._place.blob(metadata).metadata
+
+    def finish(self) -> State | None:
+        # Nothing outlives this process, but of a published object another one can tell whose it is.
+        state = {"attempt": "", "components": 0, "bytes": self._written, "finished": {}}
+        return state if self._place.info.mark is not None else None
+
+    def publish(self) -> None:
+        if not self._published:
+            with self._telling_of_refusal():
+                self._writer.publish()
+        self._published = True
+
+    def abort(self) -> None:
+        if self._published:
+            return
+        # An upload that cannot be cancelled now expires by itself after a week and is never visible.
+        with contextlib.suppress(GoogleAPIError, OSError):
+            self._writer.terminate()
+
+    @contextlib.contextmanager
+    def _telling_of_refusal(self) -> Iterator[None]:
+        try:
+            yield
+        except InvalidResponse as error:
+            if error.response.status_code == HTTPStatus.PRECONDITION_FAILED:
+                raise exists_error(self._place.uri) from error
+            raise

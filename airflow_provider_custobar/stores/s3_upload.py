@@ -1,0 +1,277 @@
+"""One object being written to S3, by multipart upload."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_provider_custobar.stores.parts import PART_BYTES, PartBuffer
+from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, exists_error
+
+log = logging.getLogger(__name__)
+
+#: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
+_PARTS_BEFORE_GROWTH = 1000
+#: Parts of one large page go up side by side.
+_SENDING_REQUESTS = 3
+#: What S3 wants again with each request of one kind, if it was given with the object.
+_REQUEST_ARGS = frozenset({"RequestPayer", "ExpectedBucketOwner"})
+_READ_ARGS = _REQUEST_ARGS | {"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"}
+_PART_ARGS = _READ_ARGS | {"ChecksumAlgorithm"}
+#: What says that a right or a whole operation is missing, for which nobody needs a warning after cleaning up in vain.
+_REFUSALS = frozenset({403, 405, 501})
+
+
+class S3Sink:
+    """Writes fill a buffer, which goes up when it has the size of a part: what is not durable yet is never more than that.
+
+    An object smaller than one part is put in one request. Metadata are S3's from the first part on: what only ``finish`` is
+    told is part of the object if that was put in one request, or is one of many and has one part.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        key: str,
+        info: ObjectInfo,
+        *,
+        replace: bool,
+        extra_args: Mapping[str, Any],
+    ) -> None:
+        self._client = client
+        self._where = {"Bucket": bucket, "Key": key}
+        self._uri = f"s3://{bucket}/{key}"
+        self._info = info
+        self._extra_args = extra_args
+        self._with_request, self._with_read, self._with_part = (
+            {name: value for name, value in extra_args.items() if name in names}
+            for names in (_REQUEST_ARGS, _READ_ARGS, _PART_ARGS)
+        )
+        # S3 itself refuses with 412 when an object has appeared meanwhile.
+        self._precondition = {} if replace else {"IfNoneMatch": "*"}
+        self._buffer = PartBuffer()
+        self._written = 0
+        self._upload_id: str | None = None
+        self._parts: list[dict[str, Any]] = []
+        self._late_metadata: dict[str, str] = {}
+        self._finished = False
+        self._published = False
+        # After a failed part nobody knows which of the writes are in the buffer.
+        self._broken = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._refuse_broken()
+        self._buffer.add(data)
+        self._written += len(data)
+        if self._buffer.is_due(self._part_bytes()):
+            self._send_buffer()
+
+    def durable(self) -> tuple[int, State] | None:
+        self._refuse_broken()
+        if self._info.mark is None or self._upload_id is None:
+            return None
+        size = self._written - self._buffer.size
+        return size, self._state(size)
+
+    def end(self, metadata: Mapping[str, str]) -> None:
+        self._refuse_broken()
+        self._late_metadata = dict(metadata)
+        if self._info.one_of_many:
+            self._begin()
+
+    def finish(self) -> State | None:
+        self._refuse_broken()
+        if self._upload_id is not None and (self._buffer.size or not self._parts):
+            # A part even if it is empty: an upload without any cannot be completed.
+            self._send_buffer()
+        self._finished = True
+        if self._info.mark is None:
+            return None
+        return {**self._state(self._written), "finished": self._late_metadata}
+
+    def publish(self) -> None:
+        if not self._published:
+            if not self._finished:
+                self.finish()
+            self._refuse_broken()
+            try:
+                self._store()
+            except ClientError as error:
+                if status_of(error) != 412:
+                    raise
+                if not self._was_stored():
+                    raise exists_error(self._uri) from error
+            self._published = True
+            self._buffer.clear()
+
+    def abort(self) -> None:
+        if self._published:
+            return
+        self._broken = True
+        self._buffer.clear()
+        if self._upload_id is not None:
+            self._abort_upload(self._upload_id)
+
+    def give_up(self, upload_id: str | None) -> None:
+        """End an upload that nobody goes on with; what cannot be ended is logged."""
+        if upload_id is not None:
+            try:
+                self._abort_upload(upload_id)
+            except (ClientError, BotoCoreError) as error:
+                log_leftovers(f"upload to {self._uri}", error)
+
+    def resume(self, state: State) -> None:
+        """Be as the sink was that gave this state.
+
+        :raises LostError: its upload is not there any more, or not as it was.
+        """
+        upload_id: str | None = state["upload"]
+        self._finished = "finished" in state
+        self._late_metadata = state.get("finished", {})
+        self._written = state["bytes"]
+        try:
+            if self._finished and upload_id is None:
+                raise LostError(f"{self._uri} was not there yet when its upload ended.")
+            if upload_id is not None and (self._finished or state["parts"]):
+                self._parts = self._listed_parts(upload_id, state)
+                self._upload_id = upload_id
+        except LostError:
+            if not self._finished or not self._is_ours():
+                self.give_up(upload_id)
+                raise
+            self._published = True
+        if self._upload_id is None and not self._published:
+            # What it was told at its beginning may not be so any more.
+            self.give_up(upload_id)
+
+    def _refuse_broken(self) -> None:
+        if self._broken:
+            raise RuntimeError("this object was given up; open a new one")
+
+    def _state(self, size: int) -> State:
+        return {"upload": self._upload_id, "parts": len(self._parts), "bytes": size}
+
+    def _with_object(self) -> dict[str, Any]:
+        signature = self._info.signature
+        mark = {} if signature is None else {MARK_KEY: signature}
+        metadata = {**self._info.metadata, **self._late_metadata, **mark, **self._extra_args.get("Metadata", {})}
+        with_metadata = {"Metadata": metadata} if metadata else {}
+        return {"ContentType": self._info.content_type, **self._extra_args, **with_metadata}
+
+    def _store(self) -> None:
+        if self._upload_id is None:
+            body = bytes(self._buffer.content)
+            self._client.put_object(**self._where, **self._precondition, Body=body, **self._with_object())
+        else:
+            self._client.complete_multipart_upload(
+                **self._where,
+                **self._precondition,
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": self._parts},
+                **self._with_read,
+            )
+
+    def _was_stored(self) -> bool:
+        """Whether the object that a 412 tells of is this one: boto3 asks again when the answer to its first try is lost."""
+        try:
+            if self._upload_id is None:
+                stored = self._client.get_object(**self._where, **self._with_read)
+                return bool(stored["ContentLength"] == self._written and stored["Body"].read() == self._buffer.content)
+            self._client.list_parts(**self._where, UploadId=self._upload_id, MaxParts=1, **self._with_read)
+        except self._client.exceptions.NoSuchUpload:
+            # The store has made an object of the upload.
+            return True
+        except ClientError:
+            return False
+        return False
+
+    def _is_ours(self) -> bool:
+        """Whether an attempt of this very export has published the object."""
+        try:
+            found = self._client.head_object(**self._where, **self._with_read)
+        except ClientError as error:
+            if status_of(error) in (403, 404):
+                return False
+            raise
+        signature = self._info.signature
+        return signature is not None and found.get("Metadata", {}).get(MARK_KEY) == signature
+
+    def _part_bytes(self) -> int:
+        return PART_BYTES << (len(self._parts) // _PARTS_BEFORE_GROWTH)
+
+    def _begin(self) -> None:
+        if self._upload_id is None:
+            created = self._client.create_multipart_upload(**self._where, **self._with_object())
+            self._upload_id = created["UploadId"]
+
+    def _send_buffer(self) -> None:
+        """Send what is buffered, in parts of equal size if it is enough for several."""
+        try:
+            self._begin()
+            size = self._buffer.size
+            count = max(1, size // self._part_bytes())
+            content = self._buffer.content
+            first = len(self._parts) + 1
+            if count == 1:
+                self._parts.append(self._sent(first, content))
+            else:
+                with ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3") as threads:
+                    cuts = itertools.pairwise(size * number // count for number in range(count + 1))
+                    bodies = [memoryview(content)[start:end] for start, end in cuts]
+                    self._parts += threads.map(self._sent, itertools.count(first), bodies)
+        except BaseException:
+            self._broken = True
+            raise
+        self._buffer.clear()
+
+    def _sent(self, number: int, data: bytes | memoryview) -> dict[str, Any]:
+        answer = self._client.upload_part(
+            **self._where,
+            UploadId=self._upload_id,
+            PartNumber=number,
+            # A copy of a large page's part only while it is sent.
+            Body=bytes(data),
+            **self._with_part,
+        )
+        return _part(number, answer)
+
+    def _listed_parts(self, upload_id: str, state: State) -> list[dict[str, Any]]:
+        try:
+            answers = self._client.get_paginator("list_parts").paginate(**self._where, UploadId=upload_id, **self._with_read)
+            # Parts that the dead attempt sent after this state are sent again.
+            found = {part["PartNumber"]: part for answer in answers for part in answer.get("Parts", [])}
+        except ClientError as error:
+            if status_of(error) not in (403, 404):
+                raise
+            raise LostError(f"The unfinished upload to {self._uri} cannot be continued: {error}") from error
+        numbers = range(1, state["parts"] + 1)
+        if not found.keys() >= set(numbers) or sum(found[number]["Size"] for number in numbers) != state["bytes"]:
+            raise LostError(f"The unfinished upload to {self._uri} cannot be continued: parts of it are not as they were.")
+        return [_part(number, found[number]) for number in numbers]
+
+    def _abort_upload(self, upload_id: str) -> None:
+        with contextlib.suppress(self._client.exceptions.NoSuchUpload):
+            self._client.abort_multipart_upload(**self._where, UploadId=upload_id, **self._with_request)
+
+
+def status_of(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def log_leftovers(what: str, error: Exception) -> None:
+    """What cannot be removed is no reason to fail; without the right to it, there is often nothing to remove either."""
+    refused = isinstance(error, ClientError) and status_of(error) in _REFUSALS
+    log.log(logging.DEBUG if refused else logging.WARNING, "Could not end the unfinished %s: %s", what, error)
+
+
+def _part(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What S3 wants to be told of a part at the end, from its answer to the part or to a listing."""
+    checksums = {name: value for name, value in answer.items() if name.startswith("Checksum") and name != "ChecksumType"}
+    return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
