@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from airflow_provider_custobar.api import event_check, flow
-from airflow_provider_custobar.api.ahead import Ahead, Turns
 from airflow_provider_custobar.api.driver import Driver
 from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
+from airflow_provider_custobar.api.prefetch import Prefetch, Turns
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource
 
@@ -32,14 +33,16 @@ class CustobarClient(Driver):
             pages: Iterator[Page] = self._run(steps)
             yield from pages
             return
-        ahead = Ahead(turns, self._send_early)
-        self._ahead.add(ahead)
-        try:
-            pages = self._run(steps, ahead)
-            yield from pages
-        finally:
-            self._ahead.discard(ahead)
-            ahead.close()
+        # A session of its own, since none may be used by two threads.
+        with self._make_session() as session:
+            prefetch = Prefetch(turns, partial(self._send_ahead, session))
+            self._prefetches.add(prefetch)
+            try:
+                pages = self._run(steps, prefetch)
+                yield from pages
+            finally:
+                self._prefetches.discard(prefetch)
+                prefetch.close()
 
     def check_events(self, check: EventCheck) -> EventsFound:
         """Whether the events that ``check`` asks for are there, or its window is complete.

@@ -7,13 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import requests
 import urllib3
 
 from airflow_provider_custobar.api import flow
-from airflow_provider_custobar.api.ahead import CLOSED, Ahead
 from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
@@ -21,6 +20,7 @@ from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
 from airflow_provider_custobar.api.http_response import FinalResponseAdapter
 from airflow_provider_custobar.api.network import network_of, tls_context
+from airflow_provider_custobar.api.prefetch import CLOSED, Prefetch
 from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
 T = TypeVar("T")
@@ -41,22 +41,6 @@ class _Authorization(requests.auth.AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self._value
         return request
-
-
-class _Cookies(requests.cookies.RequestsCookieJar):
-    """Cookies that one thread may read while another one's answer changes them."""
-
-    def __init__(self) -> None:
-        self._guard = threading.RLock()
-        super().__init__()
-
-    def __iter__(self) -> Iterator[Any]:
-        with self._guard:
-            return iter(list(super().__iter__()))
-
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        with self._guard:
-            super().extract_cookies(response, request)
 
 
 class Driver:
@@ -80,17 +64,9 @@ class Driver:
         self._given_sleep = sleep
         self._sleep = sleep or self._closed.wait
         self._context = FlowContext(config, pacer or Pacer(config.requests_per_minute), clock)
-        self._session = requests.Session()
-        self._session.auth = _Authorization(config.authorization)
-        self._session.cookies = _Cookies()
-        self._session.headers["Accept-Encoding"] = ACCEPT_ENCODING
-        # What the environment says is in these two.
-        self._session.trust_env = False
         self._network = network_of(config)
-        adapter = FinalResponseAdapter(tls_context(config))
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
-        self._ahead: set[Ahead] = set()
+        self._session = self._make_session()
+        self._prefetches: set[Prefetch] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -101,29 +77,42 @@ class Driver:
     def close(self) -> None:
         """Send nothing more, in no thread."""
         self._closed.set()
-        for ahead in list(self._ahead):
-            ahead.close()
+        for prefetch in list(self._prefetches):
+            prefetch.close()
         self._session.close()
 
-    def _run(self, steps: Generator[Request | Wait | YieldT, Outcome, None], ahead: Ahead | None = None) -> Iterator[YieldT]:
-        """What a flow hands on. With ``ahead``, these are pages."""
+    def _make_session(self) -> requests.Session:
+        session = requests.Session()
+        session.auth = _Authorization(self.config.authorization)
+        session.headers["Accept-Encoding"] = ACCEPT_ENCODING
+        # What the environment says is in the network's settings and in the TLS context.
+        session.trust_env = False
+        adapter = FinalResponseAdapter(tls_context(self.config))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, adapter)
+        return session
+
+    def _run(
+        self, steps: Generator[Request | Wait | YieldT, Outcome, None], prefetch: Prefetch | None = None
+    ) -> Iterator[YieldT]:
+        """What a flow hands on. With ``prefetch``, these are pages."""
         outcome: Outcome = None
-        if ahead:
-            ahead.turn()
+        if prefetch:
+            prefetch.turn()
         while True:
             try:
                 step = steps.send(outcome)
             except StopIteration:
                 return
             if isinstance(step, (Request, Wait)):
-                outcome = self._perform(step, ahead)
+                outcome = self._perform(step, prefetch)
                 continue
             outcome, is_last = None, getattr(step, "after", None) is None
             yield step
             # A page is large, and this generator outlives it.
             del step
-            if ahead and not is_last:
-                ahead.turn()
+            if prefetch and not is_last:
+                prefetch.turn()
 
     def _finish(self, steps: Exchange[T]) -> T:
         outcome: Outcome = None
@@ -135,24 +124,24 @@ class Driver:
                 return result
             outcome = self._perform(step)
 
-    def _perform(self, step: Request | Wait, ahead: Ahead | None = None) -> Outcome:
+    def _perform(self, step: Request | Wait, prefetch: Prefetch | None = None) -> Outcome:
         if self._closed.is_set():
             raise RuntimeError(CLOSED)
         if isinstance(step, Request):
-            return self._transfer(step, ahead)
+            return self._transfer(step, prefetch)
         if step.reason:
             log.warning(step.reason)
         self._sleep(step.seconds)
         return None
 
-    def _transfer(self, request: Request, ahead: Ahead | None) -> Outcome:
+    def _transfer(self, request: Request, prefetch: Prefetch | None) -> Outcome:
         try:
-            begun = ahead.answer_to(request) if ahead else None
+            begun = prefetch.answer_to(request) if prefetch else None
             # Not "or": an error answer of requests counts as false.
-            with self._open(request) if begun is None else begun as response:
+            with self._open(request, self._session) if begun is None else begun as response:
                 headers = {k.lower(): v for k, v in response.headers.items()}
-                if ahead and response.status_code == 200:
-                    ahead.begin(request, headers)
+                if prefetch and response.status_code == 200:
+                    prefetch.begin(request, headers)
                 return self._read(request, response, headers)
         except (requests.exceptions.InvalidURL, UnicodeError) as error:
             raise ProtocolError(f"The server named an address that is no URL ({self.config.redact(str(error))}).") from None
@@ -173,9 +162,8 @@ class Driver:
                 return Reply(response.status_code, headers, b"")
             return self._network.error(request.url, _cause(error), may_have_arrived=True)
 
-    def _open(self, request: Request) -> requests.Response:
+    def _open(self, request: Request, session: requests.Session) -> requests.Response:
         """Send ``request`` and wait for the head of the answer. Raises what requests raises."""
-        session = self._session
         prepared = session.prepare_request(
             requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
         )
@@ -192,16 +180,16 @@ class Driver:
             proxies={"all": proxy.url} if proxy else {},
         )
 
-    def _send_early(self, request: Request, dropped: threading.Event) -> requests.Response:
+    def _send_ahead(self, session: requests.Session, request: Request, stopped: threading.Event) -> requests.Response:
         pacer, clock = self._context.pacer, self._context.clock
         delay = pacer.reserve(clock())
-        while delay > 0 and not dropped.is_set():
+        while delay > 0 and not stopped.is_set():
             pauses = pacer.pauses
-            (self._given_sleep or dropped.wait)(delay)
+            (self._given_sleep or stopped.wait)(delay)
             delay = pacer.reserve(clock()) if pacer.pauses > pauses else 0.0
-        if dropped.is_set() or self._closed.is_set():
+        if stopped.is_set() or self._closed.is_set():
             raise RuntimeError(CLOSED)
-        response = self._open(request)
+        response = self._open(request, session)
         flow.hold_after_refusal(self._context, response.status_code, response.headers.get("retry-after"))
         return response
 

@@ -171,20 +171,17 @@ def test_killed_at_any_moment_the_next_attempt_makes_the_same(
         "try_number": 1,
     }
     chance = random.Random(f"{case.name} {place.operator}")
-
     began = time.monotonic()
     undisturbed = attempts.run(task)
     duration = time.monotonic() - began
     assert undisturbed["exit"] == 0, undisturbed["said"]
     expected = place.objects()
     pages = undisturbed["said"]["pages"]
-    assert not FileStore(store).read()
-    page_bytes = sum(map(len, expected.values())) / pages
     # Files of this machine, and whole ones, hold every page.
     part_bytes = 0 if isinstance(place, FilePlace) else PART_BYTES
-    most_fetched_again = PAGES_AT_ONCE + math.ceil(part_bytes / page_bytes)
+    most_fetched_again = PAGES_AT_ONCE + math.ceil(part_bytes * pages / sum(map(len, expected.values())))
     assert all(not name.startswith(".") for name in expected)
-    assert place.unseen() == []
+    assert (place.unseen(), FileStore(store).read()) == ([], {})
 
     for _ in range(ROUNDS):
         remove_all(place)
@@ -213,10 +210,10 @@ def test_killed_at_any_moment_the_next_attempt_makes_the_same(
             if set(seen) == set(expected) and not FileStore(store).read():
                 # All was done, the state put away too: what comes next is an export of its own.
                 allowed = len(events.requests) + pages
-        objects = place.objects()
-        assert set(objects) == set(expected)
-        assert objects == expected
-        assert place.unseen() == []
+        assert place.objects().keys() == expected.keys()
+        assert place.objects() == expected
+        # S3 tells nobody whose an unfinished upload is: without a state, it stays for the bucket's life cycle rule.
+        assert not place.unseen() or (isinstance(place, S3Place) and not case.store)
         assert not FileStore(store).read()
         said = answer["said"]
         assert {**said, "resumed": False} == undisturbed["said"], exits
