@@ -1,8 +1,8 @@
 """What reading ahead is worth: ``python -m tools.bench_ahead [pages]``.
 
 A server thinks before each page, and then takes its time to send it. A reader fetches the pages of one query; to work on them
-takes no time here. Alone, it asks for the next page when it has the present one whole; ahead, as soon as the head of the present
-one tells its address. The table shows seconds a page for both, and what part of them is saved.
+takes no time here. Alone, it asks for the next page when it has the present one whole; ahead, as soon as the head of the
+present one tells its address. The table shows seconds a page for both, and what part of them is saved.
 """
 
 from __future__ import annotations
