@@ -9,6 +9,7 @@ from pathlib import Path
 from tools.bench.order import FileFormat, PageFormat
 
 FLOOR = "floor"
+NOWHERE = "drain"
 #: Above this many rows only the provider and the floor run.
 MOST_ROWS_OF_PEERS = 1_000_000
 
@@ -42,7 +43,10 @@ FORMATS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """``name`` is that of the module in ``contestants``. A peer runs less often; ``python`` may be another environment's."""
+    """``name`` is that of the module in ``contestants``. A peer runs less often; ``python`` may be another environment's.
+
+    ``floor`` is the contestant that its ratios are to.
+    """
 
     name: str
     label: str
@@ -50,6 +54,7 @@ class Contestant:
     most_rows: int = MOST_ROWS_OF_PEERS
     is_peer: bool = True
     paced: bool = False
+    floor: str = FLOOR
     python: Path = field(default=Path(sys.executable))
 
 
@@ -58,9 +63,17 @@ _NO_LIMIT = sys.maxsize
 
 CONTESTANTS = (
     Contestant(name=FLOOR, label="raw copy (the floor)", formats=tuple(FORMATS), most_rows=_NO_LIMIT, is_peer=False),
-    Contestant(name="drain", label="pages to nowhere", formats=("csv", "jsonl"), most_rows=_NO_LIMIT, is_peer=False),
+    Contestant(name=NOWHERE, label="pages to nowhere", formats=tuple(FORMATS), most_rows=_NO_LIMIT, is_peer=False),
     Contestant(name="provider", label="this provider", formats=tuple(FORMATS), most_rows=_NO_LIMIT, is_peer=False, paced=True),
     Contestant(name="provider_resumable", label="this provider, resumable", formats=tuple(FORMATS), is_peer=False),
+    Contestant(
+        name="provider_nowhere",
+        label="this provider to nowhere",
+        formats=tuple(FORMATS),
+        most_rows=_NO_LIMIT,
+        is_peer=False,
+        floor=NOWHERE,
+    ),
     Contestant(name="documentation", label="the documentation's loop", formats=_TEXTS, paced=True),
     Contestant(name="http_operator", label="HttpOperator + S3Hook", formats=_TEXTS, paced=True),
     Contestant(
@@ -70,6 +83,7 @@ CONTESTANTS = (
         python=Path(sys.prefix) / "dlt" / "bin" / "python",
     ),
 )
+FLOORS = {contestant.name: contestant.floor for contestant in CONTESTANTS}
 LABELS = {contestant.name: contestant.label for contestant in CONTESTANTS}
 
 

@@ -31,7 +31,9 @@ and its records counted.
 - *raw copy*: the pages' bytes as they come, streamed into boto3's `upload_fileobj`, not looked at. It is the floor of all
   ratios, also where the result is compressed or Parquet (from JSON pages, and from CSV pages for `parquet-csv`), so it can
   be beaten there, and by a contestant that asks for the next page early.
-- *pages to nowhere*: the same requests without an upload: what this benchmark's own server takes of every other time.
+- *pages to nowhere*: the same requests without an upload: what this benchmark's own server takes of every other time. *This
+  provider to nowhere*: resumable, but with a store that only counts the bytes; its ratios are to these pages, and show what
+  reading, checking and encoding cost, whatever the store.
 - *this provider*: `CustobarToS3Operator(...).execute({})`. *Resumable*: the same with a task state store, which Airflow
   gives to tasks since 3.3; it is in memory here, so requests to Airflow's own API are not in it.
 - *the documentation's loop*: `requests.get`, a list that grows, all of it written at the end.
