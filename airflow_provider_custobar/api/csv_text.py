@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 # A cell is as long as the API makes it; the csv module's own limit of 128 KiB would refuse a long description.
 csv.field_size_limit(2**31 - 1)
@@ -53,14 +53,50 @@ def whole_rows(data: bytes, start: int) -> tuple[bytes, int, int]:
     return b"".join(kept), 0, len(kept)
 
 
+def plain_column(data: bytes, start: int, index: int, width: int) -> list[str] | None:
+    """The cells of one of ``width`` columns in the rows from ``start`` on, three times as fast as parsing.
+
+    None where only parsing can tell, and where one of these cells stands in quotes, or rows have other numbers of cells.
+    """
+    cells: list[bytes] = []
+    for parts in _regular_pieces(data, start):
+        if parts is None:
+            return None
+        # What stands in quotes is left out, so that commas and line ends are what they seem.
+        text = b'""'.join(parts[::2]).replace(b"\r", b"")
+        rows = text.split(b"\n")
+        if not rows[-1]:
+            rows.pop()
+        if text.count(b",") != len(rows) * (width - 1):
+            return None
+        try:
+            if index == width - 1:
+                cells += [row.rpartition(b",")[2] for row in rows]
+            else:
+                cells += [row.split(b",", index + 1)[index] for row in rows]
+        except IndexError:
+            return None
+    column = b"\n".join(cells)
+    return None if b'"' in column else column.decode().split("\n")
+
+
 def _count_if_regular(data: bytes, start: int) -> int | None:
-    """The number of rows, four times as fast as parsing; None where only parsing can tell.
+    """The number of rows, four times as fast as parsing; None where only parsing can tell."""
+    rows = 0
+    for parts in _regular_pieces(data, start):
+        if parts is None:
+            return None
+        rows += sum(part.count(b"\n") for part in parts[::2])
+    return rows
+
+
+def _regular_pieces(data: bytes, start: int) -> Iterator[list[bytes] | None]:
+    """Whole rows at a time, split at their quotes: every other part stands outside. None, once, for what is not regular.
 
     Regular are rows without blank lines and bare carriage returns, in which quotes stand only around whole cells. They are
     looked at a piece at a time, because the pieces between quotes take many times the room of the text, and because other
     threads, which send what came before, stand still as long as one call takes.
     """
-    rows = 0
     while start < len(data):
         end = _end_of_row(data, start + _PIECE_BYTES)
         piece = data[start:end]
@@ -68,37 +104,34 @@ def _count_if_regular(data: bytes, start: int) -> int | None:
         # An even number of parts means an odd number of quotes: the line end is inside a cell.
         while len(parts := piece.split(b'"')) % 2 == 0:
             if end == len(data):
-                return None
+                yield None
+                return
             # Further and further, because such a cell may have any number of lines.
             end = _end_of_row(data, end + more)
             more *= 2
             piece = data[start:end]
-        if piece.startswith((b"\n", b"\r")) or _BLANK_LINE.search(piece) or _BARE_RETURN.search(piece):
-            return None
-        counted = _count_outside(parts[::2])
-        if counted is None:
-            return None
-        rows += counted
+        is_blank = piece.startswith((b"\n", b"\r")) or _BLANK_LINE.search(piece)
+        if is_blank or _BARE_RETURN.search(piece) or not _are_whole_cells(parts[::2]):
+            yield None
+            return
+        yield parts
         start = end
-    return rows
 
 
 def _end_of_row(data: bytes, at_least: int) -> int:
     return data.find(b"\n", at_least - 1) + 1 or len(data)
 
 
-def _count_outside(outside: list[bytes]) -> int | None:
-    """The line ends in what stands outside quotes; a doubled quote leaves an empty part of it."""
+def _are_whole_cells(outside: list[bytes]) -> bool:
+    """Whether quotes stand around whole cells only; a doubled quote leaves an empty part outside."""
     inner_are_regular = all(not part or (part[:1] in _AFTER_CELL and part[-1:] in _BEFORE_CELL) for part in outside[1:-1])
     first_is_regular = len(outside) == 1 or not outside[0] or outside[0][-1:] in _BEFORE_CELL
     last_is_regular = len(outside) == 1 or outside[-1][:1] in _AFTER_CELL
-    if not (inner_are_regular and first_is_regular and last_is_regular):
-        return None
-    return sum(part.count(b"\n") for part in outside)
+    return inner_are_regular and first_is_regular and last_is_regular
 
 
-def write_row(cells: Sequence[str]) -> str:
-    """One row with CRLF and quotes only where they are needed (RFC 4180)."""
+def write_rows(rows: Iterable[Sequence[str]]) -> str:
+    """Rows with CRLF and quotes only where they are needed (RFC 4180)."""
     out = io.StringIO(newline="")
-    csv.writer(out).writerow(cells)
+    csv.writer(out).writerows(rows)
     return out.getvalue()

@@ -5,21 +5,21 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import io
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 import msgspec
 import pendulum
 
-from airflow_provider_custobar.api.csv_text import split_rows, write_row
+from airflow_provider_custobar.api.csv_text import plain_column, split_rows, write_rows
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage, Page
 from airflow_provider_custobar.api.position import START, Position
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.api.windows import Window, parse_timestamp
+from airflow_provider_custobar.api.windows import Window, are_inside, parse_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,32 @@ class Selection:
         chosen = self._json(page, self._column) if isinstance(page, JsonPage) else self._csv(page, self._column)
         return replace(chosen, unplaced=self._unplaced)
 
+    def _choices(self, values: Sequence[Any] | None, records: Callable[[], Sequence[bytes | str]]) -> list[bool] | None:
+        """Which records are accepted, found for all at once; None where each is to be looked at by itself.
+
+        ``records`` are what ``values`` were taken from, wanted only where records may share an identifier.
+        """
+        if not values or not {str}.issuperset(map(type, values)):
+            return None
+        if self._query.window is not None:
+            choices = are_inside(values, self._query.window)
+        else:
+            choices = self._all_new(values if self._query.resource.key_is_unique else records(), values)
+        if choices is not None:
+            self._position += len(values)
+        return choices
+
+    def _all_new(self, identities: Sequence[Identity], values: Sequence[str]) -> list[bool] | None:
+        new = dict.fromkeys(identities)
+        before = (self._seen_on_this_page, self._seen_on_last_page)
+        # Straight after a continuation, digests have to be compared.
+        if self._digests_of_last_page or len(new) < len(identities) or not all(values):
+            return None
+        if not all(seen.keys().isdisjoint(new) for seen in before):
+            return None
+        self._seen_on_this_page.update(new)
+        return [True] * len(identities)
+
     def _accepts(self, value: Any, record: bytes | str) -> bool:
         self._position += 1
         if self._query.window is not None:
@@ -122,7 +148,14 @@ class Selection:
         decoder: Any = msgspec.json.Decoder(
             msgspec.defstruct("Probe", [("value", Any, msgspec.field(name=column, default=None))])
         )
-        records = [record for record in page.records if self._accepts(decoder.decode(record).value, record)]
+        probes = decoder.decode_lines(page.data)
+        choices = self._choices([probe.value for probe in probes], lambda: page.records)
+        if choices is None:
+            pairs = zip(probes, page.records, strict=True)
+            choices = [self._accepts(probe.value, record) for probe, record in pairs]
+        if all(choices) and not self._drop:
+            return page
+        records = list(compress(page.records, choices))
         if self._drop:
             records = [_without(record, self._drop) for record in records]
         return page.with_records(records)
@@ -136,24 +169,50 @@ class Selection:
                 return page
             raise ProtocolError(f"The CSV page of {self._name} has no column {column}, which places its rows in time.")
         index = header.index(column)
+        if self._drop is None or index == len(header) - 1:
+            quick = self._csv_at_once(page, index)
+            if quick is not None:
+                return quick
         dropped = index if self._drop else None
-        out = io.BytesIO()
-        rows = 0
+        chosen: list[tuple[str, list[str]]] = []
         try:
             for raw, cells in split_rows(page.body):
                 if len(cells) != len(header):
                     raise ProtocolError(f"A CSV row of {self._name} has {len(cells)} cells where the header has {len(header)}.")
                 if self._accepts(cells[index], raw):
-                    rows += 1
-                    kept = raw if dropped is None else write_row(cells[:dropped] + cells[dropped + 1 :])
-                    out.write(kept.encode())
+                    chosen.append((raw, cells))
         except csv.Error as error:
             raise ProtocolError(f"A CSV page of {self._name} cannot be read ({error}).") from None
-        header_line = page.header_line
-        if dropped is not None:
-            header = header[:dropped] + header[dropped + 1 :]
-            header_line = write_row(header).encode()
-        return replace(page, header=header, header_line=header_line, data=out.getvalue(), skip=0, rows=rows)
+        if dropped is None:
+            data = "".join(raw for raw, _ in chosen).encode()
+            return replace(page, data=data, skip=0, rows=len(chosen))
+        header = header[:dropped] + header[dropped + 1 :]
+        data = write_rows(cells[:dropped] + cells[dropped + 1 :] for _, cells in chosen).encode()
+        return replace(page, header=header, header_line=write_rows([header]).encode(), data=data, skip=0, rows=len(chosen))
+
+    def _csv_at_once(self, page: CsvPage, index: int) -> CsvPage | None:
+        """As :meth:`_csv`, for rows that need no parsing; None where they do. What is dropped is their last cell."""
+        is_line_by_line = page.data.count(b"\n", page.skip) == page.rows and page.data.endswith(b"\n")
+        if not is_line_by_line and (self._drop or not self._query.resource.key_is_unique):
+            return None
+        position = self._position
+        values = plain_column(page.data, page.skip, index, len(page.header))
+        choices = self._choices(values, lambda: [line.decode() for line in page.body.splitlines(keepends=True)])
+        if choices is None or (all(choices) and not self._drop):
+            return None if choices is None else page
+        if not is_line_by_line:
+            self._position = position
+            return None
+        lines = compress(page.body.splitlines(keepends=True), choices)
+        if not self._drop:
+            return replace(page, data=b"".join(lines), skip=0, rows=sum(choices))
+        data = b"".join(map(_without_last_cell, lines))
+        header_line = _without_last_cell(page.header_line)
+        return replace(page, header=page.header[:-1], header_line=header_line, data=data, skip=0, rows=sum(choices))
+
+
+def _without_last_cell(line: bytes) -> bytes:
+    return line[: line.rindex(b",")] + (b"\r\n" if line.endswith(b"\r\n") else b"\n")
 
 
 def unplaceable(position: int, resource: str, chain: str, column: str | None, value: object) -> ProtocolError:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
-from airflow_provider_custobar.api.csv_text import write_row
+from airflow_provider_custobar.api.csv_text import write_rows
 from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
 from airflow_provider_custobar.api.resources import ApiFormat, FieldType, Resource
@@ -109,15 +109,15 @@ class CsvFromRecords:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
-        self._pending_header = write_row(self._columns)
+        self._pending_header = write_rows([self._columns])
 
     def go_on(self) -> None:
         self._pending_header = ""
 
     def encode(self, page: JsonPage) -> bytes:
         header, self._pending_header = self._pending_header, ""
-        rows = (write_row([_cell(record.get(name)) for name in self._columns]) for record in map(_decode, page.records))
-        return (header + "".join(rows)).encode()
+        rows = ([_cell(record.get(name)) for name in self._columns] for record in map(_decode, page.records))
+        return (header + write_rows(rows)).encode()
 
     def finish(self) -> bytes:
         header, self._pending_header = self._pending_header, ""

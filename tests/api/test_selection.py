@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage, decode_csv_page, decode_json_page
@@ -202,3 +207,83 @@ def test_versions_of_a_product_all_stay() -> None:
     page = chosen.apply(json_page("products", *versions, versions[0]))
     assert [record.decode() for record in page.records] == versions  # type: ignore[union-attr]
     assert chosen.repeated == 1
+
+
+MOMENTS = [
+    "2026-01-31T22:00:00", "2026-01-31T21:59:59", "2026-02-01T21:59:59", "2026-02-01T22:00:00", "2026-02-01T10:00:00",
+    "2026-02-01T24:00:00", "2026-02-30T10:00:00", "2026-02-01T10:60:00", "2026-02-01T19:59:60", "2026-02-01T2a:00:00",
+]  # fmt: skip
+#: How a whole page's moments may be written: alike, or each in a way of its own.
+ENDS = ["Z", "z", "", "+02:00", "-11:30", "+99:00", ".5Z", ".000000Z", ".999999+02:00", ".0000000Z"]
+
+
+class OneByOne(Selection):
+    """As if nothing could be told of all records of a page at once."""
+
+    def _choices(self, values: Any, records: Any) -> None:
+        return None
+
+    def _csv_at_once(self, page: CsvPage, index: int) -> None:
+        return None
+
+
+def outcome_of(chosen: Selection, pages: list[Any]) -> list[object]:
+    """What is left of each page, up to an error; and what is remembered."""
+    found: list[object] = []
+    try:
+        for page in pages:
+            kept = chosen.apply(page)
+            found.append((list(kept.dicts()), kept.rows, kept.unplaced))
+    except ProtocolError as error:
+        found.append(str(error))
+    return [*found, chosen.record, chosen.repeated, chosen.tail()]
+
+
+@given(
+    moments=st.lists(st.tuples(st.sampled_from(MOMENTS), st.sampled_from(["a", 'a,"b"', "two\nlines", "ä"])), max_size=6),
+    ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=2),
+    bad=st.sampled_from(["fail", "keep", "drop"]),
+    fields=st.sampled_from([None, ["type", "path"], ["type", "date", "path"]]),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_window_chosen_at_once_is_that_chosen_one_by_one(
+    moments: list[tuple[str, str]], ends: list[str], bad: str, fields: list[str] | None, line_end: str
+) -> None:
+    """Rule: however a page's moments are written, comparing them as texts finds the same records, and the same error."""
+    records = [
+        {"type": "BROWSE", "path": path, "date": moment + ends[number % len(ends)]}
+        for number, (moment, path) in enumerate(moments)
+    ]
+    texts = [json.dumps(record) for record in records]
+    rows = [["type", "path", "date"], *(list(record.values()) for record in records)]
+    if fields and "date" in fields:
+        rows = [[row[0], row[2], row[1]] for row in rows]
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator=line_end).writerows(rows)
+    for api_format, page in (("json", json_page("events", *texts)), ("csv", csv_page(out.getvalue()))):
+        arguments = {"event_types": "BROWSE", "api_format": api_format, "on_bad_timestamp": bad, "fields": fields}
+        query = build_query("events", date="2026-02-01", timezone=ZONE, **arguments)
+        pages = [replace(page, chain="BROWSE")] * 2
+        at_once, one_by_one = (outcome_of(kind(query, ZONE, chain="BROWSE"), pages) for kind in (Selection, OneByOne))
+        assert at_once == one_by_one
+
+
+@given(
+    pages=st.lists(st.lists(st.sampled_from(["1", "2", "3", "4", "x,y", ""]), max_size=4), min_size=1, max_size=4),
+    resource=st.sampled_from(["customers", "products"]),
+    text=st.sampled_from(["plain", 'q"u,ote', "two\nlines"]),
+)
+def test_identifiers_looked_at_at_once_are_those_looked_at_one_by_one(pages: list[list[str]], resource: str, text: str) -> None:
+    """Rule: a record that comes twice is left out once, whether a page is looked at as a whole or not."""
+    for api_format in ("json", "csv"):
+        found: list[Any] = []
+        for page in pages:
+            records = [{"external_id": each, "title": text} for each in page]
+            if api_format == "json":
+                found.append(json_page(resource, *map(json.dumps, records)))
+            else:
+                out = io.StringIO(newline="")
+                csv.writer(out).writerows([["external_id", "title"], *(list(record.values()) for record in records)])
+                found.append(csv_page(out.getvalue()))
+        query = build_query(resource, api_format=api_format)
+        assert outcome_of(Selection(query, ZONE), found) == outcome_of(OneByOne(query, ZONE), found)
