@@ -250,10 +250,8 @@ def test_a_window_chosen_at_once_is_that_chosen_one_by_one(
     moments: list[tuple[str, str]], ends: list[str], bad: str, fields: list[str] | None, line_end: str
 ) -> None:
     """Rule: however a page's moments are written, comparing them as texts finds the same records, and the same error."""
-    records = [
-        {"type": "BROWSE", "path": path, "date": moment + ends[number % len(ends)]}
-        for number, (moment, path) in enumerate(moments)
-    ]
+    written = [(moment + end, path) for (moment, path), end in zip(moments, ends * len(moments), strict=False)]
+    records = [{"type": "BROWSE", "path": path, "date": date} for date, path in written]
     texts = [json.dumps(record) for record in records]
     rows = [["type", "path", "date"], *(list(record.values()) for record in records)]
     if fields and "date" in fields:
