@@ -15,9 +15,12 @@ from contextlib import suppress
 
 import psutil
 
+_is_over = threading.Event()
+
 
 def _kill_all_at_end_of_input() -> None:
     os.read(sys.stdin.fileno(), 1)
+    _is_over.set()
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -30,8 +33,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-    threading.Thread(target=_kill_all_at_end_of_input, daemon=True).start()
-    return process.wait()
+    killer = threading.Thread(target=_kill_all_at_end_of_input, daemon=True)
+    killer.start()
+    code = process.wait()
+    if _is_over.is_set():
+        # The command was but the first to be killed.
+        killer.join()
+    return code
 
 
 if __name__ == "__main__":

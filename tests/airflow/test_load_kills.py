@@ -19,7 +19,7 @@ import pytest
 
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tests.airflow.attempts import Attempts, after
-from tests.airflow.test_kills import MOST_FETCHED_AGAIN
+from tests.airflow.test_kills import PAGES_AT_ONCE
 from tests.soak import times
 from tools.servers import PostgresDatabase, PostgresServer
 
@@ -247,7 +247,7 @@ def kill_at_any_moment(loads: Loads, attempts: Attempts, count: int) -> None:
         loads.check_end(answer)
         assert answer["said"]["rows"] == undisturbed["said"]["rows"]
         if loads.place.is_resumable:
-            assert len(loads.tenant.requests) <= pages + MOST_FETCHED_AGAIN * kills
+            assert len(loads.tenant.requests) <= pages + PAGES_AT_ONCE * kills
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.mode)
@@ -290,8 +290,9 @@ def test_killed_right_after_the_commit_nothing_is_done_twice(
 ) -> None:
     """Rule: an attempt that dies before it can tell that it is done is followed by one that asks the database, and no more."""
     loads = Loads(case, postgres, tenant, tmp_path / "state.json")
-    exits = []
-    for _ in range(KILLS):
+    exits: list[int] = []
+    # On a busy machine the process may end before anybody has seen what it did.
+    while exits.count(-signal.SIGKILL) < KILLS and len(exits) < 20 * KILLS:
         loads.begin()
         with closing(postgres.connect()) as watching:
             answer = attempts.run(loads.attempt(1), kill_when=staging_is_gone(watching))
