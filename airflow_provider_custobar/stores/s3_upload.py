@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -60,6 +61,10 @@ class S3Sink:
         self._written = 0
         self._upload_id: str | None = None
         self._parts: list[dict[str, Any]] = []
+        # The part that is on its way, and its bytes.
+        self._sending: Future[dict[str, Any]] | None = None
+        self._sending_size = 0
+        self._threads = ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3")
         self._late_metadata: dict[str, str] = {}
         self._finished = False
         self._published = False
@@ -68,6 +73,9 @@ class S3Sink:
 
     def write(self, data: bytes | memoryview) -> None:
         self._refuse_broken()
+        if self._buffer.size:
+            # One page may wait beside a part that is on its way: so much, at most, is lost with this process.
+            self._settle()
         self._buffer.add(data)
         self._written += len(data)
         if self._buffer.is_due(self._part_bytes()):
@@ -77,7 +85,9 @@ class S3Sink:
         self._refuse_broken()
         if self._info.mark is None or self._upload_id is None:
             return None
-        size = self._written - self._buffer.size
+        if self._sending is not None and self._sending.done():
+            self._settle()
+        size = self._written - self._buffer.size - self._sending_size
         return size, self._state(size)
 
     def end(self, metadata: Mapping[str, str]) -> None:
@@ -91,6 +101,7 @@ class S3Sink:
         if self._upload_id is not None and (self._buffer.size or not self._parts):
             # A part even if it is empty: an upload without any cannot be completed.
             self._send_buffer()
+        self._settle()
         self._finished = True
         if self._info.mark is None:
             return None
@@ -110,14 +121,19 @@ class S3Sink:
                     raise exists_error(self._uri) from error
             self._published = True
             self._buffer.clear()
+        self._threads.shutdown(wait=False)
 
     def abort(self) -> None:
         if self._published:
             return
         self._broken = True
         self._buffer.clear()
+        self._threads.shutdown(wait=False)
         if self._upload_id is not None:
             self._abort_upload(self._upload_id)
+            if self._sending is not None and futures.wait([self._sending]).done:
+                # It may have arrived after that, and bring storage that nobody sees.
+                self._abort_upload(self._upload_id)
 
     def give_up(self, upload_id: str | None) -> None:
         """End an upload that nobody goes on with; what cannot be ended is logged."""
@@ -204,7 +220,8 @@ class S3Sink:
         return signature is not None and found.get("Metadata", {}).get(MARK_KEY) == signature
 
     def _part_bytes(self) -> int:
-        return PART_BYTES << (len(self._parts) // _PARTS_BEFORE_GROWTH)
+        begun = len(self._parts) + (self._sending is not None)
+        return PART_BYTES << (begun // _PARTS_BEFORE_GROWTH)
 
     def _begin(self) -> None:
         if self._upload_id is None:
@@ -212,24 +229,35 @@ class S3Sink:
             self._upload_id = created["UploadId"]
 
     def _send_buffer(self) -> None:
-        """Send what is buffered, in parts of equal size if it is enough for several."""
-        try:
+        """Begin to send what is buffered; if it is enough for several parts, of equal size, send them side by side."""
+        self._settle()
+        with self._breaking():
             self._begin()
-            size = self._buffer.size
+            size, content, first = self._buffer.size, self._buffer.content, len(self._parts) + 1
             count = max(1, size // self._part_bytes())
-            content = self._buffer.content
-            first = len(self._parts) + 1
             if count == 1:
-                self._parts.append(self._sent(first, content))
+                self._sending, self._sending_size = self._threads.submit(self._sent, first, content), size
             else:
-                with ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3") as threads:
-                    cuts = itertools.pairwise(size * number // count for number in range(count + 1))
-                    bodies = [memoryview(content)[start:end] for start, end in cuts]
-                    self._parts += threads.map(self._sent, itertools.count(first), bodies)
+                # The next page may come when this one has left the memory.
+                cuts = itertools.pairwise(size * number // count for number in range(count + 1))
+                bodies = [memoryview(content)[start:end] for start, end in cuts]
+                self._parts += self._threads.map(self._sent, itertools.count(first), bodies)
+        self._buffer.clear()
+
+    def _settle(self) -> None:
+        """Wait for the part that is on its way."""
+        if self._sending is not None:
+            with self._breaking():
+                self._parts.append(self._sending.result())
+            self._sending, self._sending_size = None, 0
+
+    @contextlib.contextmanager
+    def _breaking(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             self._broken = True
             raise
-        self._buffer.clear()
 
     def _sent(self, number: int, data: bytes | memoryview) -> dict[str, Any]:
         answer = self._client.upload_part(

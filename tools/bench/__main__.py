@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.airflow_home import PROJECT
 from tools.bench.picture import draw
-from tools.bench.plan import CONTESTANTS, FLOOR, FLOORS, FORMATS
+from tools.bench.plan import CONTESTANTS, FLOOR, FORMATS
 from tools.bench.report import as_markdown, as_text, machine_facts
 from tools.bench.results import summarise
 from tools.bench.runner import Wishes, timed
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
         runs=given.runs,
         peer_runs=given.peer_runs,
         paced_runs=given.paced_runs,
-        contestants={FLOOR, *given.only, *map(FLOORS.__getitem__, given.only)} if given.only else names,
+        contestants=[FLOOR, *given.only] if given.only else names,
         formats=given.formats,
     )
     is_full = not arguments or set(arguments) == {"--json", str(given.json)}

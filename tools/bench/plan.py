@@ -9,7 +9,6 @@ from pathlib import Path
 from tools.bench.order import FileFormat, PageFormat
 
 FLOOR = "floor"
-NOWHERE = "drain"
 #: Above this many rows only the provider and the floor run.
 MOST_ROWS_OF_PEERS = 1_000_000
 
@@ -43,10 +42,7 @@ FORMATS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """``name`` is that of the module in ``contestants``. A peer runs less often; ``python`` may be another environment's.
-
-    ``floor`` is the contestant that its ratios are to.
-    """
+    """``name`` is that of the module in ``contestants``. A peer runs less often; ``python`` may be another environment's."""
 
     name: str
     label: str
@@ -54,7 +50,6 @@ class Contestant:
     most_rows: int = MOST_ROWS_OF_PEERS
     is_peer: bool = True
     paced: bool = False
-    floor: str = FLOOR
     python: Path = field(default=Path(sys.executable))
 
 
@@ -63,16 +58,14 @@ _NO_LIMIT = sys.maxsize
 
 CONTESTANTS = (
     Contestant(name=FLOOR, label="raw copy (the floor)", formats=tuple(FORMATS), most_rows=_NO_LIMIT, is_peer=False),
-    Contestant(name=NOWHERE, label="pages to nowhere", formats=tuple(FORMATS), most_rows=_NO_LIMIT, is_peer=False),
+    Contestant(name="drain", label="pages to nowhere", formats=("csv", "jsonl"), most_rows=_NO_LIMIT, is_peer=False),
     Contestant(name="provider", label="this provider", formats=tuple(FORMATS), most_rows=_NO_LIMIT, is_peer=False, paced=True),
-    Contestant(name="provider_resumable", label="this provider, resumable", formats=tuple(FORMATS), is_peer=False),
     Contestant(
-        name="provider_nowhere",
-        label="this provider to nowhere",
+        name="provider_resumable",
+        label="this provider, resumable",
         formats=tuple(FORMATS),
         most_rows=_NO_LIMIT,
         is_peer=False,
-        floor=NOWHERE,
     ),
     Contestant(name="documentation", label="the documentation's loop", formats=_TEXTS, paced=True),
     Contestant(name="http_operator", label="HttpOperator + S3Hook", formats=_TEXTS, paced=True),
@@ -83,18 +76,20 @@ CONTESTANTS = (
         python=Path(sys.prefix) / "dlt" / "bin" / "python",
     ),
 )
-FLOORS = {contestant.name: contestant.floor for contestant in CONTESTANTS}
 LABELS = {contestant.name: contestant.label for contestant in CONTESTANTS}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """``pace_seconds`` between requests is what the clients keep to, ``think_seconds`` what the server takes for each."""
+    """``pace_seconds`` between requests is what the clients keep to, ``think_seconds`` what the server takes for each. With
+    ``keeps_nothing`` the store only counts the bytes.
+    """
 
     name: str
     think_seconds: float
     pace_seconds: float
     formats: tuple[str, ...] = tuple(FORMATS)
+    keeps_nothing: bool = False
 
     @property
     def requests_per_minute(self) -> int:
@@ -103,4 +98,5 @@ class Scenario:
 
 FREE = Scenario("free", think_seconds=0.0, pace_seconds=0.0)
 PACED = Scenario("paced", think_seconds=0.5, pace_seconds=1.0, formats=("csv", "jsonl"))
-SCENARIOS = {scenario.name: scenario for scenario in (FREE, PACED)}
+NULL = Scenario("null", think_seconds=0.0, pace_seconds=0.0, formats=("csv", "jsonl", "parquet"), keeps_nothing=True)
+SCENARIOS = {scenario.name: scenario for scenario in (FREE, NULL, PACED)}

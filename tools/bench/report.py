@@ -31,15 +31,15 @@ and its records counted.
 - *raw copy*: the pages' bytes as they come, streamed into boto3's `upload_fileobj`, not looked at. It is the floor of all
   ratios, also where the result is compressed or Parquet (from JSON pages, and from CSV pages for `parquet-csv`), so it can
   be beaten there, and by a contestant that asks for the next page early.
-- *pages to nowhere*: the same requests without an upload: what this benchmark's own server takes of every other time. *This
-  provider to nowhere*: resumable, but with a store that only counts the bytes; its ratios are to these pages, and show what
-  reading, checking and encoding cost, whatever the store.
+- *pages to nowhere*: the same requests without an upload: what this benchmark's own server takes of every other time.
 - *this provider*: `CustobarToS3Operator(...).execute({})`. *Resumable*: the same with a task state store, which Airflow
   gives to tasks since 3.3; it is in memory here, so requests to Airflow's own API are not in it.
 - *the documentation's loop*: `requests.get`, a list that grows, all of it written at the end.
 - *HttpOperator + S3Hook*: paging by `pagination_function`, `response_filter` to lines, then `S3Hook.load_string`.
 - *dlt*: the source `rest_api` and the destination `filesystem` with their defaults, but no compression of JSON Lines; in an
   environment of its own, as its dependencies exclude those of Airflow's Amazon provider. It writes a folder of files.
+
+**A store that keeps nothing** takes the same requests in another process, so that what is left of the time is the client's own.
 
 **What it does not show.** The real API: its think time, bandwidth and limits are not known, and at a request a second they
 decide (last table). TLS, a network between the machines, the latency of S3. The rows repeat after 100,000, in all
@@ -64,6 +64,8 @@ def _title(scenario: str, rows: int) -> str:
     if scenario == FREE.name:
         return f"{rows:,} rows"
     entry = SCENARIOS[scenario]
+    if entry.keeps_nothing:
+        return f"{rows:,} rows, into a store that counts the bytes and keeps none"
     return (
         f"{rows:,} rows, a request every {entry.pace_seconds:g} s, the server thinks {entry.think_seconds:g} s"
         f" (the floor: requests times {entry.pace_seconds:g} s)"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tools.bench.plan import FLOOR, FLOORS, SCENARIOS
+from tools.bench.plan import FLOOR, SCENARIOS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,6 @@ def summarise(runs: Iterable[Run]) -> list[Line]:
     groups: dict[tuple[str, int, str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.scenario, run.rows, run.format, run.contestant), []).append(run)
-    floors = {group: groups.get((*group[:3], FLOORS.get(group[3], FLOOR)), ()) for group in groups}
     return [
         Line(
             scenario=scenario,
@@ -60,9 +59,9 @@ def summarise(runs: Iterable[Run]) -> list[Line]:
             cpu_seconds=median(run.cpu_seconds for run in own),
             peak_bytes=median(run.peak_bytes for run in own),
             s3_cpu_seconds=median(run.s3_cpu_seconds for run in own),
-            wall_ratio=_wall_ratio(own, floors[scenario, rows, name, contestant]),
-            cpu_ratio=_ratio("cpu_seconds", own, floors[scenario, rows, name, contestant]),
-            peak_ratio=_ratio("peak_bytes", own, floors[scenario, rows, name, contestant]),
+            wall_ratio=_wall_ratio(own, groups.get((scenario, rows, name, FLOOR), ())),
+            cpu_ratio=_ratio("cpu_seconds", own, groups.get((scenario, rows, name, FLOOR), ())),
+            peak_ratio=_ratio("peak_bytes", own, groups.get((scenario, rows, name, FLOOR), ())),
         )
         for (scenario, rows, name, contestant), own in groups.items()
     ]

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from tools.airflow_home import PROJECT
+from tools.bench.null_server import NullServer
 from tools.bench.order import Order
 from tools.bench.page_server import TOKEN, Dataset, PageServer
-from tools.bench.plan import CONTESTANTS, FORMATS, FREE, MOST_ROWS_OF_PEERS, NOWHERE, PACED, Contestant, Format, Scenario
+from tools.bench.plan import CONTESTANTS, FORMATS, FREE, MOST_ROWS_OF_PEERS, NULL, PACED, Contestant, Format, Scenario
 from tools.bench.results import Run
 from tools.bench.verify import count_rows
 from tools.servers import S3Server
@@ -49,6 +50,8 @@ class Wishes:
             return 0
         if scenario is PACED:
             return self.paced_runs if contestant.paced else 0
+        if scenario is NULL and (contestant.is_peer or contestant.name == "drain"):
+            return 0
         # The ratios are those of a million rows; other sizes show the memory, which varies little.
         seldom = contestant.is_peer or rows != MOST_ROWS_OF_PEERS
         return min(self.runs, self.peer_runs) if seldom else self.runs
@@ -57,7 +60,8 @@ class Wishes:
     def legs(self) -> list[tuple[Scenario, int]]:
         """Scenarios and numbers of rows, in their order."""
         most = max((rows for rows in self.rows if rows <= MOST_ROWS_OF_PEERS), default=0)
-        return [*((FREE, rows) for rows in self.rows), *([(PACED, most)] if most and self.paced_runs else [])]
+        null = [(NULL, most)] if most else []
+        return [*((FREE, rows) for rows in self.rows), *null, *([(PACED, most)] if most and self.paced_runs else [])]
 
 
 @dataclass
@@ -109,7 +113,7 @@ class Runner:
                 self._round(scenario, rows, number)
 
     def _round(self, scenario: Scenario, rows: int, number: int) -> None:
-        self._renew_s3()
+        self._renew_s3(scenario)
         for kind in FORMATS.values():
             if kind.name not in self._wishes.formats or kind.name not in scenario.formats:
                 continue
@@ -122,7 +126,7 @@ class Runner:
             return
         # Twice: for the object, and for its copy when it is looked at.
         if shutil.disk_usage(self._temporary).free < 2.5 * rows * _BYTES_PER_ROW:
-            self._renew_s3()  # SeaweedFS gives space back late
+            self._renew_s3(scenario)  # SeaweedFS gives space back late
             if shutil.disk_usage(self._temporary).free < 2.5 * rows * _BYTES_PER_ROW:
                 raise BenchError(f"{rows:,} rows need {2.5 * rows * _BYTES_PER_ROW / 1e9:.0f} GB free in {self._temporary}")
         prefix = f"{scenario.name}/{rows}/{kind.name}/{contestant.name}/{number}"
@@ -155,7 +159,8 @@ class Runner:
         finally:
             self._delete(prefix)
         wall, cpu, peak = measured["wall_seconds"], measured["cpu_seconds"], measured["peak_bytes"]
-        print(f" {wall:8.2f} s {cpu:8.2f} s CPU {peak / 1e6:7.0f} MB", flush=True)
+        sent = f" {self._s3.counts()}" if isinstance(self._s3, NullServer) else ""
+        print(f" {wall:8.2f} s {cpu:8.2f} s CPU {peak / 1e6:7.0f} MB{sent}", flush=True)
         self.outcome.runs.append(
             Run(
                 scenario=scenario.name,
@@ -216,21 +221,27 @@ class Runner:
     def _verify(self, contestant: Contestant, kind: Format, scenario: Scenario, rows: int, prefix: str) -> None:
         """Once for each thing that is measured: the runs after the first do the same."""
         case = (scenario.name, rows, kind.name, contestant.name)
-        if case in self._verified or NOWHERE in (contestant.name, contestant.floor):
+        if case in self._verified or contestant.name == "drain" or isinstance(self._s3, NullServer):
             return
         stored = count_rows(self._s3.client(), _BUCKET, f"{prefix}/", kind, contestant.name)
         if stored != rows:
             raise BenchError(f"{contestant.label} stored {stored:,} of {rows:,} rows")
         self._verified.add(case)
 
-    def _renew_s3(self) -> None:
+    def _renew_s3(self, scenario: Scenario) -> None:
         self._s3_stack.close()
-        self._s3: S3Server = self._s3_stack.enter_context(S3Server())
+        self._s3: S3Server | NullServer
+        if scenario.keeps_nothing:
+            self._s3 = self._s3_stack.enter_context(NullServer())
+            return
+        self._s3 = self._s3_stack.enter_context(S3Server())
         self._s3.create_bucket(_BUCKET)
         # A bucket's first write takes longer.
         self._s3.client().put_object(Bucket=_BUCKET, Key="warm", Body=bytes(_WARM_UP_BYTES))
 
     def _delete(self, prefix: str) -> None:
+        if isinstance(self._s3, NullServer):
+            return
         client: Any = self._s3.client()
         for item in client.list_objects_v2(Bucket=_BUCKET, Prefix=f"{prefix}/").get("Contents", []):
             client.delete_object(Bucket=_BUCKET, Key=item["Key"])

@@ -18,19 +18,15 @@ def prepare(order: Order) -> Callable[[], object]:
     return prepare_with_context(order, {})
 
 
-def arguments(order: Order) -> dict[str, Any]:
-    return {
-        "task_id": "export",
-        "resource": "events",
-        "event_types": "BROWSE",
-        "fields": FIELDS if order.page_format == "csv" else None,
-        "file_format": order.file_format,
-        "api_format": order.page_format,
-        "s3_bucket": order.bucket,
-        "s3_key": order.key,
-    }
-
-
 def prepare_with_context(order: Order, context: dict[str, Any]) -> Callable[[], object]:
-    operator = CustobarToS3Operator(**arguments(order))
+    operator = CustobarToS3Operator(
+        task_id="export",
+        resource="events",
+        event_types="BROWSE",
+        fields=FIELDS if order.page_format == "csv" else None,
+        file_format=order.file_format,
+        api_format=order.page_format,
+        s3_bucket=order.bucket,
+        s3_key=order.key,
+    )
     return lambda: operator.execute(context)
