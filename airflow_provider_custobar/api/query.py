@@ -14,8 +14,8 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError, did_you_m
 from airflow_provider_custobar.api.resources import (
     EVENT_TYPES,
     MAX_PAGE_SIZE,
+    TEXT_TYPES,
     ApiFormat,
-    FieldType,
     Resource,
     WindowFilter,
     find_resource,
@@ -26,7 +26,6 @@ from airflow_provider_custobar.api.windows import Window, build_window
 OnBadTimestamp = Literal["fail", "keep", "drop"]
 ON_BAD_TIMESTAMP: tuple[OnBadTimestamp, ...] = ("fail", "keep", "drop")
 
-_TEXTS = (FieldType.STRING, FieldType.PHONE, FieldType.EMAIL, FieldType.COUNTRY, FieldType.LANGUAGE)
 _OWN_PARAMETERS = ("limit", "format", "fields", "order")
 _RENDER_NATIVE = "set render_template_as_native_obj=True on the DAG"
 _FORCE = "Write your own fields as COMPANY__name; any other name needs allow_unknown_names=True."
@@ -227,7 +226,7 @@ def _filters(
         if name in _OWN_PARAMETERS:
             raise InvalidArgumentError("filters", name, "it is no filter; use page_size, api_format, fields or order")
         field_type = entry.read_fields.get(name)
-        if field_type in _TEXTS and isinstance(wanted, (int, float)):
+        if field_type in TEXT_TYPES and isinstance(wanted, (int, float)):
             raise InvalidArgumentError(
                 f"filters[{name!r}]",
                 wanted,

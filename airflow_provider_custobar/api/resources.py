@@ -61,6 +61,13 @@ class FieldType(Enum):
     OBJECTS = "list of objects"
 
 
+_T = FieldType
+TEXT_TYPES = frozenset({_T.STRING, _T.EMAIL, _T.PHONE, _T.COUNTRY, _T.LANGUAGE})
+LIST_TYPES = frozenset({_T.STRINGS, _T.STRING_OR_STRINGS})
+#: What is JSON within a cell of CSV or of a table.
+NESTED_TYPES = LIST_TYPES | {_T.OBJECTS}
+
+
 class WindowFilter(Enum):
     """How the API can be asked for a period."""
 
@@ -118,9 +125,6 @@ class Resource:
     @property
     def is_readable(self) -> bool:
         return bool(self.read_fields)
-
-
-_T = FieldType
 
 
 def _typed(types: Mapping[FieldType, str]) -> dict[str, FieldType]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
-from airflow_provider_custobar.api.resources import FieldType, Resource
+from airflow_provider_custobar.api.resources import LIST_TYPES, FieldType, Resource
 from airflow_provider_custobar.api.windows import parse_timestamp
 
 #: Where fields go that neither the user nor the catalogue names, as one JSON object a record.
@@ -36,7 +36,6 @@ _ARROW_TYPES = MappingProxyType(
         _T.STRING_OR_STRINGS: pa.list_(pa.string()),
     }
 )
-_LISTS = (_T.STRINGS, _T.STRING_OR_STRINGS)
 _TYPED_IN_JSON: dict[FieldType, type] = {_T.MONEY: int, _T.INTEGER: int, _T.NUMBER: float, _T.BOOLEAN: bool}
 _READ_FROM_TEXT = (_T.DATETIME, _T.DATE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,7 +81,7 @@ class Column:
         """What the usual value of this column is decoded as; anything else is looked at one by one."""
         if self.field_type is None or self.field_type is _T.OBJECTS:
             return msgspec.Raw
-        if self.field_type in _LISTS:
+        if self.field_type in LIST_TYPES:
             return list[str | None] | str | None
         return _TYPED_IN_JSON.get(self.field_type, str) | None
 
@@ -113,7 +112,7 @@ class Column:
         if self.json_type is msgspec.Raw:
             as_text = text_of if self.field_type is None else json_of
             values = [None if value is None else as_text(bytes(value)) for value in values]
-        elif self.field_type in _LISTS:
+        elif self.field_type in LIST_TYPES:
             values = [[value] if isinstance(value, str) else value for value in values]
         elif self.field_type in _READ_FROM_TEXT:
             return self.parse(pa.array(values, pa.string()), zone)

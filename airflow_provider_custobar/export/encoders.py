@@ -11,7 +11,7 @@ import msgspec
 from airflow_provider_custobar.api.csv_text import write_rows
 from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
-from airflow_provider_custobar.api.resources import ApiFormat, FieldType, Resource
+from airflow_provider_custobar.api.resources import NESTED_TYPES, ApiFormat, Resource
 from airflow_provider_custobar.export.compression import Codec
 
 FileFormat = Literal["csv", "json", "jsonl", "parquet"]
@@ -151,7 +151,7 @@ def _page_format_for_parquet(
     if resource is None or api_format == "json":
         return "csv" if api_format == "csv" else "json"
     types = resource.read_fields
-    nested = [name for name in columns or types if types.get(name) in _NESTED]
+    nested = [name for name in columns or types if types.get(name) in NESTED_TYPES]
     if api_format == "auto":
         return "csv" if columns and not nested and all(name in types for name in columns) else "json"
     if nested:
@@ -202,8 +202,6 @@ def make_encoder(
         )
     return CsvFromRecords(columns)
 
-
-_NESTED = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
 
 # Numbers stay the text that the API wrote: a float would change digits of long ones.
 _decode = functools.partial(msgspec.json.decode, type=dict[str, msgspec.Raw])

@@ -14,14 +14,13 @@ import pyarrow.compute as pc
 from airflow_provider_custobar.api.errors import InvalidArgumentError, field_name, field_names
 from airflow_provider_custobar.api.pages import JsonPage, Page
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.api.resources import FieldType
+from airflow_provider_custobar.api.resources import NESTED_TYPES, FieldType
 from airflow_provider_custobar.columns.arrow_columns import EXTRA, Column, ColumnTypeError, UnfitError, columns_of, zone_of
 from airflow_provider_custobar.load.job import LoadError, SchemaChange
 
 #: Counts the rows of a load, to tell which of two with the same key came last.
 POSITION = "_custobar_position"
 
-_JSON = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
 # No database but a few can hold this character in a text. The other form is JSON's; group 1 is what is in order.
 _NUL = "\x00"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -117,7 +116,7 @@ class Layout:
 
     def json_columns(self) -> frozenset[str]:
         """Columns that hold lists or objects."""
-        return frozenset(name for name, field_type in self._types.items() if field_type in _JSON)
+        return frozenset(name for name, field_type in self._types.items() if field_type in NESTED_TYPES)
 
     def resume(self, discovered: Iterable[str]) -> None:
         """Take over what an earlier attempt has discovered."""
@@ -139,7 +138,9 @@ class Layout:
         arrays: dict[str, Any] = {}
         for column in self.columns:
             array = _flat(batch.column(column.name))
-            arrays[self.name_of(column.name)] = _without_nul(array, is_json=column.field_type in _JSON) if has_nul else array
+            arrays[self.name_of(column.name)] = (
+                _without_nul(array, is_json=column.field_type in NESTED_TYPES) if has_nul else array
+            )
         if self.has_extra:
             extra = batch.column(EXTRA)
             if extra.null_count < len(extra):
@@ -194,7 +195,7 @@ class Layout:
                 f"Record {before + unfit.index + 1:,} of {self._resource.name} has a {unfit.kind} in {field_names([name])},"
                 f" a field of type {column.expected}, which cannot hold it. Leave it out of fields."
             ) from None
-        return _without_nul(_flat(array), is_json=column.field_type in _JSON)
+        return _without_nul(_flat(array), is_json=column.field_type in NESTED_TYPES)
 
     def _has_column(self, name: str) -> bool:
         return self._fold(name) in self._places

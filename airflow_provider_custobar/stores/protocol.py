@@ -165,5 +165,22 @@ class Store(Protocol):
     def remove(self, name: str) -> None: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """An object of a store, which is there or not. ``name`` is its name in it, letter by letter.
+
+    ``target`` writes it, and calls it as the user did.
+    """
+
+    store: Store
+    name: str
+    target: Target
+
+    @property
+    def uri(self) -> str:
+        """In one spelling, however it was given."""
+        return self.store.uri(self.name)
+
+
 def exists_error(uri: str) -> TargetError:
     return TargetError(f"{uri} exists already, and replace=False: nothing was written. Choose another name or replace=True.")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
+from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.stores.reading import find
 from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
 from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_keys, within_bucket
-from airflow_provider_custobar.transfers.object_storage import Location
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.stores.protocol import StoredObject

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -11,7 +10,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.stores.files import FileSystemStore
 from airflow_provider_custobar.stores.local import LocalStore
-from airflow_provider_custobar.stores.protocol import Store, Target
+from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.transfers.names import check_filled
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -24,23 +23,6 @@ _PACKAGES = {
 }
 #: How a version of an object is asked for, by file systems that know versions.
 _VERSION = re.compile(r"[?#]")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Location:
-    """An object of a store, which is there or not. ``name`` is its name in it, letter by letter.
-
-    ``target`` writes it, and calls it as the user did.
-    """
-
-    store: Store
-    name: str
-    target: Target
-
-    @property
-    def uri(self) -> str:
-        """In one spelling, however it was given."""
-        return self.store.uri(self.name)
 
 
 def locate(argument: str, value: object, conn_id: str | None = None, *, replace: bool = True) -> Location:

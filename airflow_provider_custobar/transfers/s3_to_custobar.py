@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.stores.reading import find
 from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
 from airflow_provider_custobar.transfers.names import check_extra_args, check_keys, check_s3_bucket, within_bucket
-from airflow_provider_custobar.transfers.object_storage import Location
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.stores.protocol import StoredObject

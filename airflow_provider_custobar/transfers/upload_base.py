@@ -13,13 +13,14 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stores.local import canonical_uri
+from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.task.compat import task_state_store
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import tell_lineage
 from airflow_provider_custobar.transfers.names import check_name
-from airflow_provider_custobar.transfers.object_storage import Location, locate
-from airflow_provider_custobar.transfers.rejects import Rejects
+from airflow_provider_custobar.transfers.object_storage import locate
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
+from airflow_provider_custobar.upload.rejects import Rejects
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -149,7 +150,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
 
     def _upload_all(self, context: Context) -> dict[str, Any]:
         # Only here, as in the hook's upload.
-        from airflow_provider_custobar.transfers.change_state import kept_changes  # noqa: PLC0415
+        from airflow_provider_custobar.upload.change_state import kept_changes  # noqa: PLC0415
 
         self._check_only_changed()
         hook = CustobarHook(self.custobar_conn_id)

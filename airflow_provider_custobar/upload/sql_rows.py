@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_provider_custobar.api.errors import CustobarError, shorten
-from airflow_provider_custobar.api.resources import FieldType, find_resource
+from airflow_provider_custobar.api.resources import TEXT_TYPES, FieldType, find_resource
 from airflow_provider_custobar.upload.exact_json import UnfitJsonError
 from airflow_provider_custobar.upload.kept_rows import KeptRows
 from airflow_provider_custobar.upload.lists import as_texts, list_in
@@ -20,7 +20,6 @@ from airflow_provider_custobar.upload.values import plain, readable
 #: A query's result: the names of its columns, and its rows, which come a few at a time.
 Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
-_TEXTS = (FieldType.STRING, FieldType.EMAIL, FieldType.PHONE, FieldType.COUNTRY, FieldType.LANGUAGE)
 _LISTS = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
 
 
@@ -69,7 +68,7 @@ def _values(row: Any, names: Sequence[str]) -> Sequence[Any]:
 
 
 def _converter_for(field_type: FieldType | None) -> Callable[[Any], Any]:
-    if field_type in _TEXTS:
+    if field_type in TEXT_TYPES:
         return _text
     if field_type in _LISTS:
         return _list

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_custobar.api.errors import field_names
-from airflow_provider_custobar.api.resources import FieldType, Resource
+from airflow_provider_custobar.api.resources import LIST_TYPES, FieldType, Resource
 from airflow_provider_custobar.api.windows import parse_timestamp
 from airflow_provider_custobar.upload.rows import GoodRow
 
@@ -115,7 +115,7 @@ def _agrees(name: str, sent: Any, record: Mapping[str, Any], resource: Resource,
         return sent in ("", [], None, False) and not found
     if field_type is FieldType.DATETIME:
         return _same_moment(sent, found, zone)
-    if field_type in (FieldType.STRINGS, FieldType.STRING_OR_STRINGS):
+    if field_type in LIST_TYPES:
         sent, found = _items(sent), _items(found)
     elif field_type in (FieldType.EMAIL, FieldType.COUNTRY, FieldType.LANGUAGE):
         sent, found = str(sent).casefold(), str(found).casefold()

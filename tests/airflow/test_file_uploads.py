@@ -91,7 +91,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(
     """Rule: what was checked is what is sent: another file under the name is not sent in its place."""
     place.put("customers.csv", CSV.format("a").encode())
     operator = place.operator("customers.csv", rejects_path=None)
-    from airflow_provider_custobar.transfers.rejects import Rejects
+    from airflow_provider_custobar.upload.rejects import Rejects
 
     monkeypatch.setattr(Rejects, "publish", lambda _: place.put("customers.csv", CSV.format("b").encode()))
     with pytest.raises(Exception, match=r"replaced or removed|source changed|404"):

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_provider_custobar.stores.protocol import ObjectInfo, StoreError, Target
-from airflow_provider_custobar.transfers.object_storage import Location
+from airflow_provider_custobar.stores.protocol import Location, ObjectInfo, StoreError, Target
 from airflow_provider_custobar.upload.changes import Changes
 
 _PIECE_BYTES = 8 << 20

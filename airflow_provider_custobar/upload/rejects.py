@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_custobar.stores.protocol import ObjectInfo, Sink, Target
 
 if TYPE_CHECKING:
+    # Its libraries are read only where rows are.
     from airflow_provider_custobar.upload.rows import Rejected
 
 _MOST_REASONS_LOGGED = 1_000
