@@ -15,7 +15,7 @@ from google.cloud.storage.exceptions import InvalidResponse
 from google.cloud.storage.fileio import BlobWriter
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from airflow_provider_custobar.stores.parts import PART_BYTES, PartBuffer
+from airflow_provider_custobar.stores.parts import PART_BYTES, PartsSink
 from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, exists_error
 from airflow_provider_custobar.stores.unfinished import apart_prefix
 
@@ -64,9 +64,9 @@ class GcsObject:
         return False
 
 
-class GcsComponentsSink:
+class GcsComponentsSink(PartsSink):
     """Parts go up as objects under a prefix of their own, each of which outlives the process that wrote it; at the end they are
-    composed. An object smaller than one part is put in one request.
+    composed.
 
     Each attempt has names of its own, since one that was taken for dead may still write: it begins with a copy of what the one
     before it had, which GCS makes of 32 components at a time.
@@ -75,76 +75,17 @@ class GcsComponentsSink:
     part_bytes = PART_BYTES
 
     def __init__(self, place: GcsObject) -> None:
+        super().__init__(place.info)
         self._place = place
         self._prefix = apart_prefix(place.name, place.info.mark or uuid.uuid4().hex[:16])
         self._attempt = uuid.uuid4().hex[:6]
-        self._buffer = PartBuffer()
-        self._written = 0
         self._count = 0
         # Names of components that are there, or may be.
         self._stored: set[str] = set()
         self._may_remove = True
-        self._late_metadata: dict[str, str] = {}
-        self._finished = False
-        self._published = False
-        # After a failed component nobody knows which of the writes are in the buffer.
-        self._broken = False
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._refuse_broken()
-        self._buffer.add(data)
-        self._written += len(data)
-        if self._buffer.is_due(self.part_bytes):
-            self._send_buffer()
-
-    def durable(self) -> tuple[int, State] | None:
-        self._refuse_broken()
-        if self._place.info.mark is None or not self._count:
-            return None
-        size = self._written - self._buffer.size
-        return size, self._state(size)
-
-    def end(self, metadata: Mapping[str, str]) -> None:
-        self._refuse_broken()
-        self._late_metadata = dict(metadata)
-
-    def finish(self) -> State | None:
-        self._refuse_broken()
-        if self._buffer.size and (self._count or self._place.info.one_of_many):
-            self._send_buffer()
-        self._finished = True
-        return None if self._place.info.mark is None else {**self._state(self._written), "finished": self._late_metadata}
-
-    def publish(self) -> None:
-        if not self._published:
-            if not self._finished:
-                self.finish()
-            self._refuse_broken()
-            try:
-                self._store()
-            except (PreconditionFailed, NotFound) as error:
-                # The library asks again when the answer to its first try is lost; and another attempt may have done it all.
-                if not self._place.is_ours():
-                    raise (exists_error(self._place.uri) if isinstance(error, PreconditionFailed) else self._lost()) from error
-            self._published = True
-            self._buffer.clear()
-        self._remove(self._stored)
-
-    def abort(self) -> None:
-        if self._published:
-            return
-        self._broken = True
-        self._buffer.clear()
-        self._remove(self._stored)
 
     def resume(self, state: State) -> None:
-        """Be as the sink was that gave this state.
-
-        :raises LostError: components are not there any more, or may not be looked for.
-        """
-        self._finished = "finished" in state
-        self._late_metadata = state.get("finished", {})
-        self._written = state["bytes"]
+        super().resume(state)
         names = self._names(state["components"], state["attempt"])
         try:
             found = {blob.name: blob.size for blob in self._listed()}
@@ -172,9 +113,14 @@ class GcsComponentsSink:
             level = logging.DEBUG if isinstance(error, (NotFound, Forbidden)) else logging.WARNING
             log.log(level, "Could not look for or remove gs://%s/%s*: %s", self._place.bucket.name, self._prefix, error)
 
-    def _refuse_broken(self) -> None:
-        if self._broken:
-            raise RuntimeError("this object was given up; open a new one")
+    def _part_bytes(self) -> int:
+        return self.part_bytes
+
+    def _durable_size(self) -> int | None:
+        return self._written - self._buffer.size if self._count else None
+
+    def _wants_last_part(self) -> bool:
+        return self._buffer.size > 0 and (self._count > 0 or self._info.one_of_many)
 
     def _state(self, size: int) -> State:
         return {"attempt": self._attempt, "components": self._count, "bytes": size}
@@ -202,22 +148,30 @@ class GcsComponentsSink:
         self._stored.add(name)
         return blob
 
-    def _send_buffer(self) -> None:
-        try:
-            blob = self._component(self._name(self._count))
-            content = bytes(self._buffer.content)
-            blob.upload_from_string(content, content_type=blob.content_type, checksum="auto", retry=DEFAULT_RETRY)
-        except BaseException:
-            self._broken = True
-            raise
+    def _send(self, content: bytes | memoryview) -> None:
+        blob = self._component(self._name(self._count))
+        blob.upload_from_string(bytes(content), content_type=blob.content_type, checksum="auto", retry=DEFAULT_RETRY)
         self._count += 1
-        self._buffer.clear()
 
     def _compose(self, name: str, sources: list[str]) -> None:
         # May be repeated, as nothing removes the sources meanwhile.
         self._component(name).compose(list(map(self._place.bucket.blob, sources)), retry=DEFAULT_RETRY)
 
     def _store(self) -> None:
+        try:
+            self._complete()
+        except (PreconditionFailed, NotFound) as error:
+            # The library asks again when the answer to its first try is lost; and another attempt may have done it all.
+            if not self._place.is_ours():
+                raise (exists_error(self._place.uri) if isinstance(error, PreconditionFailed) else self._lost()) from error
+
+    def _clean_up(self) -> None:
+        self._remove(self._stored)
+
+    def _undo(self) -> None:
+        self._remove(self._stored)
+
+    def _complete(self) -> None:
         blob = self._place.blob(self._late_metadata)
         if not self._count:
             blob.upload_from_string(

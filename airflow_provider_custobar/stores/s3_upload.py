@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_custobar.stores.parts import PART_BYTES, PartBuffer
+from airflow_provider_custobar.stores.parts import PART_BYTES, PartsSink
 from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, exists_error
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,9 @@ _PART_ARGS = _READ_ARGS | {"ChecksumAlgorithm"}
 _REFUSALS = frozenset({403, 405, 501})
 
 
-class S3Sink:
-    """Writes fill a buffer, which goes up when it has the size of a part: what is not durable yet is never more than that.
-
-    An object smaller than one part is put in one request. Metadata are S3's from the first part on: what only ``finish`` is
-    told is part of the object if that was put in one request, or is one of many and has one part.
+class S3Sink(PartsSink):
+    """Metadata are S3's from the first part on: what only ``end`` is told is part of the object if that was put in one request,
+    or is one of many and has one part.
     """
 
     def __init__(
@@ -46,10 +44,10 @@ class S3Sink:
         replace: bool,
         extra_args: Mapping[str, Any],
     ) -> None:
+        super().__init__(info)
         self._client = client
         self._where = {"Bucket": bucket, "Key": key}
         self._uri = f"s3://{bucket}/{key}"
-        self._info = info
         self._extra_args = extra_args
         self._with_request, self._with_read, self._with_part = (
             {name: value for name, value in extra_args.items() if name in names}
@@ -57,83 +55,18 @@ class S3Sink:
         )
         # S3 itself refuses with 412 when an object has appeared meanwhile.
         self._precondition = {} if replace else {"IfNoneMatch": "*"}
-        self._buffer = PartBuffer()
-        self._written = 0
         self._upload_id: str | None = None
         self._parts: list[dict[str, Any]] = []
         # The part that is on its way, and its bytes.
         self._sending: Future[dict[str, Any]] | None = None
         self._sending_size = 0
         self._threads = ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3")
-        self._late_metadata: dict[str, str] = {}
-        self._finished = False
-        self._published = False
-        # After a failed part nobody knows which of the writes are in the buffer.
-        self._broken = False
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._refuse_broken()
-        if self._buffer.size:
-            # One page may wait beside a part that is on its way: so much, at most, is lost with this process.
-            self._settle()
-        self._buffer.add(data)
-        self._written += len(data)
-        if self._buffer.is_due(self._part_bytes()):
-            self._send_buffer()
-
-    def durable(self) -> tuple[int, State] | None:
-        self._refuse_broken()
-        if self._info.mark is None or self._upload_id is None:
-            return None
-        if self._sending is not None and self._sending.done():
-            self._settle()
-        size = self._written - self._buffer.size - self._sending_size
-        return size, self._state(size)
 
     def end(self, metadata: Mapping[str, str]) -> None:
-        self._refuse_broken()
-        self._late_metadata = dict(metadata)
+        super().end(metadata)
         if self._info.one_of_many:
+            # It will be an upload, however small: one that is recorded before anything is in it is never left over.
             self._begin()
-
-    def finish(self) -> State | None:
-        self._refuse_broken()
-        if self._upload_id is not None and (self._buffer.size or not self._parts):
-            # A part even if it is empty: an upload without any cannot be completed.
-            self._send_buffer()
-        self._settle()
-        self._finished = True
-        if self._info.mark is None:
-            return None
-        return {**self._state(self._written), "finished": self._late_metadata}
-
-    def publish(self) -> None:
-        if not self._published:
-            if not self._finished:
-                self.finish()
-            self._refuse_broken()
-            try:
-                self._store()
-            except ClientError as error:
-                if status_of(error) != 412:
-                    raise
-                if not self._was_stored():
-                    raise exists_error(self._uri) from error
-            self._published = True
-            self._buffer.clear()
-        self._threads.shutdown(wait=False)
-
-    def abort(self) -> None:
-        if self._published:
-            return
-        self._broken = True
-        self._buffer.clear()
-        self._threads.shutdown(wait=False)
-        if self._upload_id is not None:
-            self._abort_upload(self._upload_id)
-            if self._sending is not None and futures.wait([self._sending]).done:
-                # It may have arrived after that, and bring storage that nobody sees.
-                self._abort_upload(self._upload_id)
 
     def give_up(self, upload_id: str | None) -> None:
         """End an upload that nobody goes on with; what cannot be ended is logged."""
@@ -144,14 +77,8 @@ class S3Sink:
                 log_leftovers(f"upload to {self._uri}", error)
 
     def resume(self, state: State) -> None:
-        """Be as the sink was that gave this state.
-
-        :raises LostError: its upload is not there any more, or not as it was.
-        """
+        super().resume(state)
         upload_id: str | None = state["upload"]
-        self._finished = "finished" in state
-        self._late_metadata = state.get("finished", {})
-        self._written = state["bytes"]
         try:
             if self._finished and upload_id is None:
                 raise LostError(f"{self._uri} was not there yet when its upload ended.")
@@ -167,12 +94,19 @@ class S3Sink:
             # What it was told at its beginning may not be so any more.
             self.give_up(upload_id)
 
-    def _refuse_broken(self) -> None:
-        if self._broken:
-            raise RuntimeError("this object was given up; open a new one")
+    def _durable_size(self) -> int | None:
+        if self._upload_id is None:
+            return None
+        if self._sending is not None and self._sending.done():
+            self._settle()
+        return self._written - self._buffer.size - self._sending_size
 
     def _state(self, size: int) -> State:
         return {"upload": self._upload_id, "parts": len(self._parts), "bytes": size}
+
+    def _wants_last_part(self) -> bool:
+        # A part even if it is empty: an upload without any cannot be completed.
+        return self._upload_id is not None and (self._buffer.size > 0 or not self._parts)
 
     def _with_object(self) -> dict[str, Any]:
         signature = self._info.signature
@@ -182,6 +116,15 @@ class S3Sink:
         return {"ContentType": self._info.content_type, **self._extra_args, **with_metadata}
 
     def _store(self) -> None:
+        try:
+            self._complete()
+        except ClientError as error:
+            if status_of(error) != 412:
+                raise
+            if not self._was_stored():
+                raise exists_error(self._uri) from error
+
+    def _complete(self) -> None:
         if self._upload_id is None:
             body = bytes(self._buffer.content)
             self._client.put_object(**self._where, **self._precondition, Body=body, **self._with_object())
@@ -193,6 +136,17 @@ class S3Sink:
                 MultipartUpload={"Parts": self._parts},
                 **self._with_read,
             )
+
+    def _clean_up(self) -> None:
+        self._threads.shutdown(wait=False)
+
+    def _undo(self) -> None:
+        self._threads.shutdown(wait=False)
+        if self._upload_id is not None:
+            self._abort_upload(self._upload_id)
+            if self._sending is not None and futures.wait([self._sending]).done:
+                # It may have arrived after that, and bring storage that nobody sees.
+                self._abort_upload(self._upload_id)
 
     def _was_stored(self) -> bool:
         """Whether the object that a 412 tells of is this one: boto3 asks again when the answer to its first try is lost."""
@@ -228,21 +182,18 @@ class S3Sink:
             created = self._client.create_multipart_upload(**self._where, **self._with_object())
             self._upload_id = created["UploadId"]
 
-    def _send_buffer(self) -> None:
-        """Begin to send what is buffered; if it is enough for several parts, of equal size, send them side by side."""
-        self._settle()
-        with self._breaking():
-            self._begin()
-            size, content, first = self._buffer.size, self._buffer.content, len(self._parts) + 1
-            count = max(1, size // self._part_bytes())
-            if count == 1:
-                self._sending, self._sending_size = self._threads.submit(self._sent, first, content), size
-            else:
-                # The next page may come when this one has left the memory.
-                cuts = itertools.pairwise(size * number // count for number in range(count + 1))
-                bodies = [memoryview(content)[start:end] for start, end in cuts]
-                self._parts += self._threads.map(self._sent, itertools.count(first), bodies)
-        self._buffer.clear()
+    def _send(self, content: bytes | memoryview) -> None:
+        """Begin to send it; if it is enough for several parts, of equal size, send them side by side."""
+        self._begin()
+        size, first = len(content), len(self._parts) + 1
+        count = max(1, size // self._part_bytes())
+        if count == 1:
+            self._sending, self._sending_size = self._threads.submit(self._sent, first, content), size
+        else:
+            # The next page may come when this one has left the memory.
+            cuts = itertools.pairwise(size * number // count for number in range(count + 1))
+            bodies = [memoryview(content)[start:end] for start, end in cuts]
+            self._parts += self._threads.map(self._sent, itertools.count(first), bodies)
 
     def _settle(self) -> None:
         """Wait for the part that is on its way."""
@@ -250,14 +201,6 @@ class S3Sink:
             with self._breaking():
                 self._parts.append(self._sending.result())
             self._sending, self._sending_size = None, 0
-
-    @contextlib.contextmanager
-    def _breaking(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._broken = True
-            raise
 
     def _sent(self, number: int, data: bytes | memoryview) -> dict[str, Any]:
         answer = self._client.upload_part(

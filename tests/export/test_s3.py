@@ -203,6 +203,14 @@ def test_parts_go_up_while_writing(s3: S3Store) -> None:
     assert len(sent) == 5
 
 
+def test_an_object_that_ends_with_a_part_has_no_empty_one_behind_it(s3: S3Store) -> None:
+    """What is on its way when the end comes is the last part."""
+    sink = s3.target("a.csv").open(MARKED)
+    sink.write(b"x" * PART)
+    sink.publish()
+    assert s3.client.head_object(Bucket=BUCKET, Key=s3.prefix + "a.csv")["ETag"].endswith('-1"')
+
+
 @pytest.mark.parametrize("size", [5, PART + 5])
 def test_an_answer_lost_on_its_way_is_not_another_object(s3_server: S3Server, size: int) -> None:
     """``replace=False``: where the store did its part and only the answer was lost, botocore's second try meets the very
