@@ -314,7 +314,8 @@ def test_a_killed_task_goes_on_in_its_retry(run: Run) -> None:
         event for event in run.busy.records("events") if event["type"] == "BROWSE"
     ]
     assert [entry["Key"] for entry in client.list_objects_v2(Bucket="killed")["Contents"]] == ["events.jsonl"]
-    assert "Uploads" not in client.list_multipart_uploads(Bucket="killed")
+    # Without a state nobody can tell whose the first one's upload is.
+    assert IS_OLDER or "Uploads" not in client.list_multipart_uploads(Bucket="killed")
     result = run.result("killed", "export")
     assert result["resumed"] is not IS_OLDER
     if not IS_OLDER:
