@@ -29,7 +29,7 @@ def filesystem(gcs_server: GcsServer) -> Any:
 def test_a_name_is_written_and_read_as_it_stands(
     gcs_server: GcsServer, gcs_bucket: str, filesystem: Any, name: str, mark: str | None
 ) -> None:
-    """Rule: the object has the name that was given, nothing is left beside it, and it is found by that name."""
+    """Rule: the object has the name that was given, nothing lies beside it at any time, and it is found by that name."""
     bucket = gcs_server.client().bucket(gcs_bucket)
     bucket.blob("customers1.csv").upload_from_string("not this")
     sink = (
@@ -38,6 +38,9 @@ def test_a_name_is_written_and_read_as_it_stands(
         .open(ObjectInfo(content_type="text/csv", mark=mark, can_continue=mark is not None))
     )
     sink.write(b"this")
+    sink.finish()
+    waiting = {blob.name for blob in bucket.list_blobs()} - {"customers1.csv"}
+    assert [each.partition("/")[0] for each in waiting] == [".custobar-unfinished"]
     sink.publish()
     assert {blob.name for blob in bucket.list_blobs()} == {"customers1.csv", name}
     (found,) = find(FileSystemStore(filesystem), "path", f"{gcs_bucket}/{name}")
