@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_custobar.stream.envelope import sealed, unsealed
@@ -51,8 +52,9 @@ class CommitLog:
         try:
             document = self._store.get(_KEY)
             if document is not None:
-                commit, is_current = unsealed(document, self._fingerprint, _Commit)
-                return (commit.transaction, commit.result) if is_current else None
+                # What was committed stays so, however late the next attempt comes.
+                commit, is_ours = unsealed(document, self._fingerprint, _Commit, longest_age=timedelta.max)
+                return (commit.transaction, commit.result) if is_ours else None
         except Exception:  # whatever is wrong with it, it is of no use
             log.warning("Could not read whether an earlier attempt's transaction ended", exc_info=True)
         return None

@@ -11,8 +11,8 @@ import msgspec
 
 T = TypeVar("T")
 
-# The API's cursors, and what stores keep of unfinished things, may not live longer.
-_LONGEST_AGE = timedelta(hours=24)
+#: The API's cursors, and what stores keep of unfinished things, may not live longer.
+LONGEST_AGE = timedelta(hours=24)
 
 
 def fingerprint_of(parts: object) -> str:
@@ -26,15 +26,22 @@ def sealed(fingerprint: str, body: object, *, now: datetime | None = None) -> di
     return {"fingerprint": fingerprint, "saved_at": saved_at, "body": msgspec.json.decode(msgspec.json.encode(body))}
 
 
-def unsealed(document: Any, fingerprint: str | None, kind: type[T], *, now: datetime | None = None) -> tuple[T, bool]:
+def unsealed(
+    document: Any,
+    fingerprint: str | None,
+    kind: type[T],
+    *,
+    now: datetime | None = None,
+    longest_age: timedelta = LONGEST_AGE,
+) -> tuple[T, bool]:
     """The body of what :func:`sealed` made, as a ``kind``, and whether it counts: it is of this request (None for any), and
-    of the last day.
+    not too old.
 
     :raises ValueError: it is damaged.
     """
     try:
         age = (now or datetime.now(UTC)) - datetime.fromisoformat(document["saved_at"])
         is_of_request = fingerprint in (None, document["fingerprint"])
-        return msgspec.convert(document["body"], kind), is_of_request and age < _LONGEST_AGE
+        return msgspec.convert(document["body"], kind), is_of_request and age < longest_age
     except (KeyError, TypeError, msgspec.MsgspecError) as error:
         raise ValueError(f"it is damaged: {error!r}") from error

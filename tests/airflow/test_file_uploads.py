@@ -254,9 +254,12 @@ def test_killed_workers_are_followed_by_attempts_that_go_on(
     named = 0
     kills = 0
     for attempt in range(30):
-        # After some more batches; the third kill is the last.
+        # After some more batches, from which on each takes its time, so that a busy machine sees the moment; thrice.
         enough = len(tenant.uploads) + 7 + attempt
         kill_when = (lambda: len(tenant.uploads) >= enough) if kills < 3 else None  # noqa: B023 - called at once
+        tenant.faults.clear()
+        if kill_when:
+            tenant.faults.add(Fault("delay", seconds=0.5, times=None, after=7 + attempt, method="POST"))
         answer = attempts.run(task | {"try_number": attempt + 1}, kill_when=kill_when)
         if answer["exit"] == 0:
             break

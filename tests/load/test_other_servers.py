@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -102,6 +103,20 @@ def test_after_a_failover_a_record_counts_for_nothing(
     fail_over(server)
     assert not attempt(2, store)["resumed"]
     assert tenant.requests != []
+
+
+def test_a_commit_is_known_however_late_the_next_attempt_comes(
+    servers: tuple[PostgresServer, PostgresServer], tenant: CustobarSandbox
+) -> None:
+    """Rule: a retry that waits for days does not load twice what was committed."""
+    store = Memory()
+    attempt(1, store)
+    record = json.loads(store.values[RECORD])
+    record["saved_at"] = (datetime.fromisoformat(record["saved_at"]) - timedelta(days=30)).isoformat()
+    store.values[RECORD] = json.dumps(record)
+    tenant.clear_log()
+    assert attempt(2, store)["resumed"]
+    assert tenant.requests == []
 
 
 def fail_over(server: PostgresServer) -> None:
