@@ -50,7 +50,7 @@ class Writer:
             self._offset = self._saved.progress.offset
             self.stored += self._offset
             # This attempt's own state is recorded as soon as there is one.
-            self._pending.append(self._start)
+            self._wait_for(self._start)
 
     def store(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
@@ -67,7 +67,7 @@ class Writer:
                     self._start = progress
                     self._save(progress, None)
                 else:
-                    self._pending.append(progress)
+                    self._wait_for(progress)
         self._record_durable()
 
     def record_whole(self, progress: ExportProgress) -> None:
@@ -128,7 +128,7 @@ class Writer:
             if self._export.may_have_debris:
                 target.sweep(self._info)
             self._sink = target.open(self._info)
-            self._pending.append(self._start)
+            self._wait_for(self._start)
         return self._sink
 
     def _finish(self, rows: int) -> None:
@@ -141,6 +141,14 @@ class Writer:
         self._sink = None
         self._offset = 0
         self._pending.clear()
+
+    def _wait_for(self, progress: ExportProgress) -> None:
+        """Have ``progress`` recorded when its bytes are durable, if they ever are."""
+        if self._export.checkpoints is not None and self._sink is not None and self._sink.can_go_on:
+            if self._pending and self._pending[-1].offset == progress.offset:
+                # Pages without rows.
+                self._pending.pop()
+            self._pending.append(progress)
 
     def _record_durable(self) -> None:
         """Record the last page's end that outlives this process, if it does so only now."""

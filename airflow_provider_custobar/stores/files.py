@@ -168,6 +168,8 @@ class FileSystemSink:
     can it add to a file that another process began, so an export is continued only once the file is finished.
     """
 
+    can_go_on = False
+
     def __init__(self, filesystem: Any, path: str, unfinished: str, uri: str, *, replace: bool, attempt: str) -> None:
         self._filesystem = filesystem
         self._path = path

@@ -245,6 +245,9 @@ class GcsSink:
     Metadata are GCS's from the first chunk on: what only ``end`` is told is part of an object of one chunk.
     """
 
+    #: The address of a resumable upload is a credential, which no state may hold.
+    can_go_on = False
+
     def __init__(self, place: GcsObject) -> None:
         self._place = place
         self._written = 0
@@ -265,7 +268,7 @@ class GcsSink:
         self._written += len(data)
 
     def durable(self) -> None:
-        """Nothing: the address of a resumable upload is a credential, which no state may hold."""
+        """Nothing."""
 
     def end(self, metadata: Mapping[str, str]) -> None:
         if not self._writer.has_begun:

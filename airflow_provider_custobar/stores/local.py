@@ -155,6 +155,8 @@ class LocalSink:
     of all of them begin with. An empty ``attempt`` says that no other process can find its file again.
     """
 
+    can_go_on = True
+
     def __init__(self, path: Path, unfinished: Path, prefix: str, uri: str, *, replace: bool, attempt: str) -> None:
         self._path = path
         self._unfinished = unfinished

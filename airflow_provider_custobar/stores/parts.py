@@ -56,6 +56,8 @@ class PartsSink(ABC):
     of a part. An object smaller than one part is put in one request.
     """
 
+    can_go_on = True
+
     def __init__(self, info: ObjectInfo) -> None:
         self._info = info
         self._buffer = PartBuffer()

@@ -84,6 +84,10 @@ class ObjectInfo:
 class Sink(Protocol):
     """One object being written, by one thread at a time. Nobody sees it before ``publish``."""
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another process can go on with it before it is finished; else ``durable`` tells nothing."""
+
     def write(self, data: bytes | memoryview) -> None:
         """Add ``data``, which the sink may keep without copying it."""
 
@@ -91,8 +95,7 @@ class Sink(Protocol):
         """How many bytes, up to the end of one of the writes, outlive this process by now, and what :meth:`Target.reopen` needs
         to go on behind them.
 
-        None as long as there is nothing of it in the store that another process could find only so; and from a kind of store
-        that cannot go on.
+        None as long as there is nothing of it in the store that another process could find only so.
         """
 
     def end(self, metadata: Mapping[str, str]) -> None:

@@ -265,6 +265,8 @@ class DictTarget:
 
 
 class DictSink:
+    can_go_on = True
+
     def __init__(self, target: DictTarget, info: ObjectInfo) -> None:
         self.target = target
         self.info = info

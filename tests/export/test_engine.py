@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import logging
@@ -24,7 +25,7 @@ from airflow_provider_custobar.api.errors import (
 )
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoints
-from airflow_provider_custobar.export.cutting import Limits
+from airflow_provider_custobar.export.cutting import ExportProgress, Limits
 from airflow_provider_custobar.export.encoders import CsvFromRecords, CsvRows, JsonArray, JsonLines
 from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
@@ -128,6 +129,8 @@ class FailingTarget(DictTarget):
 
 
 class FailingSink:
+    can_go_on = True
+
     def __init__(self, target: FailingTarget, inner: DictSink) -> None:
         self.target = target
         self.inner = inner
@@ -618,6 +621,27 @@ def test_what_a_killed_attempt_left_of_a_manifest_goes(tmp_path: Path) -> None:
     export(DictStore(), pages_of(2), manifest=manifest, mark=MARK, may_have_debris=True)
     assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
     killed.abort()
+
+
+@pytest.mark.parametrize("keeps", ["nothing", "no state", "all"])
+def test_what_was_recorded_or_never_will_be_is_not_kept(keeps: str) -> None:
+    """However many pages there are, where they end is not remembered for longer than it may be recorded."""
+    task, written, counts = Task(pages_of(300)), 0, []
+    write = DictSink.write
+
+    def writing(sink: DictSink, data: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written in (10, 290):
+            counts.append(sum(isinstance(each, ExportProgress) for each in gc.get_objects()))
+        write(sink, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "write", writing)
+        patch.setattr(DictSink, "can_go_on", keeps == "all")
+        task.attempt(**({"checkpoints": None} if keeps == "no state" else {}))
+    early, late = counts
+    assert late < early + 20
 
 
 def test_a_state_store_that_does_not_answer_holds_up_few_pages() -> None:
