@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -100,7 +101,7 @@ class S3Sink(PartsSink):
         return self._written - self._buffer.size - self._sending_size
 
     def _state(self, size: int) -> State:
-        return {"upload": self._upload_id, "parts": len(self._parts), "bytes": size}
+        return {"upload": self._upload_id, "parts": len(self._parts), "bytes": size, "digest": _digest_of(self._parts)}
 
     def _wants_last_part(self) -> bool:
         # A part even if it is empty: an upload without any cannot be completed.
@@ -219,10 +220,11 @@ class S3Sink(PartsSink):
             if status_of(error) not in (403, 404):
                 raise
             raise LostError(f"The unfinished upload to {self._uri} cannot be continued: {error}") from error
-        numbers = range(1, state["parts"] + 1)
-        if not found.keys() >= set(numbers) or sum(found[number]["Size"] for number in numbers) != state["bytes"]:
+        parts = [_part(number, found[number]) for number in range(1, state["parts"] + 1) if number in found]
+        if _digest_of(parts) != state["digest"]:
+            # One that was taken for dead may have written after that.
             raise LostError(f"The unfinished upload to {self._uri} cannot be continued: parts of it are not as they were.")
-        return [_part(number, found[number]) for number in numbers]
+        return parts
 
     def _abort_upload(self, upload_id: str) -> None:
         with contextlib.suppress(self._client.exceptions.NoSuchUpload):
@@ -237,6 +239,11 @@ def log_leftovers(what: str, error: Exception) -> None:
     """What cannot be removed is no reason to fail; without the right to it, there is often nothing to remove either."""
     refused = isinstance(error, ClientError) and status_of(error) in _REFUSALS
     log.log(logging.DEBUG if refused else logging.WARNING, "Could not end the unfinished %s: %s", what, error)
+
+
+def _digest_of(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Of the parts' own digests."""
+    return hashlib.blake2b("".join(part["ETag"] for part in parts).encode(), digest_size=8).hexdigest()
 
 
 def _part(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
