@@ -36,12 +36,12 @@ class CustobarClient(Driver):
         # A session of its own, since none may be used by two threads.
         with self._make_session() as session:
             prefetch = Prefetch(turns, partial(self._send_ahead, session))
-            self._prefetches.add(prefetch)
+            self._prefetches[prefetch] = session
             try:
                 pages = self._run(steps, prefetch)
                 yield from pages
             finally:
-                self._prefetches.discard(prefetch)
+                self._prefetches.pop(prefetch, None)
                 prefetch.close()
 
     def check_events(self, check: EventCheck) -> EventsFound:

@@ -66,7 +66,8 @@ class Driver:
         self._context = FlowContext(config, pacer or Pacer(config.requests_per_minute), clock)
         self._network = network_of(config)
         self._session = self._make_session()
-        self._prefetches: set[Prefetch] = set()
+        # Each with the session that it alone sends with.
+        self._prefetches: dict[Prefetch, requests.Session] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -77,8 +78,9 @@ class Driver:
     def close(self) -> None:
         """Send nothing more, in no thread."""
         self._closed.set()
-        for prefetch in list(self._prefetches):
+        for prefetch, session in list(self._prefetches.items()):
             prefetch.close()
+            session.close()
         self._session.close()
 
     def _make_session(self) -> requests.Session:
