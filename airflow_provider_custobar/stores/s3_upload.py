@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: After this many parts the next ones are twice as large: 10,000 parts, S3's limit, then hold 8 TiB.
 _PARTS_BEFORE_GROWTH = 1000
+#: So many parts of one large page go up side by side: a tenth faster than one after the other, for 6 MB more.
+_SENDING_REQUESTS = 3
 #: What S3 wants again with each request of one kind, if it was given with the object.
 _REQUEST_ARGS = frozenset({"RequestPayer", "ExpectedBucketOwner"})
 _READ_ARGS = _REQUEST_ARGS | {"SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"}
@@ -59,7 +61,7 @@ class S3Sink(PartsSink):
         # The part that is on its way, and its bytes.
         self._sending: Future[dict[str, Any]] | None = None
         self._sending_size = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="custobar-s3")
+        self._threads = ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3")
 
     def end(self, metadata: Mapping[str, str]) -> None:
         super().end(metadata)
@@ -137,10 +139,10 @@ class S3Sink(PartsSink):
             )
 
     def _clean_up(self) -> None:
-        self._thread.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     def _undo(self) -> None:
-        self._thread.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
         if self._upload_id is not None:
             self._abort_upload(self._upload_id)
             if self._sending is not None and futures.wait([self._sending]).done:
@@ -182,16 +184,17 @@ class S3Sink(PartsSink):
             self._upload_id = created["UploadId"]
 
     def _send(self, content: bytes | memoryview) -> None:
-        """Begin to send it; if it is enough for several parts, send them, of equal size, one after the other."""
+        """Begin to send it; if it is enough for several parts, of equal size, send them side by side."""
         self._begin()
-        size = len(content)
+        size, first = len(content), len(self._parts) + 1
         count = max(1, size // self._part_bytes())
         if count == 1:
-            self._sending, self._sending_size = self._thread.submit(self._sent, len(self._parts) + 1, content), size
+            self._sending, self._sending_size = self._threads.submit(self._sent, first, content), size
             return
         # The next page may come when this one has left the memory.
-        for start, end in itertools.pairwise(size * number // count for number in range(count + 1)):
-            self._parts.append(self._sent(len(self._parts) + 1, memoryview(content)[start:end]))
+        cuts = itertools.pairwise(size * number // count for number in range(count + 1))
+        bodies = [memoryview(content)[start:end] for start, end in cuts]
+        self._parts += self._threads.map(self._sent, itertools.count(first), bodies)
 
     def _settle(self) -> None:
         """Wait for the part that is on its way."""

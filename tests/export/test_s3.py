@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace as changed
@@ -426,3 +428,24 @@ def test_without_a_mark_nothing_is_durable(s3: S3Store) -> None:
     assert (sink.durable(), sink.finish()) == (None, None)
     sink.publish()
     assert s3.read("a.csv") == b"x" * PART
+
+
+def test_parts_go_up_side_by_side(s3: S3Store) -> None:
+    """The parts of one large write are on their way together, and no more than a few of them."""
+    lock, running, most = threading.Lock(), [0], [0]
+
+    def slowly() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.2)
+        with lock:
+            running[0] -= 1
+
+    answer_instead(s3, "UploadPart", slowly)
+    sink = s3.target("a.csv").open(PLAIN)
+    content = random.Random(5).randbytes(6 * PART)
+    sink.write(content)
+    sink.publish()
+    assert 2 <= most[0] <= 3
+    assert s3.read("a.csv") == content
