@@ -212,8 +212,9 @@ def test_killed_at_any_moment_the_next_attempt_makes_the_same(
                 allowed = len(events.requests) + pages
         assert place.objects().keys() == expected.keys()
         assert place.objects() == expected
-        # S3 tells nobody whose an unfinished upload is: without a state, it stays for the bucket's life cycle rule.
-        assert not place.unseen() or (isinstance(place, S3Place) and not case.store)
+        # S3 tells nobody whose an unfinished upload is: without a state it stays for the bucket's life cycle rule, and so does
+        # one whose process died in the moment between S3's answer and the record of it.
+        assert len(place.unseen()) <= (kills if isinstance(place, S3Place) else 0)
         assert not FileStore(store).read()
         said = answer["said"]
         assert {**said, "resumed": False} == undisturbed["said"], exits
