@@ -67,7 +67,7 @@ def plain_column(data: bytes, start: int, index: int, width: int) -> list[str] |
         rows = text.split(b"\n")
         if not rows[-1]:
             rows.pop()
-        if text.count(b",") != len(rows) * (width - 1):
+        if {row.count(b",") for row in rows} != {width - 1}:
             return None
         try:
             if index == width - 1:

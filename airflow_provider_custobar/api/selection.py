@@ -193,6 +193,9 @@ class Selection:
     def _csv_at_once(self, page: CsvPage, index: int) -> CsvPage | None:
         """As :meth:`_csv`, for rows that need no parsing; None where they do. What is dropped is their last cell."""
         is_line_by_line = page.data.count(b"\n", page.skip) == page.rows and page.data.endswith(b"\n")
+        is_as_rewritten = len(page.header) > 1 and b'"' not in page.data and page.data.count(b"\r\n", page.skip) == page.rows
+        if self._drop and not is_as_rewritten:
+            return None
         if not is_line_by_line and (self._drop or not self._query.resource.key_is_unique):
             return None
         position = self._position

@@ -170,7 +170,7 @@ class Cutter:
             skip=0,
             skipped="",
         )
-        return Chunk(b"", None, self._progress if self._encoder.can_go_on or not self._rows else None)
+        return Chunk(b"", None, self._progress if (self._encoder.can_go_on or not self._rows) and not self._held else None)
 
     def _columns(self, page: Page) -> tuple[str, ...]:
         return self._progress.columns or (page.header if isinstance(page, CsvPage) else ())

@@ -134,7 +134,7 @@ class FileSystemTarget:
         prefix = self._unfinished_prefix(info.mark)
         try:
             self._filesystem.invalidate_cache()
-            for name in self._filesystem.ls(str(PurePosixPath(prefix).parent), detail=False):
+            for name in self._filesystem.ls(prefix.rpartition("/")[0], detail=False):
                 if name.lstrip("/").startswith(prefix.lstrip("/")):
                     self._filesystem.rm_file(name)
         except FileNotFoundError:

@@ -200,6 +200,7 @@ class LocalSink:
 
     def publish(self) -> None:
         if self._published:
+            self._remove_inherited()
             return
         if not self._finished:
             self.finish()

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -145,9 +144,9 @@ class S3Sink(PartsSink):
         self._threads.shutdown(wait=False)
         if self._upload_id is not None:
             self._abort_upload(self._upload_id)
-            if self._sending is not None and futures.wait([self._sending]).done:
-                # It may have arrived after that, and bring storage that nobody sees.
-                self._abort_upload(self._upload_id)
+            # What is on its way may arrive after that, and bring storage that nobody sees.
+            self._threads.shutdown(cancel_futures=True)
+            self._abort_upload(self._upload_id)
 
     def _was_stored(self) -> bool:
         """Whether the object that a 412 tells of is this one: boto3 asks again when the answer to its first try is lost."""

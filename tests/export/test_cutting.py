@@ -156,7 +156,8 @@ def test_taken_up_at_any_point_the_files_are_the_same(
             files.add([chunk])
             if chunk.progress is not None:
                 stops.append((chunk.progress, list(files.whole), files.open))
-    assert [1 for stop in stops if stop[0].skip == 0] or name == "parquet"
+    # A header that came without a row is nowhere yet.
+    assert [1 for stop in stops if stop[0].skip == 0] or name == "parquet" or not any(sizes)
     for progress, whole, is_open in stops:
         assert bool(is_open) == bool(progress.file_rows)
         again, later = Files(), Cutter(ENCODERS[name], codec, limits, progress)

@@ -47,6 +47,17 @@ def test_a_name_is_written_and_read_as_it_stands(
     assert (found.uri, found.open().read()) == (f"gs://{gcs_bucket}/{name}", b"this")
 
 
+def test_what_a_dead_attempt_has_finished_is_swept(gcs_server: GcsServer, gcs_bucket: str, filesystem: Any) -> None:
+    """Rule: an attempt that starts over removes what lies apart for it."""
+    target = FileSystemStore(filesystem).target(f"{gcs_bucket}/out/a.csv")
+    info = ObjectInfo(content_type="text/csv", mark="0123456789ab", can_continue=True)
+    dead = target.open(info)
+    dead.write(b"this")
+    dead.finish()
+    target.sweep(info)
+    assert list(gcs_server.client().bucket(gcs_bucket).list_blobs()) == []
+
+
 def test_patterns_and_prefixes(gcs_server: GcsServer, gcs_bucket: str, filesystem: Any) -> None:
     """Rule: they mean here what they mean everywhere, with the empty object that stands for a folder or without it."""
     bucket = gcs_server.client().bucket(gcs_bucket)
