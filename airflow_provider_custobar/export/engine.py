@@ -84,6 +84,7 @@ class _Attempt:
         self._saved = saved
         self._writer = Writer(export, saved, whole)
         self._progress = saved.progress if saved else ExportProgress()
+        self._is_whole = False
 
     def run(self) -> ExportResult:
         pipeline: Pipeline[Page] | None = None
@@ -141,6 +142,7 @@ class _Attempt:
     def _publish(self) -> ExportResult:
         export, writer = self._export, self._writer
         writer.record_whole(self._progress)
+        self._is_whole = True
         writer.publish()
         result = ExportResult(
             files=tuple(
@@ -180,7 +182,7 @@ class _Attempt:
             # What is recorded is the other attempt's by now.
             return checkpoints is not None and checkpoints.is_recorded
         # Without a row there is nothing to go on from: where none is an error, some may come on any page.
-        is_worth_it = checkpoints is not None and checkpoints.is_recorded and self._progress.rows > 0
+        is_worth_it = checkpoints is not None and checkpoints.is_recorded and (self._progress.rows > 0 or self._is_whole)
         return is_worth_it and self._export.will_follow and fate_of(error) is Fate.TRANSIENT
 
     def _clean_up(self) -> None:

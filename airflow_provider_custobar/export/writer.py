@@ -55,7 +55,10 @@ class Writer:
     def store(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
             if chunk.data:
-                self._open_sink().write(chunk.data)
+                sink = self._open_sink()
+                if sink.prepare(len(chunk.data)):
+                    self._record_durable()
+                sink.write(chunk.data)
                 self._offset += len(chunk.data)
                 self.stored += len(chunk.data)
             if chunk.ended_rows is not None:

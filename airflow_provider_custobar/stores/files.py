@@ -191,6 +191,9 @@ class FileSystemSink:
             self._filesystem.makedirs(str(PurePosixPath(self._path).parent), exist_ok=True)
         self._file = self._filesystem.open(self._unfinished, "wb")
 
+    def prepare(self, size: int) -> bool:
+        return False
+
     def write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._written += len(data)

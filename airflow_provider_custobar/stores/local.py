@@ -175,6 +175,9 @@ class LocalSink:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._take(self._unfinished.open("xb"))
 
+    def prepare(self, size: int) -> bool:
+        return False
+
     def write(self, data: bytes | memoryview) -> None:
         self._open_file().write(data)
         self._written += len(data)

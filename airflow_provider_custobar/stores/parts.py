@@ -68,6 +68,9 @@ class PartsSink(ABC):
         # After a failed part nobody knows which of the writes are in the buffer.
         self._broken = False
 
+    def prepare(self, size: int) -> bool:
+        return False
+
     def write(self, data: bytes | memoryview) -> None:
         self._refuse_broken()
         if self._buffer.size:

@@ -88,6 +88,9 @@ class Sink(Protocol):
     def can_go_on(self) -> bool:
         """Whether another process can go on with it before it is finished; else ``durable`` tells nothing."""
 
+    def prepare(self, size: int) -> bool:
+        """Begin what a state has to name before so many bytes more are written; whether :meth:`durable` now tells of it."""
+
     def write(self, data: bytes | memoryview) -> None:
         """Add ``data``, which the sink may keep without copying it."""
 

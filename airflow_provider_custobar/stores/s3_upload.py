@@ -62,6 +62,19 @@ class S3Sink(PartsSink):
         self._sending_size = 0
         self._threads = ThreadPoolExecutor(_SENDING_REQUESTS, thread_name_prefix="custobar-s3")
 
+    def prepare(self, size: int) -> bool:
+        is_new = self._upload_id is None and self._buffer.size + size >= self._part_bytes()
+        if is_new:
+            with self._breaking():
+                self._begin()
+        return is_new
+
+    def finish(self) -> State | None:
+        state = super().finish()
+        # A set may have thousands of files that wait for each other.
+        self._threads.shutdown(wait=False)
+        return state
+
     def end(self, metadata: Mapping[str, str]) -> None:
         super().end(metadata)
         if self._info.one_of_many:
@@ -119,6 +132,9 @@ class S3Sink(PartsSink):
         try:
             self._complete()
         except ClientError as error:
+            if status_of(error) == 404 and self._is_ours():
+                # The answer to the first try was lost.
+                return
             if status_of(error) != 412:
                 raise
             if not self._was_stored():

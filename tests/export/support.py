@@ -278,6 +278,9 @@ class DictSink:
     def write(self, data: bytes) -> None:
         self.content.write(data)
 
+    def prepare(self, size: int) -> bool:
+        return False
+
     def durable(self) -> tuple[int, State] | None:
         content = self.content.getvalue()
         self.target.store.unfinished[self.key] = content

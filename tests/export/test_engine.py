@@ -139,6 +139,9 @@ class FailingSink:
         self.target.step("write")
         self.inner.write(data)
 
+    def prepare(self, size: int) -> bool:
+        return self.inner.prepare(size)
+
     def durable(self) -> tuple[int, State] | None:
         self.target.step("durable")
         return self.inner.durable()
