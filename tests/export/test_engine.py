@@ -535,6 +535,16 @@ def test_dying_after_publishing_needs_no_page_again() -> None:
     assert task.asked == [0, 1, 2]
 
 
+def test_an_export_without_rows_is_taken_up_where_its_manifest_failed() -> None:
+    """What is published is this task's own, even without a row: replace=False does not refuse it in the next attempt."""
+    task = Task([json_page()])
+    task.arguments["files"] = FileSet("a", DictFiles(task.store, replace=False), replace=False)
+    with pytest.raises(ItemError):
+        task.attempt(manifest=FailingTarget(task.store, "publish", ItemError()))
+    assert task.attempt().rows == 0
+    assert task.store.objects["a"] == b""
+
+
 def test_dying_in_the_middle_of_publishing_a_set(caplog: pytest.LogCaptureFixture) -> None:
     """A set of which some files are published is completed without asking for a page again."""
     task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=2))

@@ -395,3 +395,16 @@ def test_sweeping_never_fails(gcs: GcsStore, caplog: pytest.LogCaptureFixture, m
     gcs.wire.answer = lambda _: None
     target.sweep(MARKED)
     assert gcs.debris() == []
+
+
+def test_a_published_object_is_known_without_the_right_to_list(gcs: GcsStore) -> None:
+    """Who may not look for components still knows the object that an attempt before has published."""
+    target = gcs.target("a.csv", replace=False)
+    sink = target.open(MARKED)
+    sink.write(b"x")
+    state = sink.finish()
+    sink.publish()
+    gcs.wire.answer = answer(403, method="GET", path=r"/o\?")
+    assert state is not None
+    target.reopen(MARKED, state).publish()
+    assert gcs.read("a.csv") == b"x"

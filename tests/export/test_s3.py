@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace as changed
 from types import SimpleNamespace
@@ -16,11 +16,20 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
+from airflow_provider_custobar.api.pages import JsonPage
+from airflow_provider_custobar.api.position import Position
+from airflow_provider_custobar.export.checkpoints import Checkpoints
+from airflow_provider_custobar.export.encoders import JsonLines
+from airflow_provider_custobar.export.engine import ExportRun
+from airflow_provider_custobar.export.file_set import FileSet
+from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.stores.parts import PartBuffer
 from airflow_provider_custobar.stores.protocol import LostError, State, TargetError
 from airflow_provider_custobar.stores.s3 import S3Store as BucketStore
 from airflow_provider_custobar.stores.s3_upload import S3Sink
+from airflow_provider_custobar.stream.pipeline import Turns
 from tests.export.support import BUCKET, MARKED, MIB, PART, PLAIN, S3Store, s3_answer
+from tests.export.test_checkpoints import Memory
 from tools.servers import S3Server
 
 
@@ -449,3 +458,48 @@ def test_parts_go_up_side_by_side(s3: S3Store) -> None:
     sink.publish()
     assert 2 <= most[0] <= 3
     assert s3.read("a.csv") == content
+
+
+def test_an_upload_is_recorded_before_anything_is_in_it(s3: S3Store) -> None:
+    """However large the first page: whenever the process dies with a part sent, the state names the upload."""
+    state = Memory()
+    named: list[bool] = []
+    answer_instead(s3, "UploadPart", lambda: named.append("export" in state.values))
+    page = JsonPage(b'{"id":1,"x":"%s"}\n' % (b"x" * 3 * PART), 1, 1, 1)
+
+    def pages(after: Position | None, turns: Turns) -> Iterator[JsonPage]:
+        turns.take()
+        yield page
+
+    run = ExportRun(
+        Export(
+            pages=pages,
+            make_encoder=JsonLines,
+            files=FileSet(s3.prefix + "a.jsonl", BucketStore(s3.client, BUCKET)),
+            content_type="application/x-ndjson",
+            mark="0123456789ab",
+            checkpoints=Checkpoints(state, "export", "f"),
+        )
+    )
+    run.prepare()
+    run.run()
+    assert named
+    assert all(named)
+
+
+def test_an_object_is_known_after_the_answer_to_its_completion_was_lost(s3: S3Store) -> None:
+    """A second try that meets no upload any more, but the object, has published."""
+    done: list[str] = []
+
+    def complete_and_lose(request: Any, **_: Any) -> Any:
+        if done:
+            return None
+        done.append(request.url)
+        URLLib3Session().send(request)
+        return s3_answer(404, "NoSuchUpload")
+
+    s3.client.meta.events.register("before-send.s3.CompleteMultipartUpload", complete_and_lose)
+    sink = s3.target("a.csv").open(MARKED)
+    sink.write(b"x" * PART)
+    sink.publish()
+    assert s3.read("a.csv") == b"x" * PART
