@@ -125,19 +125,20 @@ class Checkpoints:
         self.is_recorded = checkpoint is not None
         return True
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def clear(self) -> bool:
+        """Forget everything; False where it is another attempt's by now."""
+        is_ours = True
         try:
             self._store.delete(self._key)
             for number in range(self._recorded_files):
                 self._store.delete(self._file_key(number))
         except SupersededError:
-            # It is the other attempt's.
-            pass
+            is_ours = False
         except Exception as error:  # noqa: BLE001 - the export itself is fine
             self._warn("remove", error)
         self._recorded_files = 0
         self.is_recorded = False
+        return is_ours
 
     def _set(self, key: str, value: object) -> None:
         # Through JSON, because Airflow takes nothing else, tuples included.

@@ -85,6 +85,7 @@ class _Attempt:
         self._writer = Writer(export, saved, whole)
         self._progress = saved.progress if saved else ExportProgress()
         self._is_whole = False
+        self._is_anothers = False
 
     def run(self) -> ExportResult:
         pipeline: Pipeline[Page] | None = None
@@ -186,6 +187,10 @@ class _Attempt:
         return is_worth_it and self._export.will_follow and fate_of(error) is Fate.TRANSIENT
 
     def _clean_up(self) -> None:
-        self._writer.abort()
-        if self._export.checkpoints is not None:
-            self._export.checkpoints.clear()
+        checkpoints = self._export.checkpoints
+        if checkpoints is not None:
+            was_recorded = checkpoints.is_recorded
+            # First of all: what was recorded may be what another attempt goes on with.
+            self._is_anothers = self._is_anothers or (not checkpoints.clear() and was_recorded)
+        if not self._is_anothers:
+            self._writer.abort()

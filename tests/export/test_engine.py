@@ -24,6 +24,7 @@ from airflow_provider_custobar.api.errors import (
     TransportError,
 )
 from airflow_provider_custobar.api.position import Position
+from airflow_provider_custobar.columns.arrow_columns import ColumnTypeError
 from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.export.cutting import ExportProgress, Limits
 from airflow_provider_custobar.export.encoders import CsvFromRecords, CsvRows, JsonArray, JsonLines
@@ -681,6 +682,16 @@ def test_a_state_store_that_does_not_answer_holds_up_few_pages() -> None:
     assert tries == 3
 
 
+class Errors(list[Any]):
+    """One error, made when it is wanted."""
+
+    def __init__(self, make: Callable[[], BaseException]) -> None:
+        super().__init__([make])
+
+    def pop(self, *_: Any) -> BaseException:
+        return super().pop()()  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("stop_at", [0, 1, 3])
 def test_an_attempt_that_another_one_has_replaced_stops(stop_at: int) -> None:
     """It publishes nothing and removes what is its own, but leaves what it recorded: the other attempt goes on from there."""
@@ -704,6 +715,22 @@ def test_an_attempt_that_another_one_has_replaced_stops(stop_at: int) -> None:
     result = task.attempt()
     assert (result.rows, result.resumed) == (12, stop_at > 0)
     assert (list(task.store.objects), task.store.debris()) == (["a"], [])
+
+
+def test_a_replaced_attempt_that_fails_leaves_what_the_other_goes_on_with() -> None:
+    """Whatever ends it: what it recorded is the other attempt's by now, and is not removed."""
+    task = Task(pages_of(4))
+
+    def superseded() -> BaseException:
+        task.state.broken = ("set", "delete", "superseded")
+        return ColumnTypeError("no other attempt can pass it")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoints, "is_due", property(lambda self: not task.state.broken))
+        with pytest.raises(ColumnTypeError):
+            task.attempt(stop_at=2, error=Errors(superseded))
+    task.state.broken = ()
+    assert task.attempt().resumed
 
 
 def test_a_failing_state_store_fails_no_export(caplog: pytest.LogCaptureFixture) -> None:
