@@ -13,7 +13,7 @@ ROOT = airflow_provider_custobar.__name__
 #: What the extras bring. Who comes through a public module without them is told so by it, with the line for pip.
 EXTRAS = {"boto3": "amazon", "botocore": "amazon", "google": "google", "pyarrow": "parquet", "sqlalchemy": "sql"}
 EXTRAS |= {"mimesis": "sandbox", "werkzeug": "sandbox", "zstandard": "zstd"}
-INTERNAL = tuple(f"{ROOT}.{package}." for package in ("export", "load", "sandbox", "stores", "upload"))
+INTERNAL = tuple(f"{ROOT}.{package}." for package in ("columns", "export", "load", "sandbox", "stores", "stream", "upload"))
 
 
 def main() -> int:

@@ -10,5 +10,5 @@
          /    \\
     client    async_client                     requests and httpx drive the same flow
        |
-     ahead                                     the next page begun in a thread of its own
+    prefetch                                  the next page begun in a thread of its own
 """

@@ -5,5 +5,6 @@
     pages -> cutting, encoders, compression -> sinks -> publish
     (reader thread)     (main thread)     (writer thread)
 
-Every page that is stored makes a checkpoint, from which another attempt can go on: see ``engine`` and ``checkpoints``.
+A checkpoint, from which another attempt can go on, is recorded where a page's end is durable in the store: see ``writer`` and
+``cutting``.
 """
