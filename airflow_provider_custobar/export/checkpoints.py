@@ -13,7 +13,7 @@ import msgspec
 from airflow_provider_custobar.export.cutting import ExportProgress
 from airflow_provider_custobar.stores.protocol import State
 from airflow_provider_custobar.stream.envelope import sealed, unsealed
-from airflow_provider_custobar.stream.state_store import StateStore, SupersededError
+from airflow_provider_custobar.stream.state_store import StateStore, SupersededError, read_state
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +34,15 @@ class WholeFile:
 class Checkpoint:
     """Where an export can be taken up. ``state`` is that of the file that is open, as far as one is.
 
-    ``is_whole`` says that everything is written, and only publishing is left. ``run`` is that of
-    :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`.
+    ``is_whole`` says that everything is written, and only publishing is left, which replaces ``replaced`` files of a set.
+    ``run`` is that of :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`.
     """
 
     run: str
     progress: ExportProgress
     state: State | None = None
     is_whole: bool = False
+    replaced: int = 0
 
 
 _KIND: Any = Checkpoint | None
@@ -50,7 +51,7 @@ _KIND: Any = Checkpoint | None
 class Checkpoints:
     """One export's checkpoints in ``store``, under ``key``. Only those with the same ``fingerprint`` and of the last day count.
 
-    A store that fails costs the next attempt some time; it does not fail this one.
+    A store that does not take one costs the next attempt some time; it does not fail this one.
     """
 
     def __init__(
@@ -82,17 +83,19 @@ class Checkpoints:
         """The last checkpoint, the files that were whole by then, and whether they can be gone on from.
 
         They cannot if they are of another request, or too old: then they only tell what of an earlier attempt is in the store.
+
+        :raises UnreadableStateError: the store does not answer.
         """
+        document = read_state(self._store, self._key)
+        if document is None:
+            return None
         try:
-            document = self._store.get(self._key)
-            if document is None:
-                return None
             checkpoint, is_current = unsealed(document, self._fingerprint, _KIND, now=self._now())
             if checkpoint is None:
                 return None
             keys = map(self._file_key, range(checkpoint.progress.files))
-            files = [msgspec.convert(self._store.get(key), WholeFile) for key in keys]
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, it is of no use
+            files = [msgspec.convert(read_state(self._store, key), WholeFile) for key in keys]
+        except (ValueError, msgspec.MsgspecError) as error:
             self._warn("read", error)
             return None
         if not is_current:

@@ -18,7 +18,7 @@ from airflow_provider_custobar.export.writer import Writer
 from airflow_provider_custobar.stores.protocol import ObjectInfo, Target
 from airflow_provider_custobar.stream.endings import EmptyExportError, may_start_over
 from airflow_provider_custobar.stream.pipeline import Pipeline
-from airflow_provider_custobar.stream.state_store import SupersededError
+from airflow_provider_custobar.stream.state_store import SupersededError, UnreadableStateError
 
 # One page on its way, one being encoded and stored: so many, at most, are fetched again after a kill.
 _PAGES_AT_ONCE = 2
@@ -35,9 +35,9 @@ class ExportRun:
         """Find out without a request to Custobar what an earlier attempt left, and whether the files can be written.
 
         :raises TargetError: no such bucket, or a file is there and must not be replaced.
+        :raises UnreadableStateError: Airflow does not tell what an earlier attempt left, and may tell the next one.
         """
-        export = self._export
-        found = export.checkpoints.load() if export.checkpoints else None
+        found = self._left_before()
         if found is not None:
             checkpoint, whole, is_current = found
             if is_current:
@@ -62,6 +62,19 @@ class ExportRun:
             self._check()
         return _Attempt(self._export).run()
 
+    def _left_before(self) -> tuple[Checkpoint, list[WholeFile], bool] | None:
+        export = self._export
+        if export.checkpoints is None:
+            return None
+        try:
+            return export.checkpoints.load()
+        except UnreadableStateError as error:
+            # What cannot be read now is not lost for an attempt that comes after this one.
+            if export.may_have_debris and export.will_follow:
+                raise
+            export.log.warning("Starting from the first page: %s", error)
+            return None
+
     def _check(self) -> None:
         self._export.files.check()
         if self._export.manifest is not None:
@@ -73,7 +86,11 @@ class ExportRun:
         info = ObjectInfo(content_type=export.content_type, mark=export.mark)
         for number, state in enumerate([*(file.state for file in whole), checkpoint.state]):
             if state is not None:
-                export.files.target(number).sweep(info, state)
+                target = export.files.target(number)
+                try:
+                    target.sweep(info, state)
+                except Exception:  # the export itself is fine
+                    export.log.warning("Could not remove what an earlier attempt left: %s", state, exc_info=True)
         if export.checkpoints is not None:
             export.checkpoints.clear()
 

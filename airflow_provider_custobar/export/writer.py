@@ -37,7 +37,8 @@ class Writer:
         # Where the open file begins, or the next one; and where its pages end whose bytes may not outlive this process yet.
         self._start = saved.progress if saved else ExportProgress()
         self._pending: deque[ExportProgress] = deque()
-        self._replaced = 0
+        # How many files of a set were there before the first one was published, by whichever attempt.
+        self._replaced = saved.replaced if saved else 0
         self._published = 0
 
     def reopen(self) -> None:
@@ -78,6 +79,8 @@ class Writer:
 
         :raises SupersededError: another attempt is at it, so nothing is to be published.
         """
+        if self._saved is None or not self._saved.is_whole:
+            self._replaced = self._export.files.replaced()
         checkpoints = self._export.checkpoints
         if checkpoints is None:
             return
@@ -85,10 +88,10 @@ class Writer:
             checkpoints.save(None, ())
             return
         progress = replace(progress, files=len(self.whole), offset=0, file_rows=0, file_bytes=0)
-        checkpoints.save(Checkpoint(run=self._info.run, progress=progress, is_whole=True), self.whole)
+        whole = Checkpoint(run=self._info.run, progress=progress, is_whole=True, replaced=self._replaced)
+        checkpoints.save(whole, self.whole)
 
     def publish(self) -> None:
-        self._replaced = self._export.files.replaced()
         for number, file in enumerate(self.whole):
             sink = self._finished.get(number) or self._reopened(number, file)
             sink.publish()

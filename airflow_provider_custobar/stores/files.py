@@ -129,9 +129,12 @@ class FileSystemTarget:
         return sink
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        if info.mark is None:
-            return
-        prefix = self._unfinished_prefix(info.mark)
+        here = None if info.mark is None else self._unfinished_prefix(info.mark)
+        there = (state or {}).get("prefix")
+        for prefix in filter(None, {here, there}):
+            self._sweep(prefix)
+
+    def _sweep(self, prefix: str) -> None:
         try:
             self._filesystem.invalidate_cache()
             for name in self._filesystem.ls(prefix.rpartition("/")[0], detail=False):
@@ -141,7 +144,7 @@ class FileSystemTarget:
             # No folder, or another attempt was quicker.
             return
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
-            log.warning("Could not look for or remove what is unfinished of %s: %s", self._uri, error)
+            log.warning("Could not look for or remove %s*: %s", prefix, error)
 
     def _unfinished_prefix(self, mark: str) -> str:
         if not _has_buckets(self._filesystem):
@@ -150,10 +153,11 @@ class FileSystemTarget:
         return f"{bucket}/{apart_prefix(name, mark)}"
 
     def _sink(self, info: ObjectInfo, attempt: str) -> FileSystemSink:
-        unfinished = f"{self._unfinished_prefix(info.mark or uuid.uuid4().hex[:12])}{attempt}.part"
+        prefix = self._unfinished_prefix(info.mark or uuid.uuid4().hex[:12])
+        unfinished = f"{prefix}{attempt}.part"
         # Without a mark no other process finds its name again.
-        attempt = attempt if info.mark is not None else ""
-        return FileSystemSink(self._filesystem, self._path, unfinished, self._uri, replace=self._replace, attempt=attempt)
+        found_by = {} if info.mark is None else {"prefix": prefix, "attempt": attempt}
+        return FileSystemSink(self._filesystem, self._path, unfinished, self._uri, replace=self._replace, found_by=found_by)
 
 
 def _has_buckets(filesystem: Any) -> bool:
@@ -170,13 +174,13 @@ class FileSystemSink:
 
     can_go_on = False
 
-    def __init__(self, filesystem: Any, path: str, unfinished: str, uri: str, *, replace: bool, attempt: str) -> None:
+    def __init__(self, filesystem: Any, path: str, unfinished: str, uri: str, *, replace: bool, found_by: State) -> None:
         self._filesystem = filesystem
         self._path = path
         self._unfinished = unfinished
         self._uri = uri
         self._replace = replace
-        self._attempt = attempt
+        self._found_by = found_by
         self._file: Any = None
         self._written = 0
         self._finished = False
@@ -207,9 +211,9 @@ class FileSystemSink:
     def finish(self) -> State | None:
         self._file.close()
         self._finished = True
-        if not self._attempt:
+        if not self._found_by:
             return None
-        return {"attempt": self._attempt, "bytes": self._written, "finished": True, "older": self._fingerprint()}
+        return {**self._found_by, "bytes": self._written, "finished": True, "older": self._fingerprint()}
 
     def publish(self) -> None:
         if self._published:

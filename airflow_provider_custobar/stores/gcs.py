@@ -155,7 +155,7 @@ class GcsTarget:
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
         if info.mark is not None:
-            GcsComponentsSink(self._store.object(self._name, info)).sweep()
+            GcsComponentsSink(self._store.object(self._name, info)).sweep(state or {})
 
 
 @contextlib.contextmanager

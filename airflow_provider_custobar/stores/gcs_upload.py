@@ -82,6 +82,8 @@ class GcsComponentsSink(PartsSink):
         self._count = 0
         # Names of components that are there, or may be.
         self._stored: set[str] = set()
+        # Attempts before this one, which may still write where they were taken for dead.
+        self._earlier: set[str] = set()
         self._may_remove = True
 
     def resume(self, state: State) -> None:
@@ -95,6 +97,7 @@ class GcsComponentsSink(PartsSink):
                 return
             raise LostError(f"The components of {self._place.uri} may not be looked for: {error}") from error
         self._stored = set(found)
+        self._earlier = {state["attempt"], *map(self._attempt_of, found)}
         if sum(found.get(name, 0) for name in names) != self._written:
             if not self._finished or not self._place.is_ours():
                 self._remove(self._stored)
@@ -107,14 +110,17 @@ class GcsComponentsSink(PartsSink):
             self._compose(self._name(0), self._joined(names))
             self._count = 1
 
-    def sweep(self) -> None:
-        try:
-            for blob in self._listed():
-                blob.delete(retry=DEFAULT_RETRY)
-        except (GoogleAPIError, OSError) as error:
-            # Without the right to it, there is often nothing to remove either.
-            level = logging.DEBUG if isinstance(error, (NotFound, Forbidden)) else logging.WARNING
-            log.log(level, "Could not look for or remove gs://%s/%s*: %s", self._place.bucket.name, self._prefix, error)
+    def sweep(self, state: State) -> None:
+        here = (self._place.bucket.name, self._prefix)
+        there = (state.get("bucket"), state.get("prefix"))
+        for bucket, prefix in {here, there} if all(there) else {here}:
+            try:
+                for blob in self._place.bucket.client.list_blobs(bucket, prefix=prefix):
+                    blob.delete(retry=DEFAULT_RETRY)
+            except (GoogleAPIError, OSError) as error:
+                # Without the right to it, there is often nothing to remove either.
+                level = logging.DEBUG if isinstance(error, (NotFound, Forbidden)) else logging.WARNING
+                log.log(level, "Could not look for or remove gs://%s/%s*: %s", bucket, prefix, error)
 
     def _part_bytes(self) -> int:
         return self.part_bytes
@@ -126,7 +132,8 @@ class GcsComponentsSink(PartsSink):
         return self._buffer.size > 0 and (self._count > 0 or self._info.one_of_many)
 
     def _state(self, size: int) -> State:
-        return {"attempt": self._attempt, "components": self._count, "bytes": size}
+        where = {"bucket": self._place.bucket.name, "prefix": self._prefix}
+        return {**where, "attempt": self._attempt, "components": self._count, "bytes": size}
 
     def _lost(self) -> LostError:
         return LostError(f"Of what was written of {self._place.uri}, components are not there any more.")
@@ -138,6 +145,9 @@ class GcsComponentsSink(PartsSink):
     def _name(self, which: int | str, attempt: str | None = None) -> str:
         number = f"{which:06d}" if isinstance(which, int) else which
         return f"{self._prefix}{attempt or self._attempt}-{number}"
+
+    def _attempt_of(self, name: str) -> str:
+        return name.removeprefix(self._prefix).partition("-")[0]
 
     def _names(self, count: int, attempt: str | None = None) -> list[str]:
         return [self._name(number, attempt) for number in range(count)]
@@ -170,6 +180,11 @@ class GcsComponentsSink(PartsSink):
 
     def _clean_up(self) -> None:
         self._remove(self._stored)
+        if self._earlier and self._may_remove:
+            try:
+                self._remove(blob.name for blob in self._listed() if self._attempt_of(blob.name) in self._earlier)
+            except (GoogleAPIError, OSError) as error:
+                log.warning("Could not look for gs://%s/%s*: %s", self._place.bucket.name, self._prefix, error)
 
     def _undo(self) -> None:
         self._remove(self._stored)

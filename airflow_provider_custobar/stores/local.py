@@ -125,13 +125,14 @@ class LocalTarget:
         return sink
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        if info.mark is None:
-            return
-        try:
-            for file in _unfinished_files(unfinished_prefix(self._path, info.mark)):
-                file.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("Could not look for or remove what is unfinished of %s: %s", self.uri, error)
+        here = None if info.mark is None else unfinished_prefix(self._path, info.mark)
+        there = (state or {}).get("prefix")
+        for prefix in filter(None, {here, there}):
+            try:
+                for file in _unfinished_files(prefix):
+                    file.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("Could not look for or remove %s*: %s", prefix, error)
 
     def _unfinished(self, info: ObjectInfo, attempt: str) -> Path:
         return Path(f"{unfinished_prefix(self._path, info.mark or uuid.uuid4().hex[:12])}{attempt}.part")
@@ -274,7 +275,7 @@ class LocalSink:
         return self._file
 
     def _state(self) -> State:
-        return {"attempt": self._attempt, "bytes": self._written, "inode": self._inode}
+        return {"prefix": self._prefix, "attempt": self._attempt, "bytes": self._written, "inode": self._inode}
 
     def _link(self) -> None:
         try:

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, Protocol
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
 
-#: What a store needs to find something unfinished again: JSON, at most some hundred bytes, whatever the object's size, and no
-#: credential.
+#: What a store needs to find something unfinished again, its address included: JSON, at most two KiB, whatever the object's
+#: size, and no credential.
 State = dict[str, Any]
 
 #: The key in an object's metadata under which :attr:`ObjectInfo.signature` stands.
@@ -147,7 +147,8 @@ class Target(Protocol):
         """
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        """Remove what attempts with the same ``info.mark`` left unpublished, and what ``state`` names, which one of them gave.
+        """Remove what attempts with the same ``info.mark`` left unpublished, and what ``state`` names: that of an attempt which
+        may have written to another place of such a store.
 
         What cannot be removed is logged. S3 tells nobody whose an unfinished upload is: there only ``state`` does.
         """

@@ -144,7 +144,7 @@ class S3Target:
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
         if state is not None:
-            self.open(info).give_up(state.get("upload"))
+            self.open(info).give_up(state)
 
     def _status_of_head(self, call: Any, **arguments: str) -> int:
         """The status of a HEAD request. 403 tells nothing: the right to write does not include the right to look."""

@@ -81,13 +81,15 @@ class S3Sink(PartsSink):
             # It will be an upload, however small: one that is recorded before anything is in it is never left over.
             self._begin()
 
-    def give_up(self, upload_id: str | None) -> None:
-        """End an upload that nobody goes on with; what cannot be ended is logged."""
+    def give_up(self, state: State) -> None:
+        """End the upload that ``state`` names, wherever it is: nobody goes on with it. What cannot be ended is logged."""
+        upload_id: str | None = state.get("upload")
         if upload_id is not None:
+            where = {name: state[name] for name in self._where}
             try:
-                self._abort_upload(upload_id)
+                self._abort_upload(upload_id, where)
             except (ClientError, BotoCoreError) as error:
-                log_leftovers(f"upload to {self._uri}", error)
+                log_leftovers("upload to s3://{Bucket}/{Key}".format(**where), error)
 
     def resume(self, state: State) -> None:
         super().resume(state)
@@ -100,12 +102,12 @@ class S3Sink(PartsSink):
                 self._upload_id = upload_id
         except LostError:
             if not self._finished or not self._is_ours():
-                self.give_up(upload_id)
+                self.give_up(state)
                 raise
             self._published = True
         if self._upload_id is None and not self._published:
             # What it was told at its beginning may not be so any more.
-            self.give_up(upload_id)
+            self.give_up(state)
 
     def _durable_size(self) -> int | None:
         if self._upload_id is None:
@@ -115,7 +117,8 @@ class S3Sink(PartsSink):
         return self._written - self._buffer.size - self._sending_size
 
     def _state(self, size: int) -> State:
-        return {"upload": self._upload_id, "parts": len(self._parts), "bytes": size, "digest": _digest_of(self._parts)}
+        parts = {"parts": len(self._parts), "bytes": size, "digest": _digest_of(self._parts)}
+        return {**self._where, "upload": self._upload_id, **parts}
 
     def _wants_last_part(self) -> bool:
         # A part even if it is empty: an upload without any cannot be completed.
@@ -159,10 +162,10 @@ class S3Sink(PartsSink):
     def _undo(self) -> None:
         self._threads.shutdown(wait=False)
         if self._upload_id is not None:
-            self._abort_upload(self._upload_id)
+            self._abort_upload(self._upload_id, self._where)
             # What is on its way may arrive after that, and bring storage that nobody sees.
             self._threads.shutdown(cancel_futures=True)
-            self._abort_upload(self._upload_id)
+            self._abort_upload(self._upload_id, self._where)
 
     def _was_stored(self) -> bool:
         """Whether the object that a 412 tells of is this one: boto3 asks again when the answer to its first try is lost."""
@@ -244,9 +247,9 @@ class S3Sink(PartsSink):
             raise LostError(f"The unfinished upload to {self._uri} cannot be continued: parts of it are not as they were.")
         return parts
 
-    def _abort_upload(self, upload_id: str) -> None:
+    def _abort_upload(self, upload_id: str, where: Mapping[str, str]) -> None:
         with contextlib.suppress(self._client.exceptions.NoSuchUpload):
-            self._client.abort_multipart_upload(**self._where, UploadId=upload_id, **self._with_request)
+            self._client.abort_multipart_upload(**where, UploadId=upload_id, **self._with_request)
 
 
 def status_of(error: ClientError) -> int:

@@ -13,6 +13,10 @@ class SupersededError(CustobarError):
     fate = Fate.FINAL
 
 
+class UnreadableStateError(CustobarError):
+    """Nobody knows what an earlier attempt has left, or done; the next one may be told."""
+
+
 class StateStore(Protocol):
     """JSON values by key, which outlive the process: Airflow's ``task_state_store``.
 
@@ -24,3 +28,16 @@ class StateStore(Protocol):
     def set(self, key: str, value: Any, /) -> None: ...
 
     def delete(self, key: str, /) -> None: ...
+
+
+def read_state(store: StateStore, key: str) -> Any:
+    """What an earlier attempt has kept; None if it has kept nothing.
+
+    :raises UnreadableStateError: the store does not answer.
+    """
+    try:
+        return store.get(key)
+    except Exception as error:
+        raise UnreadableStateError(
+            f"Airflow does not tell what an earlier attempt has left ({key}): {type(error).__name__}: {error}"
+        ) from error

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from airflow_provider_custobar.stream.state_store import StateStore, SupersededError
+from airflow_provider_custobar.stream.state_store import StateStore, SupersededError, read_state
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,9 @@ class Journal:
     def load(self) -> Sent | None:
         """What an earlier attempt has left.
 
-        :raises Exception: whatever the store raises: without its answer nobody knows what was sent.
+        :raises UnreadableStateError: the store does not answer, and nobody else knows what was sent.
         """
-        value = None if self._store is None else self._store.get(self._key)
+        value = None if self._store is None else read_state(self._store, self._key)
         if value is None:
             return None
         self._is_stored = True

@@ -22,6 +22,7 @@ from airflow_provider_custobar.load.failures import DatabaseError
 from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.load.postgres import BusyError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
+from airflow_provider_custobar.stream.state_store import UnreadableStateError
 from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
 from airflow_provider_custobar.transfers.database import find_hook
 from tests.export.test_checkpoints import Memory
@@ -358,8 +359,15 @@ def test_a_cleared_task_appends_again(tenant: CustobarSandbox, db: Any) -> None:
 
 
 def test_an_end_that_nobody_heard_of_appends_nothing_again(tenant: CustobarSandbox, db: Any) -> None:
-    """Rule: an attempt that dies after its work, before Airflow knows that it is done, is followed by one that does nothing."""
+    """Rule: an attempt that dies after its work, before Airflow knows that it is done, is followed by one that does nothing.
+
+    One that is not told whether there was such an end does nothing either.
+    """
     store = Memory()
     load(task(1, task_state_store=store), mode="append")
+    store.broken = ("get",)
+    with pytest.raises(UnreadableStateError, match="the API server is away"):
+        load(task(2, task_state_store=store), mode="append")
+    store.broken = ()
     assert load(task(2, task_state_store=store), mode="append")["resumed"]
     assert rows(db) == expected(tenant)

@@ -261,7 +261,8 @@ class DictTarget:
         return sink
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        self.store.unfinished.pop(DictSink(self, info).key, None)
+        for key in (DictSink(self, info).key, (state or {}).get("key")):
+            self.store.unfinished.pop(key, None)
 
 
 class DictSink:
@@ -284,14 +285,14 @@ class DictSink:
     def durable(self) -> tuple[int, State] | None:
         content = self.content.getvalue()
         self.target.store.unfinished[self.key] = content
-        return (len(content), {"bytes": len(content)}) if content else None
+        return (len(content), {"key": self.key, "bytes": len(content)}) if content else None
 
     def end(self, metadata: Mapping[str, str]) -> None:
         self.late_metadata = dict(metadata)
 
     def finish(self) -> State | None:
         self.durable()
-        return {"bytes": len(self.content.getvalue()), "finished": self.late_metadata}
+        return {"key": self.key, "bytes": len(self.content.getvalue()), "finished": self.late_metadata}
 
     def publish(self) -> None:
         if self.is_published:

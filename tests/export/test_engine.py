@@ -37,7 +37,7 @@ from airflow_provider_custobar.stores.protocol import ObjectInfo, Sink, State, T
 from airflow_provider_custobar.stream.endings import EmptyExportError
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
-from airflow_provider_custobar.stream.state_store import SupersededError
+from airflow_provider_custobar.stream.state_store import SupersededError, UnreadableStateError
 from tests.export.support import MARK, TEXT, DictSink, DictStore, DictTarget, csv_page, json_page
 from tests.export.test_checkpoints import Memory
 from tools.waiting import wait_until
@@ -617,6 +617,27 @@ def test_a_set_that_cannot_be_published_is_taken_back(replaced: int) -> None:
     assert store.debris() == []
 
 
+def test_a_set_of_several_attempts_is_taken_back() -> None:
+    """What an earlier attempt has published of a set goes with the rest, but for what replaced an older file."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=2))
+    task.store.objects["a-00000"] = b"older"
+    publish, errors = DictSink.publish, {"a-00003": TransportError("no answer"), "a-00005": ItemError()}
+
+    def failing(sink: DictSink) -> None:
+        if error := errors.pop(sink.target.name, None):
+            raise error
+        publish(sink)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "publish", failing)
+        with pytest.raises(TransportError):
+            task.attempt()
+        assert len(task.store.objects) == 3
+        with pytest.raises(ItemError):
+            task.attempt(will_follow=False)
+    assert list(task.store.objects) == ["a-00000"]
+
+
 @pytest.mark.parametrize("at", ["write", "publish"])
 def test_a_manifest_that_cannot_be_written_leaves_nothing(at: str) -> None:
     """Nothing of a manifest is left that the store does not take."""
@@ -735,11 +756,23 @@ def test_a_replaced_attempt_that_fails_leaves_what_the_other_goes_on_with() -> N
 
 
 def test_a_failing_state_store_fails_no_export(caplog: pytest.LogCaptureFixture) -> None:
-    """Without its state store an export is not worse off than before Airflow had one."""
-    task = Task(pages_of(5))
+    """Without its state store an export is not worse off than before Airflow had one, where no attempt follows."""
+    task = Task(pages_of(5), will_follow=False)
     task.state.broken = ("get", "set", "delete")
     assert task.attempt().rows == 15
     assert caplog.text.count("a next attempt may start over") == 1
+
+
+def test_what_cannot_be_read_now_is_left_for_the_next_attempt() -> None:
+    """An attempt that is not told what the one before it left begins nothing, as long as another one follows."""
+    task = Task(pages_of(5))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=3)
+    task.state.broken = ("get",)
+    with pytest.raises(UnreadableStateError, match="the API server is away"):
+        task.attempt()
+    task.state.broken = ()
+    assert (task.attempt().rows, task.asked) == (15, [0, 1, 2, 3, 4])
 
 
 def test_one_page_is_recorded_once() -> None:

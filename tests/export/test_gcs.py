@@ -397,6 +397,20 @@ def test_sweeping_never_fails(gcs: GcsStore, caplog: pytest.LogCaptureFixture, m
     assert gcs.debris() == []
 
 
+@pytest.mark.usefixtures("small_parts")
+def test_what_a_replaced_attempt_writes_late_goes(gcs: GcsStore) -> None:
+    """An attempt that was taken for dead may write after the next one has begun: that one removes it at its end."""
+    target = gcs.target("a.csv")
+    replaced = target.open(MARKED)
+    replaced.write(b"x" * 10)
+    found = replaced.durable()
+    assert found is not None
+    sink = target.reopen(MARKED, found[1])
+    replaced.write(b"late" * 10)
+    sink.publish()
+    assert (gcs.read("a.csv"), gcs.debris()) == (b"x" * 10, [])
+
+
 def test_a_published_object_is_known_without_the_right_to_list(gcs: GcsStore) -> None:
     """Who may not look for components still knows the object that an attempt before has published."""
     target = gcs.target("a.csv", replace=False)

@@ -615,6 +615,20 @@ def test_sweeping_removes_what_is_unfinished(store: Store, info: ObjectInfo, pag
     assert store.read("a.csv") == b"older"
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_state_leads_to_where_it_was_written(store: Store, is_whole: bool) -> None:
+    """Where an export has another name by now, what its state names is removed all the same."""
+    sink = store.target("a.csv").open(MARKED)
+    sink.write(CONTENT[:PART])
+    state = finish(sink) if is_whole else durable(sink)
+    if state is None:
+        pytest.skip("nothing of it outlives its process before it is whole")
+    del sink
+    gc.collect()
+    store.target("b.csv").sweep(changed(MARKED, mark="ffff"), state)
+    assert (store.names(), store.debris()) == ([], [])
+
+
 def test_sweeping_leaves_others_alone(store: Store) -> None:
     """Another export to the same name, or the same export's to another name, is not touched."""
     ours, theirs = store.target("a.csv"), store.target("b.csv")
