@@ -8,21 +8,18 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 import httpx
 
-from airflow_provider_custobar.api import event_check, flow, newest
+from airflow_provider_custobar.api import flow
 from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
 from airflow_provider_custobar.api.errors import ProtocolError
-from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
-from airflow_provider_custobar.api.flow import FlowContext
+from airflow_provider_custobar.api.flow import Exchange, FlowContext
 from airflow_provider_custobar.api.network import Proxy, network_of, tls_context
-from airflow_provider_custobar.api.newest import Moment
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
@@ -102,17 +99,19 @@ class AsyncCustobarClient:
         async for page in pages:
             yield page
 
-    async def moments(self, query: Query, *, down_to: datetime) -> AsyncIterator[list[Moment]]:
-        """The moments of events, page by page; see :func:`airflow_provider_custobar.api.newest.moments`.
+    async def stream(
+        self, flow: Callable[[FlowContext], Generator[Request | Wait | YieldT, Outcome, None]]
+    ) -> AsyncIterator[YieldT]:
+        """What ``flow`` hands on between its requests and waits.
 
-        Events without a readable timestamp are among them.
+        :raises CustobarError: the last failure.
         """
-        async for page in self._run(newest.moments(self._context, query, down_to=down_to, keep_unplaceable=True)):
-            yield page
+        async for item in self._run(flow(self._context)):
+            yield item
 
-    async def check_events(self, check: EventCheck) -> EventsFound:
-        """As :meth:`airflow_provider_custobar.api.client.CustobarClient.check_events`."""
-        steps = event_check.check_events(self._context, check, datetime.now(UTC))
+    async def exchange(self, flow: Callable[[FlowContext], Exchange[T]]) -> T:
+        """As :meth:`airflow_provider_custobar.api.driver.Driver.exchange`."""
+        steps = flow(self._context)
         outcome: Outcome = None
         while True:
             step = await _advance(steps, outcome)

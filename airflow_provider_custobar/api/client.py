@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from functools import partial
 
-from airflow_provider_custobar.api import event_check, flow
+from airflow_provider_custobar.api import flow
 from airflow_provider_custobar.api.driver import Driver
-from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.prefetch import Prefetch, Turns
@@ -43,13 +41,6 @@ class CustobarClient(Driver):
             finally:
                 self._prefetches.pop(prefetch, None)
                 prefetch.close()
-
-    def check_events(self, check: EventCheck) -> EventsFound:
-        """Whether the events that ``check`` asks for are there, or its window is complete.
-
-        :raises CustobarError: the last failure.
-        """
-        return self._finish(event_check.check_events(self._context, check, datetime.now(UTC)))
 
     def upload(self, resource: Resource, rows: Sequence[bytes], *, repeatable: bool | None = None) -> str | None:
         """Send one batch of encoded rows; return the ``run_id`` of the import that it scheduled, if the server names one.

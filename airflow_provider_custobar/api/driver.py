@@ -116,6 +116,13 @@ class Driver:
             if prefetch and not is_last:
                 prefetch.turn()
 
+    def exchange(self, flow: Callable[[FlowContext], Exchange[T]]) -> T:
+        """What ``flow`` returns, after its requests and waits.
+
+        :raises CustobarError: the last failure.
+        """
+        return self._finish(flow(self._context))
+
     def _finish(self, steps: Exchange[T]) -> T:
         outcome: Outcome = None
         while True:

@@ -25,6 +25,7 @@
     │   ├── NotThereError           may pass     nothing has that name, or fits that pattern
     │   └── RefusedError            may pass     the store lets nobody look with these credentials
     ├── SupersededError             final        Airflow has given the task to another attempt
+    ├── UnreadableStateError        may pass     Airflow does not tell what an earlier attempt has left
     ├── EmptyExportError            may pass     nothing to export, and on_empty="fail"
     ├── ColumnTypeError             final        a value that its column cannot hold
     ├── MissingExtraError           final        a package that is not installed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
+from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -16,7 +16,7 @@ class CustobarUploadOperator(CustobarUploadBaseOperator):
     """
     Send records to Custobar, in batches, after all of them were checked.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.upload_operator.CustobarUploadBaseOperator`, and:
 
     :param records: A list of mappings, or another task's output. (templated)
     """

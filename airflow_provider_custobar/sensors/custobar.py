@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import (
@@ -20,13 +21,13 @@ from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate
-from airflow_provider_custobar.api.event_check import EventCheck, Match, WaitFor, build_event_check, check_words
 from airflow_provider_custobar.api.steps import Pacer
-from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES, say_once
 from airflow_provider_custobar.task.execution import CustobarTask
+from airflow_provider_custobar.task.run_period import check_period, period_arguments
 from airflow_provider_custobar.triggers.custobar import DEFAULT_MAX_CONSECUTIVE_FAILURES, CustobarEventTrigger
+from airflow_provider_custobar.watch.event_check import EventCheck, Match, WaitFor, build_event_check, check_events, check_words
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,7 +45,7 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
     :param window_start: Start of the window, included, in place of ``date``. (templated)
     :param window_end: End of the window, not included. (templated)
     :param window: ``auto`` in place of all of these: the period that the DAG run stands for; see
-        :func:`~airflow_provider_custobar.dag_run.run_period`.
+        :func:`~airflow_provider_custobar.task.run_period.run_period`.
     :param min_events: How many events are enough. (templated)
     :param match: ``any``: at least one of the types has enough. ``all``: each of them has.
     :param filters: Further filters of the API, by name; Custobar documents none for events beside type and date. (templated)
@@ -170,7 +171,7 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
         self._pacer = self._pacer or Pacer(config.requests_per_minute)
         try:
             with CustobarClient(config, pacer=self._pacer) as client:
-                found = client.check_events(check)
+                found = client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
         except CustobarError as error:
             self._failures += 1
             if error.fate is Fate.FINAL or self._failures >= self.max_consecutive_failures:

@@ -9,8 +9,8 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.stores.protocol import Store
-from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_key, check_metadata
+from airflow_provider_custobar.task.export_operator import CustobarExportOperator
+from airflow_provider_custobar.task.names import check_gcs_bucket, check_key, check_metadata
 
 
 class CustobarToGCSOperator(CustobarExportOperator):
@@ -18,7 +18,7 @@ class CustobarToGCSOperator(CustobarExportOperator):
     Export one Custobar resource to a Google Cloud Storage object, by resumable upload.
 
     Needs the ``google`` extra. Takes the arguments of
-    :class:`~airflow_provider_custobar.transfers.base.CustobarExportOperator`, and:
+    :class:`~airflow_provider_custobar.task.export_operator.CustobarExportOperator`, and:
 
     :param bucket_name: Name of the bucket, which must exist. (templated)
     :param object_name: Name of the object, such as ``custobar/events/ds={{ ds }}/events.jsonl.gz``. (templated)

@@ -8,16 +8,16 @@ from typing import Any
 
 from airflow_provider_custobar.export.file_set import Files
 from airflow_provider_custobar.stores.protocol import Target
-from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_name
-from airflow_provider_custobar.transfers.object_storage import locate
+from airflow_provider_custobar.task.export_operator import CustobarExportOperator
+from airflow_provider_custobar.task.names import check_name
+from airflow_provider_custobar.task.object_storage import locate
 
 
 class CustobarToObjectStorageOperator(CustobarExportOperator):
     """
     Export one Custobar resource to an object or file that Airflow's ``ObjectStoragePath`` can name.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.base.CustobarExportOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.export_operator.CustobarExportOperator`, and:
 
     :param path: URL of the object, such as ``file:///data/custobar/sales-{{ ds }}.csv`` or ``abfs://container/sales.csv``.
         (templated)

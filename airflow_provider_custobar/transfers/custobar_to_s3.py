@@ -8,8 +8,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
 from airflow_provider_custobar.stores.protocol import Store
-from airflow_provider_custobar.transfers.base import CustobarExportOperator
-from airflow_provider_custobar.transfers.names import check_extra_args, check_key, check_s3_bucket
+from airflow_provider_custobar.task.export_operator import CustobarExportOperator
+from airflow_provider_custobar.task.names import check_extra_args, check_key, check_s3_bucket
 
 
 class CustobarToS3Operator(CustobarExportOperator):
@@ -17,7 +17,7 @@ class CustobarToS3Operator(CustobarExportOperator):
     Export one Custobar resource to an S3 object, by multipart upload.
 
     Needs the ``amazon`` extra. Takes the arguments of
-    :class:`~airflow_provider_custobar.transfers.base.CustobarExportOperator`, and:
+    :class:`~airflow_provider_custobar.task.export_operator.CustobarExportOperator`, and:
 
     :param s3_bucket: Name of the bucket, which must exist. (templated)
     :param s3_key: Key of the object, such as ``custobar/sales/ds={{ ds }}/sales.csv.gz``. (templated)

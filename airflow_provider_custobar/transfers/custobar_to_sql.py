@@ -24,10 +24,10 @@ from airflow_provider_custobar.load.names import check_identifier, parts_of, spl
 from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
+from airflow_provider_custobar.task.attempt import TaskAttempt
+from airflow_provider_custobar.task.database import dataset_of, engine_of, find_hook, uri_of
 from airflow_provider_custobar.task.lineage import tell_lineage
-from airflow_provider_custobar.transfers.attempt import TaskAttempt
-from airflow_provider_custobar.transfers.database import dataset_of, engine_of, find_hook, uri_of
-from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, interval, one_of
+from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -48,7 +48,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
     On PostgreSQL rows are copied, and an attempt that fails or dies is taken up by the next one. Elsewhere the staging table is
     a temporary one, and the next attempt starts over. Needs the extra ``sql``.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.query_base.CustobarQueryOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.query_operator.CustobarQueryOperator`, and:
 
     :param conn_id: The connection id of the database, of any type whose hook is one of common-sql's. (templated)
     :param table: The table, as ``table`` or ``schema.table``. (templated)

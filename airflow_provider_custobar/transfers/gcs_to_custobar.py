@@ -9,8 +9,8 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 
 from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.stores.reading import find
-from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
-from airflow_provider_custobar.transfers.names import check_gcs_bucket, check_keys, within_bucket
+from airflow_provider_custobar.task.file_upload_operator import FileUploadOperator
+from airflow_provider_custobar.task.names import check_gcs_bucket, check_keys, within_bucket
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.stores.protocol import StoredObject
@@ -20,7 +20,7 @@ class GCSToCustobarOperator(FileUploadOperator):
     """
     Send the rows of one or more objects on Google Cloud Storage to Custobar.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.file_upload.FileUploadOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.file_upload_operator.FileUploadOperator`, and:
 
     :param bucket_name: The bucket. (templated)
     :param object_name: The object's name; a pattern (``customers/*.csv.gz``); or a prefix, which ends in a slash. (templated)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_custobar.stores.reading import find
-from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
-from airflow_provider_custobar.transfers.object_storage import locate
+from airflow_provider_custobar.task.file_upload_operator import FileUploadOperator
+from airflow_provider_custobar.task.object_storage import locate
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.stores.protocol import StoredObject
@@ -17,7 +17,7 @@ class ObjectStorageToCustobarOperator(FileUploadOperator):
     """
     Send the rows of one or more files that Airflow's ``ObjectStoragePath`` can name to Custobar.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.file_upload.FileUploadOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.file_upload_operator.FileUploadOperator`, and:
 
     :param path: URL of the file, such as ``file:///data/customers-{{ ds }}.csv``; a pattern (``abfs://data/*.csv.gz``); or a
         folder, which ends in a slash. What no file system of Airflow's takes as it stands is refused. (templated)

@@ -10,8 +10,8 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.stores.reading import find
-from airflow_provider_custobar.transfers.file_upload import FileUploadOperator
-from airflow_provider_custobar.transfers.names import check_extra_args, check_keys, check_s3_bucket, within_bucket
+from airflow_provider_custobar.task.file_upload_operator import FileUploadOperator
+from airflow_provider_custobar.task.names import check_extra_args, check_keys, check_s3_bucket, within_bucket
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.stores.protocol import StoredObject
@@ -21,7 +21,7 @@ class S3ToCustobarOperator(FileUploadOperator):
     """
     Send the rows of one or more S3 objects to Custobar.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.file_upload.FileUploadOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.file_upload_operator.FileUploadOperator`, and:
 
     :param s3_bucket: The bucket. (templated)
     :param s3_key: The object's key; a pattern (``customers/*.csv.gz``); or a prefix, which ends in a slash. (templated)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.spiffy.filters import build_filters
 from airflow_provider_custobar.api.windows import Window, build_window
-from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.hooks.spiffy_stores import SpiffyStoresHook
-from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
+from airflow_provider_custobar.task.run_period import check_period, period_arguments
+from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -32,14 +32,14 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
     changes again after the period belongs to a later one. Telephone numbers, which are free texts in the shop, become E.164 as
     they are dialled in the address's country; those that cannot are left out and counted as ``phones_left_out`` in the result.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.upload_operator.CustobarUploadBaseOperator`, and:
 
     :param spiffy_stores_conn_id: The Spiffy Stores connection id. (templated)
     :param date: One day of the Custobar connection's time zone, such as ``{{ ds }}``. (templated)
     :param window_start: Start of the period, included, in place of ``date``. (templated)
     :param window_end: End of the period, not included. (templated)
     :param window: ``auto`` in place of all of these: the period that the DAG run stands for; see
-        :func:`~airflow_provider_custobar.dag_run.run_period`.
+        :func:`~airflow_provider_custobar.task.run_period.run_period`.
     :param filters: Further filters of the shop's API, such as ``{"marketing_status": "accepts_marketing"}``. (templated)
     :param query: A search, such as ``country:Australia -state:declined``. (templated)
     :param field_mapping: The shop's fields to Custobar's, on top of

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.transfers.database import find_hook
-from airflow_provider_custobar.transfers.query_base import one_of
-from airflow_provider_custobar.transfers.query_result import query_result
-from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
+from airflow_provider_custobar.task.database import find_hook
+from airflow_provider_custobar.task.query_operator import one_of
+from airflow_provider_custobar.task.query_result import query_result
+from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,7 +31,7 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     An attempt that follows a failed one goes on after the rows that it has sent, if the query gives the same ones again, in the
     same order: ``ORDER BY`` sees to that.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.upload_operator.CustobarUploadBaseOperator`, and:
 
     :param sql: The query, or the name of a file that ends in ``.sql``. (templated)
     :param conn_id: The connection id of the database, of any type whose hook is one of common-sql's. (templated)

@@ -12,22 +12,24 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskSuccessEven
 
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, as_document
-from airflow_provider_custobar.api.event_check import (
+from airflow_provider_custobar.api.query import build_query
+from airflow_provider_custobar.hooks.custobar import CustobarHook
+from airflow_provider_custobar.task.compat import SharedStreamProducer
+from airflow_provider_custobar.task.rendered import Rendered
+from airflow_provider_custobar.task.run_period import period_arguments
+from airflow_provider_custobar.task.watermark_store import WatermarkStore
+from airflow_provider_custobar.watch.event_check import (
     DEFAULT_SETTLE_SECONDS,
     EventCheck,
     EventsFound,
     Match,
     WaitFor,
     build_event_check,
+    check_events,
 )
-from airflow_provider_custobar.api.query import build_query
-from airflow_provider_custobar.api.shared_clients import shared_client
-from airflow_provider_custobar.api.watermarks import Watermark
-from airflow_provider_custobar.dag_run import period_arguments
-from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.task.rendered import Rendered
-from airflow_provider_custobar.triggers.feed import EventFeed, Look, Round, Wish
-from airflow_provider_custobar.triggers.watermark_store import WatermarkStore
+from airflow_provider_custobar.watch.feed import EventFeed, PollResult, PollRound, Subscription
+from airflow_provider_custobar.watch.shared_clients import shared_client
+from airflow_provider_custobar.watch.watermarks import Watermark
 
 DEFAULT_MAX_CONSECUTIVE_FAILURES = 10
 _LONGEST_PAUSE_SECONDS = 86_400.0
@@ -135,7 +137,7 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
         async with shared_client(config) as client:
             while True:
                 try:
-                    found = await client.check_events(check)
+                    found = await client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
                     failures = 0
                     self.log.info("Polled: %s", found)
                     if found.satisfied:
@@ -249,9 +251,9 @@ class CustobarNewEventsTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Where Airflow has no shared streams, or somebody calls it: a feed for this watcher alone."""
-        feed = EventFeed(self.custobar_conn_id, self.poke_interval)
+        feed = EventFeed(self.custobar_conn_id, CustobarHook(self.custobar_conn_id).get_async_config, self.poke_interval)
 
-        async def rounds() -> AsyncIterator[Round]:
+        async def rounds() -> AsyncIterator[PollRound]:
             async for this, _ in feed.open_stream():
                 yield this
                 if this.leads_to_saves:
@@ -268,41 +270,46 @@ class CustobarNewEventsTrigger(BaseEventTrigger):
         return self.serialize()[0], self.custobar_conn_id, self.poke_interval
 
     @classmethod
-    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> EventFeed:
-        return EventFeed(kwargs["custobar_conn_id"], kwargs["poke_interval"])
+    def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
+        conn_id = kwargs["custobar_conn_id"]
+        return _SharedFeed(conn_id, CustobarHook(conn_id).get_async_config, kwargs["poke_interval"])
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[Round]) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[PollRound]) -> AsyncIterator[TriggerEvent]:
         store = WatermarkStore(getattr(self, "asset_state_store", None), f"custobar/{self.custobar_conn_id}")
-        wish: Wish | None = None
+        subscription: Subscription | None = None
         feed: EventFeed | None = None
         saved: dict[str, Watermark] = {}
         try:
             async for this in shared_stream:
-                if wish is None:
+                if subscription is None:
                     saved = await store.load(self.event_types)
-                    wish, feed = self._wish(saved, store), this.feed
-                    feed.join(wish)
+                    subscription, feed = self._subscribe(saved, store), this.feed
+                    feed.join(subscription)
                     continue
-                look = this.look_for(wish)
-                if look is None:
+                result = this.result_for(subscription)
+                if result is None:
                     continue
-                moved = {name: mark for name, mark in look.marks.items() if mark != saved.get(name)}
+                moved = {name: mark for name, mark in result.marks.items() if mark != saved.get(name)}
                 if moved:
                     this.once_stored(partial(_save, store, moved, saved))
-                if look.news:
-                    yield TriggerEvent(_payload(look))
+                if result.news:
+                    yield TriggerEvent(_payload(result))
         finally:
-            if feed is not None and wish is not None:
-                feed.leave(wish)
+            if feed is not None and subscription is not None:
+                feed.leave(subscription)
 
-    def _wish(self, saved: Mapping[str, Watermark], store: WatermarkStore) -> Wish:
+    def _subscribe(self, saved: Mapping[str, Watermark], store: WatermarkStore) -> Subscription:
         if not store.exists:
             self.log.warning("Airflow keeps no state for this watcher: what happens while it does not run will be missed")
         lookback = timedelta(seconds=self.lookback)
         since = datetime.now(UTC) if self.since is None else datetime.fromisoformat(self.since)
         marks = {name: saved.get(name) or Watermark.begin(since, lookback) for name in self.event_types}
         self.log.info("Watching %s", {name: f"since {mark.at.isoformat()}" for name, mark in marks.items()})
-        return Wish(marks, lookback)
+        return Subscription(marks, lookback)
+
+
+class _SharedFeed(EventFeed, SharedStreamProducer):
+    """As Airflow wants it for several watchers."""
 
 
 async def _save(store: WatermarkStore, marks: Mapping[str, Watermark], saved: dict[str, Watermark]) -> None:
@@ -322,8 +329,8 @@ def _since(value: datetime | str | None) -> str | None:
     raise InvalidArgumentError("since", value, "give an aware datetime, or ISO 8601 with an offset (2026-02-01T00:00:00+02:00)")
 
 
-def _payload(look: Look) -> dict[str, Any]:
-    news = look.news
+def _payload(result: PollResult) -> dict[str, Any]:
+    news = result.news
     first = min(each.first for each in news.values())
     last = max(each.last for each in news.values())
     return {
@@ -333,5 +340,5 @@ def _payload(look: Look) -> dict[str, Any]:
         "last": last.isoformat(),
         "window_start": first.isoformat(),
         "window_end": (last + timedelta(microseconds=1)).isoformat(),
-        "watermarks": {name: mark.at.isoformat() for name, mark in look.marks.items()},
+        "watermarks": {name: mark.at.isoformat() for name, mark in result.marks.items()},
     }

@@ -16,7 +16,7 @@ from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentE
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.stores.protocol import TargetError
 from airflow_provider_custobar.stream.endings import EmptyExportError
-from airflow_provider_custobar.transfers.base import CustobarExportOperator
+from airflow_provider_custobar.task.export_operator import CustobarExportOperator
 from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
 from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator

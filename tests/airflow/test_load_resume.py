@@ -23,8 +23,8 @@ from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.load.postgres import BusyError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
 from airflow_provider_custobar.stream.state_store import UnreadableStateError
+from airflow_provider_custobar.task.database import find_hook
 from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
-from airflow_provider_custobar.transfers.database import find_hook
 from tests.export.test_checkpoints import Memory
 from tools.servers import PostgresDatabase, PostgresServer
 from tools.waiting import wait_until

@@ -365,7 +365,7 @@ def test_extra_args_go_along_with_each_request(on_s3: OnS3, tenant: CustobarSand
 )  # fmt: skip
 def test_any_bucket_that_s3_ever_allowed_can_be_named(name: Any) -> None:
     """Rule: buckets made before 2018 may have capitals, underscores and 255 characters; an ARN names an access point."""
-    from airflow_provider_custobar.transfers.names import check_s3_bucket
+    from airflow_provider_custobar.task.names import check_s3_bucket
 
     assert check_s3_bucket("s3_bucket", name) == str(name)
 
@@ -375,7 +375,7 @@ def test_any_bucket_that_s3_ever_allowed_can_be_named(name: Any) -> None:
 )
 def test_buckets_of_gcs_have_its_own_rules(name: str) -> None:
     """Rule: GCS allows lower-case letters only, 63 characters between dots, 222 in all."""
-    from airflow_provider_custobar.transfers.names import check_gcs_bucket
+    from airflow_provider_custobar.task.names import check_gcs_bucket
 
     assert check_gcs_bucket("bucket_name", "a_b-c.example.com") == "a_b-c.example.com"
     with pytest.raises(InvalidArgumentError, match="bucket_name="):

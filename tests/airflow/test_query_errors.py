@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from airflow_provider_custobar.api.errors import CustobarError
-from airflow_provider_custobar.transfers import query_result
-from airflow_provider_custobar.transfers.database import find_hook
+from airflow_provider_custobar.task import query_result
+from airflow_provider_custobar.task.database import find_hook
 from tools.servers import PostgresServer
 
 pytestmark = pytest.mark.processes

@@ -15,8 +15,8 @@ from airflow.providers.postgres.hooks import postgres as postgres_hook
 
 from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.sandbox import CustobarSandbox
-from airflow_provider_custobar.transfers import query_result
-from airflow_provider_custobar.transfers.database import find_hook
+from airflow_provider_custobar.task import query_result
+from airflow_provider_custobar.task.database import find_hook
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tools.servers import PostgresDatabase, PostgresServer
 

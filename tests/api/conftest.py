@@ -9,6 +9,8 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,11 +20,11 @@ from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
-from airflow_provider_custobar.api.event_check import EventCheck, EventsFound
 from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Request, Wait
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.watch.event_check import EventCheck, EventsFound, check_events
 
 TOKEN = "APISECRETSECRETSECRETSECRETSECRETSECRET1"
 
@@ -150,7 +152,7 @@ class SyncUnderTest:
 
     def check(self, check: EventCheck) -> EventsFound:
         with CustobarClient(self.config, sleep=self.slept.append, clock=self._clock) as client:
-            return client.check_events(check)
+            return client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
 
 
 class AsyncUnderTest(SyncUnderTest):
@@ -169,7 +171,7 @@ class AsyncUnderTest(SyncUnderTest):
     def check(self, check: EventCheck) -> EventsFound:
         async def run() -> EventsFound:
             async with AsyncCustobarClient(self.config, sleep=self._sleep, clock=self._clock) as client:
-                return await client.check_events(check)
+                return await client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
 
         return asyncio.run(run())
 

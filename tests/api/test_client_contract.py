@@ -15,10 +15,10 @@ from airflow_provider_custobar.api.errors import (
     CustobarError,
     MalformedResponseError,
 )
-from airflow_provider_custobar.api.event_check import build_event_check
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
+from airflow_provider_custobar.watch.event_check import build_event_check
 
 
 @pytest.fixture

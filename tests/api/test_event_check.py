@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, ProtocolError
-from airflow_provider_custobar.api.event_check import EventsFound, build_event_check, check_events
+from airflow_provider_custobar.watch.event_check import EventsFound, build_event_check, check_events
 
 TYPES = ["BROWSE", "MAIL_OPEN", "MAIL_CLICK"]
 END = datetime(2026, 2, 2, tzinfo=UTC)

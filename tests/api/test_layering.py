@@ -46,7 +46,7 @@ def test_every_module_of_the_api_imports_without_airflow() -> None:
 def test_flows_need_no_http_library() -> None:
     """Rule: what to send and when is decided without requests and httpx; only the two clients import them."""
     script = (
-        "import sys; from airflow_provider_custobar.api import event_check, flow;"
+        "import sys; from airflow_provider_custobar.api import flow; from airflow_provider_custobar.watch import event_check;"
         " print({'requests', 'httpx', 'urllib3'} & set(sys.modules))"
     )
     assert output_of(script).strip() == "set()"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,10 +17,10 @@ from hypothesis import strategies as st
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.api.errors import ProtocolError
-from airflow_provider_custobar.api.newest import Moment, moments, newest_first
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
+from airflow_provider_custobar.watch.newest_first import Moment, moments, newest_first
 
 FLOOR = datetime(2026, 2, 1, tzinfo=UTC)
 WINDOW = Window(FLOOR, FLOOR + timedelta(hours=1))
@@ -186,6 +187,10 @@ def test_the_days_around_the_window_are_asked_for_newest_first(make_runner: Call
     }
 
 
+def stream_of(client: AsyncCustobarClient, **changes: Any) -> AsyncIterator[list[Moment]]:
+    return client.stream(partial(moments, query=events_query(**changes), down_to=FLOOR, keep_unplaceable=True))
+
+
 @pytest.mark.parametrize(("page_size", "requests"), [(100, 12), (1000, 2), (10_000, 1)])
 async def test_the_asynchronous_client_hands_moments_on(
     custobar_sandbox_factory: Callable[..., CustobarSandbox], page_size: int, requests: int
@@ -198,7 +203,7 @@ async def test_the_asynchronous_client_hands_moments_on(
         host=sandbox.url, password=sandbox.token, extra={"requests_per_minute": 1_000_000, "timeout": 10}
     )
     async with AsyncCustobarClient(config) as client:
-        found = [moment async for page in client.moments(events_query(page_size=page_size), down_to=FLOOR) for moment in page]
+        found = [moment async for page in stream_of(client, page_size=page_size) for moment in page]
     assert len(sandbox.requests) == requests
     assert [moment.at for moment in found] == [at(1099 - number) for number in range(min(4000, page_size * requests))]
 
@@ -208,7 +213,7 @@ async def test_the_asynchronous_client_passes_unreadable_dates_on(elsewhere: Any
     elsewhere.bodies.append(b'{"events":[{"date":"2026-02-01T00:00:01Z"},{"date":"soon"},{}]}')
     config = config_from_connection(host=elsewhere.url, password="APITOKEN", extra={"timeout": 10})
     async with AsyncCustobarClient(config) as client:
-        found = [page async for page in client.moments(events_query(), down_to=FLOOR)]
+        found = [page async for page in stream_of(client)]
     assert found == [[Moment(at(1), "2026-02-01T00:00:01Z"), Moment(None, "soon"), Moment(None, "")]]
 
 

@@ -15,13 +15,13 @@ import certifi
 import httpx
 import pytest
 
-from airflow_provider_custobar.api import shared_clients
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.query import build_query
-from airflow_provider_custobar.api.shared_clients import shared_client
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
+from airflow_provider_custobar.watch import shared_clients
+from airflow_provider_custobar.watch.shared_clients import shared_client
 
 
 @pytest.fixture

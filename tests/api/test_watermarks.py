@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api.newest import Moment
-from airflow_provider_custobar.api.watermarks import MOST_KNOWN, News, Tally, Watermark
+from airflow_provider_custobar.watch.newest_first import Moment
+from airflow_provider_custobar.watch.watermarks import MOST_KNOWN, NewEvents, Tally, Watermark
 
 SINCE = datetime(2026, 2, 1, 12, tzinfo=UTC)
 TEN_YEARS = timedelta(days=3650).total_seconds()
@@ -35,7 +35,7 @@ class Watcher:
         self.lookback = lookback
         self.mark = Watermark.begin(SINCE, timedelta(seconds=lookback))
 
-    def look(self, dates: Sequence[float], now: float, page_size: int = 100) -> News | None:
+    def look(self, dates: Sequence[float], now: float, page_size: int = 100) -> NewEvents | None:
         tally = Tally(self.mark, lookback=timedelta(seconds=self.lookback), until=at(now))
         for start in range(0, len(dates), page_size):
             tally.take(Moment(at(date), "") for date in dates[start : start + page_size])
@@ -100,7 +100,7 @@ def test_each_event_is_told_exactly_once(
         there = [event.date for event in events if event.arrival <= look]
         random.Random(seed).shuffle(there)
         news = watcher.look(there, looks[look], page_size)
-        assert news == (News(count=len(due), first=at(min(due)), last=at(max(due))) if due else None)
+        assert news == (NewEvents(count=len(due), first=at(min(due)), last=at(max(due))) if due else None)
     assert watcher.look([event.date for event in events], looks[-1]) is None
 
 
@@ -151,7 +151,7 @@ def test_events_without_a_moment_are_passed_over() -> None:
     tally = Tally(Watermark.begin(SINCE, timedelta()), lookback=timedelta(), until=at(10))
     tally.take([Moment(None, "yesterday"), Moment(at(1), ""), Moment(None, "")])
     news, mark = tally.finish()
-    assert news == News(count=1, first=at(1), last=at(1))
+    assert news == NewEvents(count=1, first=at(1), last=at(1))
     assert mark == Watermark(at=at(1), floor=at(1), known={at(1): 1})
 
 
@@ -172,13 +172,13 @@ def test_memory_is_bounded(moments: int, order: str) -> None:
     elif order == "shuffled":
         random.Random(1).shuffle(dates)
     watcher = Watcher(TEN_YEARS)
-    assert watcher.look(dates, moments) == News(count=moments, first=at(0), last=at(moments - 1))
+    assert watcher.look(dates, moments) == NewEvents(count=moments, first=at(0), last=at(moments - 1))
     assert len(watcher.mark.known) == MOST_KNOWN
     assert len(json.dumps(watcher.mark.as_document())) < 64 * 1024
     assert watcher.look(dates, moments) is None
     oldest_known = moments - MOST_KNOWN
     dates += [oldest_known - 0.5, oldest_known, oldest_known + 0.5, moments]
-    assert watcher.look(dates, moments + 1) == News(count=3, first=at(oldest_known), last=at(moments))
+    assert watcher.look(dates, moments + 1) == NewEvents(count=3, first=at(oldest_known), last=at(moments))
     assert watcher.look(dates, moments + 1) is None
 
 

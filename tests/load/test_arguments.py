@@ -12,7 +12,7 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.load.run import LoadRun
 from airflow_provider_custobar.sandbox import CustobarSandbox
-from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator
+from airflow_provider_custobar.task.query_operator import CustobarQueryOperator
 from tests.load.databases import Database, load, loader
 
 DAY = "2026-02-10"

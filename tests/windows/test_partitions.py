@@ -14,9 +14,9 @@ from airflow.sdk.api.datamodels._generated import DagRun
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.windows import build_window
-from airflow_provider_custobar.dag_run import RunPeriod, run_period
+from airflow_provider_custobar.task.run_period import RunPeriod, run_period
 from tests.windows.runs import AUTUMN, HELSINKI, SPRING, around_the_turn, core_timetable, scheduled
-from tests.windows.test_dag_run import dag_of, period_of
+from tests.windows.test_run_period import dag_of, period_of
 
 pytestmark = pytest.mark.skipif(not hasattr(sdk, "CronPartitionTimetable"), reason="Airflow has partitions from 3.2 on")
 tells_date = pytest.mark.skipif(

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_provider_custobar.api.watermarks import Watermark
 from airflow_provider_custobar.task.compat import asset_state, save_asset_state
+from airflow_provider_custobar.watch.watermarks import Watermark
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from airflow_provider_custobar.api.newest import Moment
+from airflow_provider_custobar.watch.newest_first import Moment
 
 #: So many different moments are remembered of each event type. Some 30 KB of JSON; Airflow advises 64 KB for a state.
 MOST_KNOWN = 2000
@@ -76,7 +76,7 @@ class _Stored(msgspec.Struct):
 
 
 @dataclass(frozen=True, kw_only=True)
-class News:
+class NewEvents:
     """New events of one type: how many, and when the first and the last of them happened."""
 
     count: int
@@ -120,7 +120,7 @@ class Tally:
         if len(self._kept) > 2 * MOST_KNOWN:
             self._forget()
 
-    def finish(self) -> tuple[News | None, Watermark]:
+    def finish(self) -> tuple[NewEvents | None, Watermark]:
         """What was new, and what is known now."""
         for at, count in self._again.items():
             self._add(at, count - self._before.known[at])
@@ -128,7 +128,7 @@ class Tally:
         self._forget()
         news = None
         if self._first is not None and self._last is not None:
-            news = News(count=self._count, first=self._first, last=self._last)
+            news = NewEvents(count=self._count, first=self._first, last=self._last)
         return news, Watermark(at=self._at, floor=self._floor, known=dict(self._kept))
 
     def _add(self, at: datetime, count: int) -> None:

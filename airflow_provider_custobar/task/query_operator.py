@@ -15,10 +15,10 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_num
 from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp, Query, build_query
 from airflow_provider_custobar.api.resources import ApiFormat
 from airflow_provider_custobar.api.windows import Window
-from airflow_provider_custobar.dag_run import check_period, period_arguments
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stream.endings import ON_EMPTY, OnEmpty
 from airflow_provider_custobar.task.execution import CustobarTask
+from airflow_provider_custobar.task.run_period import check_period, period_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -37,7 +37,7 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
     :param window_start: Start of the period, included, in place of ``date``. (templated)
     :param window_end: End of the period, not included. (templated)
     :param window: ``auto`` in place of all of these: the period that the DAG run stands for, whatever its schedule; see
-        :func:`~airflow_provider_custobar.dag_run.run_period`.
+        :func:`~airflow_provider_custobar.task.run_period.run_period`.
     :param lookback: That many days before ``date`` once more, for records that Custobar got late. (templated)
     :param on_bad_timestamp: What to do with a record that cannot be placed in the window, since it has no readable timestamp:
         ``fail``, ``keep`` it or ``drop`` it. ``bad_timestamps`` in the result counts them.

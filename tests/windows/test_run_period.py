@@ -18,7 +18,7 @@ from dateutil.relativedelta import relativedelta
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.windows import build_window
-from airflow_provider_custobar.dag_run import RunPeriod, run_period
+from airflow_provider_custobar.task.run_period import RunPeriod, run_period
 from tests.windows.runs import AUTUMN, HELSINKI, SPRING, around_the_turn, by_hand, context_of, scheduled
 
 try:

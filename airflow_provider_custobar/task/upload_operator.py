@@ -17,8 +17,8 @@ from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.task.compat import task_state_store
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import tell_lineage
-from airflow_provider_custobar.transfers.names import check_name
-from airflow_provider_custobar.transfers.object_storage import locate
+from airflow_provider_custobar.task.names import check_name
+from airflow_provider_custobar.task.object_storage import locate
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
 from airflow_provider_custobar.upload.rejects import Rejects
 

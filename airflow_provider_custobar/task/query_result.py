@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.task.compat import tell_sql_lineage
-from airflow_provider_custobar.transfers.database import engine_of
+from airflow_provider_custobar.task.database import engine_of
 from airflow_provider_custobar.upload import duckdb_query
 from airflow_provider_custobar.upload.sql_drivers import show_as_it_is
 

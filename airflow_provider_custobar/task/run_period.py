@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 import pendulum
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.schedule import Ticks, delta_of, has_schedule, key_format_of, ticks_of, timetable_of
 from airflow_provider_custobar.task.compat import partition_of
+from airflow_provider_custobar.task.schedule import Ticks, delta_of, has_schedule, key_format_of, ticks_of, timetable_of
 
 _DAY_KEY = re.compile(r"(\d{4}-\d{2}-\d{2})(T00:00:00)?")
 

@@ -42,9 +42,9 @@ from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
-from airflow_provider_custobar.transfers.attempt import TaskAttempt
-from airflow_provider_custobar.transfers.names import fill_in
-from airflow_provider_custobar.transfers.query_base import CustobarQueryOperator, described, interval, one_of
+from airflow_provider_custobar.task.attempt import TaskAttempt
+from airflow_provider_custobar.task.names import fill_in
+from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -62,7 +62,7 @@ class CustobarExportOperator(CustobarQueryOperator):
     With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of two pages at
     most; a Parquet file begins again.
 
-    Takes the arguments of :class:`~airflow_provider_custobar.transfers.query_base.CustobarQueryOperator`, and:
+    Takes the arguments of :class:`~airflow_provider_custobar.task.query_operator.CustobarQueryOperator`, and:
 
     :param file_format: ``csv`` (the API's own rows under one header), ``json`` (one array), ``jsonl`` (a record a line)
         or ``parquet`` (columns of the types that Custobar documents, the same every day; fields that it does not document go

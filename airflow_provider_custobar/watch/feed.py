@@ -15,19 +15,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate
-from airflow_provider_custobar.api.newest import newest_first
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import MAX_PAGE_SIZE
-from airflow_provider_custobar.api.shared_clients import shared_client
-from airflow_provider_custobar.api.watermarks import News, Tally, Watermark
 from airflow_provider_custobar.api.windows import Window
-from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.task.compat import SharedStreamProducer
+from airflow_provider_custobar.watch.newest_first import moments, newest_first
+from airflow_provider_custobar.watch.shared_clients import shared_client
+from airflow_provider_custobar.watch.watermarks import NewEvents, Tally, Watermark
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 
 
 @dataclass(eq=False)
-class Wish:
+class Subscription:
     """What one watcher wants: events of the types in ``marks`` that its watermarks do not know. The feed moves these on."""
 
     marks: dict[str, Watermark]
@@ -45,24 +44,24 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class PollResult:
     """What a round found for one watcher: ``news`` by event type, and all its watermarks with them."""
 
-    news: Mapping[str, News]
+    news: Mapping[str, NewEvents]
     marks: Mapping[str, Watermark]
 
 
-class Round:
+class PollRound:
     """One look at the API, for everybody who has joined by then."""
 
-    def __init__(self, feed: EventFeed, looks: Mapping[Wish, Look]) -> None:
+    def __init__(self, feed: EventFeed, results: Mapping[Subscription, PollResult]) -> None:
         self.feed = feed
-        self._looks = looks
+        self._results = results
         self._saves: list[Callable[[], Awaitable[None]]] = []
 
-    def look_for(self, wish: Wish) -> Look | None:
-        """What there is for ``wish``; None if it was not among those who were looked for."""
-        return self._looks.get(wish)
+    def result_for(self, subscription: Subscription) -> PollResult | None:
+        """What there is for ``subscription``; None if it was not among those who were looked for."""
+        return self._results.get(subscription)
 
     def once_stored(self, save: Callable[[], Awaitable[None]]) -> None:
         """Call ``save`` when Airflow has stored every event that this round led to."""
@@ -77,42 +76,45 @@ class Round:
             await save()
 
 
-class EventFeed(SharedStreamProducer):
+class EventFeed:
     """Polls for all watchers who have joined; never ends and never raises.
 
-    A watcher joins with the first round that it gets, and has news from the next one on.
+    A watcher joins with the first round that it gets, and has news from the next one on. ``find_config`` tells
+    the connection ``conn_id`` as it is now, since a watcher lives longer than many a token; ``poke_interval`` is in seconds.
     """
 
-    def __init__(self, custobar_conn_id: str, poke_interval: float) -> None:
-        self._conn_id = custobar_conn_id
+    def __init__(self, conn_id: str, find_config: Callable[[], Awaitable[ClientConfig]], poke_interval: float) -> None:
+        self._conn_id = conn_id
+        self._find_config = find_config
         self._poke_interval = poke_interval
-        self._wishes: list[Wish] = []
+        self._subscriptions: list[Subscription] = []
         self._joined = asyncio.Event()
-        # Types of which the last look brought more than a page.
+        # Types of which the last poll brought more than a page.
         self._busy: set[str] = set()
         self._config: ClientConfig | None = None
         self._holding = AsyncExitStack()
         self._client: AsyncCustobarClient | None = None
 
-    def join(self, wish: Wish) -> None:
-        self._wishes.append(wish)
+    def join(self, subscription: Subscription) -> None:
+        self._subscriptions.append(subscription)
         self._joined.set()
 
-    def leave(self, wish: Wish) -> None:
-        self._wishes.remove(wish)
+    def leave(self, subscription: Subscription) -> None:
+        self._subscriptions.remove(subscription)
 
-    async def open_stream(self) -> AsyncIterator[tuple[Round, Round]]:
+    async def open_stream(self) -> AsyncIterator[tuple[PollRound, PollRound]]:
         """Rounds for Airflow to pass on, each twice: for the watchers, and for :meth:`advance`."""
         failures = 0
         while True:
-            first = Round(self, {})
+            first = PollRound(self, {})
             yield first, first
             await self._joined.wait()
-            while self._wishes:
-                news: dict[Wish, dict[str, News]] = {}
+            while self._subscriptions:
+                news: dict[Subscription, dict[str, NewEvents]] = {}
                 failures = 0 if await self._poll(news) else failures + 1
                 # Also without news: who has not joined yet finds the feed by it.
-                this = Round(self, {wish: Look(news=news.get(wish, {}), marks=dict(wish.marks)) for wish in self._wishes})
+                results = {each: PollResult(news=news.get(each, {}), marks=dict(each.marks)) for each in self._subscriptions}
+                this = PollRound(self, results)
                 yield this, this
                 await asyncio.sleep(self._pause(failures))
             self._joined.clear()
@@ -127,7 +129,7 @@ class EventFeed(SharedStreamProducer):
     async def aclose(self) -> None:
         await self._holding.aclose()
 
-    async def _poll(self, news: dict[Wish, dict[str, News]]) -> bool:
+    async def _poll(self, news: dict[Subscription, dict[str, NewEvents]]) -> bool:
         """Look at each type that somebody wants; False if something failed. What was found before stays found."""
         try:
             client = await self._connect()
@@ -136,7 +138,7 @@ class EventFeed(SharedStreamProducer):
             log.exception("The Custobar connection %s cannot be used", self._conn_id)
             return False
         went_well = True
-        for event_type in sorted({name for wish in self._wishes for name in wish.marks}):
+        for event_type in sorted({name for each in self._subscriptions for name in each.marks}):
             try:
                 await self._look(client, event_type, news)
             except CustobarError as error:
@@ -149,12 +151,13 @@ class EventFeed(SharedStreamProducer):
                 log.exception("Watching %s failed", event_type)
         return went_well
 
-    async def _look(self, client: AsyncCustobarClient, event_type: str, news: dict[Wish, dict[str, News]]) -> None:
+    async def _look(self, client: AsyncCustobarClient, event_type: str, news: dict[Subscription, dict[str, NewEvents]]) -> None:
         now = datetime.now(UTC)
-        wishes = [wish for wish in self._wishes if event_type in wish.marks and wish.marks[event_type].floor < now]
-        if not wishes:
+        marks = {each: each.marks[event_type] for each in self._subscriptions if event_type in each.marks}
+        marks = {each: mark for each, mark in marks.items() if mark.floor < now}
+        if not marks:
             return
-        floor = min(wish.marks[event_type].floor for wish in wishes)
+        floor = min(mark.floor for mark in marks.values())
         query = build_query(
             "events",
             event_types=[event_type],
@@ -163,11 +166,13 @@ class EventFeed(SharedStreamProducer):
             allow_unknown_names=True,
             timezone=client.config.timezone,
         )
-        tallies = [Tally(wish.marks[event_type], lookback=wish.lookback, until=now) for wish in wishes]
+        tallies = {each: Tally(mark, lookback=each.lookback, until=now) for each, mark in marks.items()}
         pages = 0
-        async for page in client.moments(newest_first(query, Window(floor, now, client.config.timezone)), down_to=floor):
+        query = newest_first(query, Window(floor, now, client.config.timezone))
+        # Events without a readable timestamp are among them, as one of those is not to stop a watcher.
+        async for page in client.stream(partial(moments, query=query, down_to=floor, keep_unplaceable=True)):
             pages += 1
-            for tally in tallies:
+            for tally in tallies.values():
                 tally.take(page)
                 # With many watchers, a page takes a while.
                 await asyncio.sleep(0)
@@ -176,14 +181,13 @@ class EventFeed(SharedStreamProducer):
         else:
             self._busy.discard(event_type)
         # Only now: a reading that broke off in the middle counts for nothing.
-        for wish, tally in zip(wishes, tallies, strict=True):
-            found, wish.marks[event_type] = tally.finish()
+        for subscription, tally in tallies.items():
+            found, subscription.marks[event_type] = tally.finish()
             if found is not None:
-                news.setdefault(wish, {})[event_type] = found
+                news.setdefault(subscription, {})[event_type] = found
 
     async def _connect(self) -> AsyncCustobarClient:
-        """The client of the connection as it is now: a watcher lives longer than many a token."""
-        config = await CustobarHook(self._conn_id).get_async_config()
+        config = await self._find_config()
         if self._client is None or config != self._config:
             await self._holding.aclose()
             self._client = await self._holding.enter_async_context(shared_client(config))

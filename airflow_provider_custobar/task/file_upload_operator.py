@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_custobar.transfers.upload_base import CustobarUploadBaseOperator
+from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 from airflow_provider_custobar.upload.options import UploadCompression, UploadFormat, check_file_arguments
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
     is a prefix. Neither stands for names of files or folders that begin with ``.`` or ``_``, such as ``_SUCCESS``.
 
     Takes the arguments of
-    :class:`~airflow_provider_custobar.transfers.upload_base.CustobarUploadBaseOperator`, and:
+    :class:`~airflow_provider_custobar.task.upload_operator.CustobarUploadBaseOperator`, and:
 
     :param file_format: ``csv`` (names in the first filled line), ``json`` (one array, alone or the only member of an object),
         ``jsonl``, ``parquet``, or ``infer``, from the name's ending. CSV cells become values of their field's type.

@@ -11,7 +11,7 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.stores.files import FileSystemStore
 from airflow_provider_custobar.stores.local import LocalStore
 from airflow_provider_custobar.stores.protocol import Location
-from airflow_provider_custobar.transfers.names import check_filled
+from airflow_provider_custobar.task.names import check_filled
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _LOCAL_SCHEMES = ("file", "local")
