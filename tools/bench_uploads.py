@@ -1,20 +1,26 @@
-"""What checking customers costs: ``python -m tools.bench_uploads [ROWS]``.
+"""What an upload costs: ``python -m tools.bench_uploads [ROWS]``.
 
-Side by side, in one process and in turn: the standard library reading and writing the same rows as JSON, and every check of
-an upload that sends nothing. Ten fields a row; every row has an e-mail address and a phone number of its own.
+Side by side, in one process and in turn: the standard library reading and writing the same rows as JSON, and a whole upload
+of them: checked, kept, encoded and sent by the client to a server that answers at once. Ten fields a row; every row has an
+e-mail address and a phone number of its own. Then memory: the peak of a process that uploads a tenth of the rows, and ten
+times as many, from a generator, above what it had before the first.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from airflow_provider_custobar.api.client import CustobarClient
+from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import TextRow
 from airflow_provider_custobar.upload.uploader import Upload
+from tools.bench.null_server import NullServer
 from tools.memory import peak_mib
 
 _ROUNDS = 5
@@ -45,10 +51,16 @@ def _plain(lines: list[str]) -> None:
         json.dumps(json.loads(line))
 
 
-def _checked(rows: Callable[[], Iterator[object]]) -> None:
-    # A dry run reads the rows twice, as an upload does; half of it is one reading.
-    result = Upload(open_rows=rows, plan=build_plan(dry_run=True), send=lambda _rows, _again: None).run()
-    if result.rejected:
+def _upload(rows: Iterable[object], url: str) -> None:
+    config = config_from_connection(host=url, password="null", extra={"requests_per_minute": 6_000_000})
+    plan = build_plan()
+    with CustobarClient(config) as client:
+
+        def send(batch: object, may_repeat: bool) -> str | None:
+            return client.upload(plan.resource, batch, repeatable=may_repeat)  # type: ignore[arg-type]
+
+        result = Upload(rows=rows, plan=plan, send=send).run()
+    if result.rejected or result.uploaded != result.rows:
         raise SystemExit(f"{result.rejected} rows were rejected")
 
 
@@ -58,20 +70,40 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.process_time() - began
 
 
+def _generated(count: int) -> Iterator[dict[str, object]]:
+    return map(customer, range(count))
+
+
+def memory(count: int, url: str) -> None:
+    """Print how much more than before this process needs for an upload."""
+    _upload(_generated(1), url)
+    before = peak_mib()
+    _upload(_generated(count), url)
+    print(f"{peak_mib() - before:.0f}")
+
+
 def main(count: int) -> None:
     lines = [json.dumps(customer(number)) for number in range(count)]
     texts = [_text_row(customer(number)) for number in range(count)]
-    taken: dict[str, list[float]] = {"json.loads + json.dumps": [], "checked, from JSON": [], "checked, from CSV cells": []}
-    for _ in range(_ROUNDS):
-        taken["json.loads + json.dumps"].append(_seconds(lambda: _plain(lines)))
-        taken["checked, from JSON"].append(_seconds(lambda: _checked(lambda: map(json.loads, lines))) / 2)
-        taken["checked, from CSV cells"].append(_seconds(lambda: _checked(lambda: iter(texts))) / 2)
-    floor = statistics.median(taken["json.loads + json.dumps"])
-    for name, seconds in taken.items():
-        median = statistics.median(seconds)
-        print(f"{name:<26} {count / median:>10,.0f} rows/s of CPU   {median / floor:5.2f}x")
-    print(f"peak memory of this process: {peak_mib():,.0f} MiB")
+    taken: dict[str, list[float]] = {"json.loads + json.dumps": [], "upload, from JSON": [], "upload, from CSV cells": []}
+    with NullServer() as server:
+        url = server.endpoint_url
+        for _ in range(_ROUNDS):
+            taken["json.loads + json.dumps"].append(_seconds(lambda: _plain(lines)))
+            taken["upload, from JSON"].append(_seconds(lambda: _upload(map(json.loads, lines), url)))
+            taken["upload, from CSV cells"].append(_seconds(lambda: _upload(iter(texts), url)))
+        floor = statistics.median(taken["json.loads + json.dumps"])
+        for name, seconds in taken.items():
+            median = statistics.median(seconds)
+            print(f"{name:<26} {count / median:>10,.0f} rows/s of CPU   {median / floor:5.2f}x")
+        for rows in (count // 10, count * 10):
+            command = [sys.executable, "-m", "tools.bench_uploads", "--memory", str(rows), url]
+            grown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+            print(f"peak memory of an upload of {rows:,} rows: {grown} MiB more than of one row")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    if sys.argv[1:2] == ["--memory"]:
+        memory(int(sys.argv[2]), sys.argv[3])
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

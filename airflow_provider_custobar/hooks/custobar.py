@@ -155,7 +155,7 @@ class CustobarHook(BaseHook):
         """
         Check all ``records``, then send them in batches.
 
-        :param records: Mappings; read twice, so a list rather than a generator. What is none is rejected.
+        :param records: Mappings, read once, so that they may come from a generator. What is none is rejected.
         :param reject: Called with each bad record.
         :param after_check: Called when all records were checked, before any is sent.
         :param journal: Keeps what was sent for a next attempt.
@@ -173,12 +173,10 @@ class CustobarHook(BaseHook):
         config = self.get_config()
         plan = build_plan(resource, **{"timezone": config.timezone, "company": config.company, **options})
         if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
-            raise InvalidArgumentError("records", type(records).__name__, "give a list of mappings")
-        if isinstance(records, Iterator):
-            raise InvalidArgumentError("records", type(records).__name__, "they are read twice: give a list, not a generator")
+            raise InvalidArgumentError("records", type(records).__name__, "give a list, or a generator, of mappings")
         with CustobarClient(config) as client:
             return Upload(
-                open_rows=lambda: records,
+                rows=records,
                 place_of=getattr(records, "place_of", None),
                 plan=plan,
                 send=lambda rows, may_repeat: client.upload(plan.resource, rows, repeatable=may_repeat),

@@ -19,7 +19,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
     """
     Send the rows of one or more files to Custobar, in batches, after all of them were checked.
 
-    Files are read a piece at a time, twice: memory does not grow with them. Several files are read in the order of their names
+    Files are read once, a piece at a time: memory does not grow with them. Several files are read in the order of their names
     and are one upload.
 
     A file that bears exactly the name given is taken, whatever its characters are. Else the name is a pattern, in which ``*``,

@@ -126,7 +126,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
 
     @abstractmethod
     def make_rows(self, context: Context) -> Iterable[object]:
-        """The rows, which can be iterated as often as wanted; what can be refused of their source is refused here."""
+        """The rows, which are iterated once; what can be refused of their source is refused here."""
 
     @property
     def source_uris(self) -> Sequence[str]:

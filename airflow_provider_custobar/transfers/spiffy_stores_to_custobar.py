@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -114,7 +113,6 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
 
     def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
-        from airflow_provider_custobar.upload.kept_rows import KeptRows  # noqa: PLC0415
         from airflow_provider_custobar.upload.spiffy_customers import CustomerMapping  # noqa: PLC0415
 
         config = CustobarHook(self.custobar_conn_id).get_config()
@@ -136,15 +134,14 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
             clear_empty=self.clear_empty,
         )
 
-        @contextmanager
-        def read() -> Iterator[Iterable[object]]:
-            mapping.phones_left_out = 0
-            customers = hook.get_customers(filters=filters, query=self.query)
-            yield (mapping.row(customer) for customer in customers if window is None or _changed_in(window, customer))
+        def read() -> Iterator[object]:
+            for customer in hook.get_customers(filters=filters, query=self.query):
+                if window is None or _changed_in(window, customer):
+                    yield mapping.row(customer)
             if mapping.phones_left_out:
                 self.log.warning("%s telephone numbers could not be made E.164, and are left out", mapping.phones_left_out)
 
-        return KeptRows(read)
+        return read()
 
 
 def _around(window: Window | None) -> dict[str, datetime]:

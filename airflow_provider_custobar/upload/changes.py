@@ -55,9 +55,7 @@ class Changes:
         self._connection.close()
 
     def begin(self) -> None:
-        """Begin to read the rows, again from the first: what an earlier reading took note of is forgotten."""
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        """Begin to read the rows."""
         self._connection.execute("BEGIN")
 
     def is_new(self, identity: str, content: bytes) -> bool:

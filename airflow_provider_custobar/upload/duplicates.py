@@ -11,8 +11,8 @@ _BITS = 1 << 26
 class Duplicates:
     """Counts the rows whose identifier an earlier row had.
 
-    Rows are read twice anyway: the first time, a bit for each identifier tells which may come again; the second time, these
-    few are counted exactly.
+    All rows are checked before the first is sent: there, a bit for each identifier tells which may come again; here, these few
+    are counted exactly.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Duplicates:
         self.count = 0
 
     def note(self, identity: str) -> None:
-        """Once for every row, in the first reading."""
+        """Once for every row, before the first :meth:`add`."""
         digest = _digest(identity)
         place = int.from_bytes(digest[:8]) % _BITS
         byte, bit = place >> 3, 1 << (place & 7)
@@ -32,7 +32,7 @@ class Duplicates:
             self._bits[byte] |= bit
 
     def add(self, identity: str) -> None:
-        """Once for every row, in the second reading."""
+        """Once for every row, in the same order."""
         digest = _digest(identity)
         if digest in self._suspects:
             if digest in self._seen:

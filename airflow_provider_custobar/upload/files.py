@@ -1,6 +1,6 @@
 """Rows out of files of any size, one after the other; what cannot be read as a row comes as :class:`Unreadable`.
 
-Knows no store: a file is whatever can be opened, as often as wanted, with the same bytes each time.
+Knows no store: a file is whatever can be opened.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class File:
 
 
 class FileRows:
-    """The rows of ``files``, in their order; can be iterated as often as wanted.
+    """The rows of ``files``, in their order.
 
     :param encoding: That of CSV and JSON, in any spelling that Python knows.
     :param delimiter: The character between the cells of CSV; None to have it found in each header.

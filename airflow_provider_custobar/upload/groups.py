@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from airflow_provider_custobar.api.errors import CustobarError, shorten
+from airflow_provider_custobar.api.errors import shorten
 from airflow_provider_custobar.api.resources import Resource
-from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected
 from airflow_provider_custobar.upload.validation import need
 
 _LONGEST_REASON = 300
@@ -37,8 +37,8 @@ class _Known:
 
 
 class Groups:
-    """Rows may be anywhere and as many as there are, so they are read once more, before all else, to :meth:`note` what is
-    known of each group. That stands in a temporary file of SQLite's, which nobody else can open.
+    """Rows may be anywhere and as many as there are, so what is known of each group is noted first, for all rows, and only
+    then is a row :meth:`judged`. It stands in a temporary file of SQLite's, which nobody else can open.
     """
 
     def __init__(self, resource: Resource) -> None:
@@ -84,12 +84,12 @@ class Groups:
         before it, or behind it, if the name of that is anywhere in it.
         """
         bad = _told(row)
-        self._connection.executemany(_NOTE, ((_digest(name), -1, False, bad) for name in set(_texts_in(_content(row)))))
+        self._connection.executemany(_NOTE, ((_digest(name), -1, False, bad) for name in set(_texts_in(row.content))))
         self._note_beside(row)
         self._torn.append(row)
 
     def _note_beside(self, torn: Rejected) -> None:
-        if self._name is not None and self._name in str(_content(torn)):
+        if self._name is not None and self._name in str(torn.content):
             self._note_bad(torn)
 
     def _note_bad(self, row: Rejected) -> None:
@@ -103,18 +103,11 @@ class Groups:
         self._name = None
         return self
 
-    def judged(self, row: GoodRow | Rejected, source: object) -> GoodRow | Rejected:
-        """``row``, which was made of ``source``, or why it is set aside because of its group.
-
-        :raises CustobarError: the row's group has no such row.
-        """
-        if row.group is None:
+    def judged(self, row: GoodRow | Rejected) -> GoodRow | Rejected:
+        """``row``, or why it is set aside because of its group."""
+        if isinstance(row, Rejected) or row.group is None:
             return row
         known = self._known(row.group)
-        if isinstance(row, Rejected):
-            if known.bad is None:
-                raise self._has_changed()
-            return row
         if known.bad is not None:
             reasons = [f"another row of its {self._noun} is set aside: {known.bad}"]
         else:
@@ -123,7 +116,7 @@ class Groups:
                 for number, names in enumerate(self._needs)
                 if known.lacking >> number & 1
             ]
-        return Rejected(row.position, reasons, source, row.group) if reasons else row
+        return Rejected(row.position, reasons, row.source, row.group) if reasons else row
 
     def is_to_go(self, group: str) -> bool:
         """Whether any row of the group would be sent by itself: then all of them are, with what the others only refer to."""
@@ -132,21 +125,12 @@ class Groups:
     def _known(self, group: str) -> _Known:
         if group != self._name:
             found = self._execute("SELECT lacking, is_to_go, bad FROM groups WHERE name = ?", (_digest(group),)).fetchone()
-            if found is None:
-                raise self._has_changed()
             self._name, self._last = group, _Known(found[0], bool(found[1]), found[2])
         return self._last
-
-    def _has_changed(self) -> CustobarError:
-        return CustobarError(f"The rows of a {self._noun} are not those that were read before: the source changed meanwhile.")
 
 
 def _told(bad: Rejected) -> str:
     return f"row {bad.position}: {shorten('; '.join(bad.reasons), _LONGEST_REASON)}"
-
-
-def _content(torn: Rejected) -> object:
-    return torn.row.content if isinstance(torn.row, Unreadable) else torn.row
 
 
 def _texts_in(content: object) -> Iterator[str]:

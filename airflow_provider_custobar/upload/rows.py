@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -39,10 +39,14 @@ class Rejected:
     row: object
     group: str | None = None
 
+    @property
+    def content(self) -> object:
+        """What came in, as far as it could be read."""
+        return self.row.content if isinstance(self.row, Unreadable) else self.row
+
     def as_json(self) -> bytes:
         """One line of a rejects file. Whatever the row holds, it can be written: what JSON has no form for becomes text."""
-        row = self.row.content if isinstance(self.row, Unreadable) else self.row
-        document = {"position": self.position, "reasons": self.reasons, "row": readable(row)}
+        document = {"position": self.position, "reasons": self.reasons, "row": readable(self.content)}
         try:
             return _encode(document)
         except ValueError:
@@ -53,7 +57,7 @@ class Rejected:
 class GoodRow(NamedTuple):
     """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would;
     ``group`` what it is a part of, such as a sale, and ``lacking`` which of the resource's needs other rows of that must fill
-    in. ``dropped`` tells the fields that were left out.
+    in; ``source`` is then the row as it came in. ``dropped`` tells the fields that were left out.
     """
 
     position: int
@@ -62,6 +66,7 @@ class GoodRow(NamedTuple):
     group: str | None = None
     lacking: Sequence[int] = ()
     dropped: Sequence[str] = ()
+    source: object = None
 
 
 def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejected:
@@ -99,7 +104,15 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
     except _UnfitError as error:
         return Rejected(position, [str(error)], row, group)
     identity = next((f"{name}={value}" for name in plan.identity_names if (value := checked.get(name))), None)
-    return GoodRow(position, data, identity, group, lacking, dropped)
+    return GoodRow(position, data, identity, group, lacking, dropped, None if group is None else row)
+
+
+def storable(row: GoodRow | Rejected) -> GoodRow | Rejected:
+    """``row`` with what came in as a rejects file would have it: a source's own objects need not be ones that can be kept."""
+    if isinstance(row, GoodRow):
+        return row._replace(source=readable(row.source))
+    content = readable(row.content)
+    return replace(row, row=Unreadable(row.row.reason, content) if isinstance(row.row, Unreadable) else content)
 
 
 def _renamed(row: Mapping[Any, Any], mapping: FieldMapping) -> tuple[dict[Any, Any], Sequence[str]]:

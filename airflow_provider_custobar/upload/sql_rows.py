@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
@@ -12,10 +11,9 @@ from typing import Any
 from airflow_provider_custobar.api.errors import CustobarError, shorten
 from airflow_provider_custobar.api.resources import TEXT_TYPES, FieldType, find_resource
 from airflow_provider_custobar.upload.exact_json import UnfitJsonError
-from airflow_provider_custobar.upload.kept_rows import KeptRows
 from airflow_provider_custobar.upload.lists import as_texts, list_in
 from airflow_provider_custobar.upload.times import Unfit
-from airflow_provider_custobar.upload.values import plain, readable
+from airflow_provider_custobar.upload.values import plain
 
 #: A query's result: the names of its columns, and its rows, which come a few at a time.
 Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
@@ -23,8 +21,8 @@ Result = tuple[Sequence[str], Iterable[Sequence[Any]]]
 _LISTS = (FieldType.STRINGS, FieldType.STRING_OR_STRINGS, FieldType.OBJECTS)
 
 
-class SqlRows(KeptRows):
-    """The rows of one execution of a query; can be iterated as often as wanted.
+class SqlRows:
+    """The rows of a query, which each reading executes.
 
     :param execute: Executes the query.
     :param resource: Where the rows are to go: it decides what becomes of the values.
@@ -40,26 +38,22 @@ class SqlRows(KeptRows):
         field_mapping: Mapping[str, str] | None = None,
         clear_empty: bool = False,
     ) -> None:
-        types = find_resource(resource, for_upload=True).write_fields
-        mapping = field_mapping or {}
-        nothing = "" if clear_empty else None
+        self._execute = execute
+        self._types = find_resource(resource, for_upload=True).write_fields
+        self._mapping = field_mapping or {}
+        self._nothing = "" if clear_empty else None
 
-        @contextmanager
-        def read() -> Iterator[Iterable[object]]:
-            with execute() as (names, rows):
-                twice = next((name for name in names if list(names).count(name) > 1), None)
-                if twice is not None:
-                    raise CustobarError(f"The query gives two columns the name {shorten(twice, 60)!r}: tell them apart by AS.")
-                converters = [_converter_for(types.get(mapping.get(name, name))) for name in names]
-                yield (
-                    {
-                        name: nothing if (converted := convert(value)) is None else converted
-                        for name, convert, value in zip(names, converters, _values(row, names), strict=True)
-                    }
-                    for row in rows
-                )
-
-        super().__init__(read)
+    def __iter__(self) -> Generator[dict[str, Any]]:
+        with self._execute() as (names, rows):
+            twice = next((name for name in names if list(names).count(name) > 1), None)
+            if twice is not None:
+                raise CustobarError(f"The query gives two columns the name {shorten(twice, 60)!r}: tell them apart by AS.")
+            converters = [_converter_for(self._types.get(self._mapping.get(name, name))) for name in names]
+            for row in rows:
+                yield {
+                    name: self._nothing if (converted := convert(value)) is None else converted
+                    for name, convert, value in zip(names, converters, _values(row, names), strict=True)
+                }
 
 
 def _values(row: Any, names: Sequence[str]) -> Sequence[Any]:
@@ -81,18 +75,8 @@ def _plain(value: Any) -> Any:
         value = bytes(value)
     # UUIDs, addresses and the like: their text is what the database shows.
     found = plain(value, str)
-    if isinstance(found, Unfit):
-        # The checks will find it, but not everything could be kept as it is.
-        return value if _can_be_kept(value) else Unfit(found.reason, readable(value))
-    return found
-
-
-def _can_be_kept(value: Any) -> bool:
-    try:
-        pickle.dumps(value)
-    except Exception:  # noqa: BLE001 - as each library has it
-        return False
-    return True
+    # The checks will find it.
+    return value if isinstance(found, Unfit) else found
 
 
 def _text(value: Any) -> Any:

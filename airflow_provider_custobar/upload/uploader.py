@@ -7,7 +7,8 @@ import logging
 import time
 import zoneinfo
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,9 @@ from airflow_provider_custobar.upload.duplicates import Duplicates
 from airflow_provider_custobar.upload.groups import Groups
 from airflow_provider_custobar.upload.journal import Journal, Sent
 from airflow_provider_custobar.upload.plan import UploadPlan
-from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
-from airflow_provider_custobar.upload.verification import ReadBack, SentRows, Verification, verify
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row, storable
+from airflow_provider_custobar.upload.spool import Spool
+from airflow_provider_custobar.upload.verification import ReadBack, Sample, Verification, verify
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +74,14 @@ def _nowhere(_: Rejected) -> None:
 class Upload:
     """Everything that one upload needs.
 
-    ``open_rows`` gives the same rows each time that it is called: they are read once to check them and once to send them, so
-    that nothing is sent where ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time; rows that make
-    one thing together, such as a sale, are read once more before. ``reject`` gets each bad row as it is found; ``after_check``
-    is called once when all were found, before any is sent. With ``changes``, only rows go that are not as they were.
-    ``place_of`` tells where a row stands, by its position, which is told without it.
-    ``read_back`` is needed where the plan verifies; ``sleep`` waits for that.
+    ``rows`` are read once. What is good of them waits in a file until all are checked, so that nothing is sent where
+    ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time. ``reject`` gets each bad row as it is found;
+    ``after_check`` is called once when all were found, before any is sent. With ``changes``, only rows go that are not as they
+    were. ``place_of`` tells where a row stands, by its position, which is told without it. ``read_back`` is needed where the
+    plan verifies; ``sleep`` waits for that.
     """
 
-    open_rows: Callable[[], Iterable[object]]
+    rows: Iterable[object]
     place_of: Callable[[int], str] | None = None
     plan: UploadPlan
     send: Send
@@ -98,11 +99,8 @@ class Upload:
         :raises InvalidRowsError: some rows are bad, and ``on_invalid="fail"``; shows the first ten by position and reason.
         :raises PartlySentError: rows without identifiers were sent or may have been, and then something failed.
         """
-        run = _Run(self)
-        try:
+        with closing(_Run(self)) as run:
             return run.run()
-        finally:
-            run.close()
 
 
 class _Run:
@@ -116,12 +114,13 @@ class _Run:
         self._groups = Groups(self._plan.resource) if self._plan.resource.group else None
         self._dropped = Counter[str]()
         self._duplicates = Duplicates()
-        self._to_verify = SentRows(all_rows=self._plan.verify == "all") if self._plan.verify else None
+        self._to_go = Spool[GoodRow]()
+        self._sample = Sample()
         self._good = 0
         self._may_be_sent_again = True
 
     def close(self) -> None:
-        for each in (self._groups, self._to_verify):
+        for each in (self._groups, self._to_go):
             try:
                 if each is not None:
                     each.close()
@@ -129,14 +128,12 @@ class _Run:
                 self._log.warning("Could not close a temporary file: %s", error)
 
     def run(self) -> UploadResult:
-        if self._groups is not None:
-            self._note(self._groups)
         fingerprint = self._check()
         if not self._plan.dry_run:
             self._refuse_to_guess()
             self._take_up(fingerprint)
         started = time.monotonic()
-        self._send_all(fingerprint)
+        self._send_all()
         result = self._result
         if self._duplicates.count:
             result.duplicates = self._duplicates.count
@@ -160,55 +157,43 @@ class _Run:
         return result
 
     def _verify(self) -> None:
-        if self._to_verify is None or self._upload.read_back is None:
+        if self._plan.verify is None or self._upload.read_back is None:
             return
+        rows = self._sample if self._plan.verify == "sample" else self._to_go
         # An attempt that dies here is followed by one that only reads back.
         self._journal.save()
         self._upload.sleep(self._plan.verify_delay)
         zone = zoneinfo.ZoneInfo(self._plan.timezone)
         try:
-            self._result.verified = verify(self._to_verify, self._upload.read_back, self._plan.resource, zone, self._log)
+            self._result.verified = verify(rows, self._upload.read_back, self._plan.resource, zone, self._log)
         except Exception as error:  # noqa: BLE001 - the upload itself is done
             self._log.warning("The rows were sent, but could not be read back: %s", error)
 
-    def _note(self, groups: Groups) -> None:
-        """Read all rows once, to know their groups."""
-        self._new_digest()
-        last = time.monotonic()
-        for position, source in enumerate(self._upload.open_rows()):
-            row = check_row(position, source, self._plan)
-            groups.note(row, is_to_go=isinstance(row, GoodRow) and self._is_new(row))
-            if time.monotonic() - last >= _PROGRESS_SECONDS:
-                last = time.monotonic()
-                self._log.info("%s: %s rows read, to know which belong together", self._name, f"{position + 1:,}")
-        groups.noted()
-
     def _check(self) -> str:
-        """Read all rows once, sending none; return the fingerprint of the good ones."""
+        """Read all rows, sending none; return the fingerprint of those that are to go."""
         result, first = self._result, list[Rejected]()
-        digest = self._new_digest()
+        digest = hashlib.blake2b(self._name.encode(), digest_size=16)
+        if self._upload.changes is not None:
+            self._upload.changes.begin()
         last = time.monotonic()
-        for row in self._checked():
-            result.rows += 1
-            if isinstance(row, Rejected):
-                result.rejected += 1
-                self._upload.reject(row)
-                if len(first) < _REASONS_SHOWN:
-                    first.append(row)
-            elif self._is_to_go(row):
-                self._good += 1
-                self._may_be_sent_again = self._may_be_sent_again and self._plan.may_be_sent_again(row.identity)
-                digest.update(row.data)
-                digest.update(b"\n")
-                if row.dropped:
-                    self._dropped.update(row.dropped)
-                if row.identity is not None:
-                    self._duplicates.note(row.identity)
-            else:
-                result.unchanged += 1
-            if time.monotonic() - last >= _PROGRESS_SECONDS:
-                last = time.monotonic()
-                self._log.info("%s: %s rows checked, %s rejected", self._name, f"{result.rows:,}", f"{result.rejected:,}")
+        # What is open of a source closes here also when something fails.
+        with closing(self._checked()) as rows:
+            for row in rows:
+                result.rows += 1
+                if isinstance(row, Rejected):
+                    result.rejected += 1
+                    self._upload.reject(row)
+                    if len(first) < _REASONS_SHOWN:
+                        first.append(row)
+                elif self._is_to_go(row):
+                    self._add(row)
+                    digest.update(row.data)
+                    digest.update(b"\n")
+                else:
+                    result.unchanged += 1
+                if time.monotonic() - last >= _PROGRESS_SECONDS:
+                    last = time.monotonic()
+                    self._log.info("%s: %s rows checked, %s rejected", self._name, f"{result.rows:,}", f"{result.rejected:,}")
         self._upload.after_check()
         if self._dropped:
             told = ", ".join(f"{name} in {count:,} rows" for name, count in self._dropped.most_common(_FIELDS_SHOWN))
@@ -220,20 +205,44 @@ class _Run:
             self._log.warning("%s", summary)
         return str(digest.hexdigest())
 
-    def _new_digest(self) -> Any:
-        if self._upload.changes is not None:
-            self._upload.changes.begin()
-        return hashlib.blake2b(self._name.encode(), digest_size=16)
+    def _add(self, row: GoodRow) -> None:
+        self._to_go.add(row._replace(source=None) if row.source is not None else row)
+        self._good += 1
+        self._may_be_sent_again = self._may_be_sent_again and self._plan.may_be_sent_again(row.identity)
+        if row.dropped:
+            self._dropped.update(row.dropped)
+        if row.identity is not None:
+            self._duplicates.note(row.identity)
 
-    def _checked(self) -> Iterator[GoodRow | Rejected]:
-        for position, source in enumerate(self._upload.open_rows()):
-            row = check_row(position, source, self._plan)
-            yield row if self._groups is None else self._groups.judged(row, source)
+    def _checked(self) -> Generator[GoodRow | Rejected]:
+        return self._judged(self._groups) if self._groups is not None else self._read()
+
+    def _read(self) -> Generator[GoodRow | Rejected]:
+        rows = iter(self._upload.rows)
+        try:
+            for position, row in enumerate(rows):
+                yield check_row(position, row, self._plan)
+        finally:
+            if isinstance(rows, Generator):
+                rows.close()
+
+    def _judged(self, groups: Groups) -> Generator[GoodRow | Rejected]:
+        """The rows once more, when all were read and the groups of all are known."""
+        last = time.monotonic()
+        with closing(Spool[GoodRow | Rejected]()) as spool, closing(self._read()) as rows:
+            for row in rows:
+                groups.note(row, is_to_go=isinstance(row, GoodRow) and row.group is not None and self._is_new(row))
+                spool.add(storable(row))
+                if time.monotonic() - last >= _PROGRESS_SECONDS:
+                    last = time.monotonic()
+                    self._log.info("%s: %s rows read, to know which belong together", self._name, f"{row.position + 1:,}")
+            groups.noted()
+            yield from map(groups.judged, spool)
 
     def _is_to_go(self, row: GoodRow) -> bool:
-        # Asked of every row, as it takes note.
-        is_new = self._is_new(row)
-        return is_new if self._groups is None or row.group is None else self._groups.is_to_go(row.group)
+        if self._groups is not None and row.group is not None:
+            return self._groups.is_to_go(row.group)
+        return self._is_new(row)
 
     def _is_new(self, row: GoodRow) -> bool:
         changes = self._upload.changes
@@ -275,13 +284,10 @@ class _Run:
             if found.rows:
                 self._log.info("Going on after %s rows that an earlier attempt has sent", f"{found.rows:,}")
 
-    def _send_all(self, fingerprint: str) -> None:
-        digest = self._new_digest()
+    def _send_all(self) -> None:
         last = time.monotonic()
-        seen = 0
         try:
-            for batch in batches(self._to_send(digest), self._plan):
-                seen += len(batch)
+            for batch in batches(self._to_send(), self._plan):
                 if not self._plan.dry_run:
                     self._send_halving(batch)
                 if time.monotonic() - last >= _PROGRESS_SECONDS:
@@ -291,28 +297,18 @@ class _Run:
                         "%s: %s of %s rows in %s batches sent",
                         self._name, f"{sent.rows:,}", f"{self._good:,}", f"{sent.batches:,}",
                     )  # fmt: skip
-            if digest.hexdigest() != fingerprint:
-                raise CustobarError(
-                    f"{self._name}: the rows that were checked are not those that were read again to be sent: the source"
-                    " changed meanwhile."
-                )
         except BaseException as error:
             # Whatever it is: Airflow retries a task that was told to stop or ran out of time, too.
             self._fail(error)
             raise
 
-    def _to_send(self, digest: Any) -> Iterator[GoodRow]:
+    def _to_send(self) -> Iterator[GoodRow]:
         """The good rows that are not sent yet."""
         to_skip = self._journal.sent.rows
-        for row in self._checked():
-            if isinstance(row, Rejected) or not self._is_to_go(row):
-                continue
-            digest.update(row.data)
-            digest.update(b"\n")
+        for row in self._to_go:
             if row.identity is not None:
                 self._duplicates.add(row.identity)
-            if self._to_verify is not None:
-                self._to_verify.add(row)
+            self._sample.add(row)
             if to_skip:
                 to_skip -= 1
             else:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from typing import Any
@@ -34,44 +33,33 @@ class Verification:
     different: int = 0
 
 
-class SentRows:
-    """The rows that are to be read back: a sample drawn evenly, or all of them, in a file that ends with the process."""
+class Sample:
+    """Some of the rows that were sent, drawn evenly."""
 
-    def __init__(self, *, all_rows: bool) -> None:
+    def __init__(self) -> None:
         # Always the same ones of the same rows.
         self._random = random.Random(0)  # noqa: S311 - nobody's secret
         self._count = 0
-        self._sample: list[tuple[int, bytes]] = []
-        self._file = tempfile.TemporaryFile() if all_rows else None  # noqa: SIM115 - lives as long as this object
+        self._rows: list[GoodRow] = []
 
     def add(self, row: GoodRow) -> None:
         self._count += 1
-        if self._file is not None:
-            self._file.write(b"%d %s\n" % (row.position, row.data))
-        elif len(self._sample) < SAMPLE_ROWS:
-            self._sample.append((row.position, row.data))
+        if len(self._rows) < SAMPLE_ROWS:
+            self._rows.append(row)
         elif (place := self._random.randrange(self._count)) < SAMPLE_ROWS:
-            self._sample[place] = (row.position, row.data)
+            self._rows[place] = row
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        if self._file is None:
-            yield from sorted(self._sample)
-            return
-        self._file.seek(0)
-        for line in self._file:
-            position, _, data = line.partition(b" ")
-            yield int(position), data
+    def __iter__(self) -> Iterator[GoodRow]:
+        return iter(sorted(self._rows, key=lambda row: row.position))
 
 
-def verify(rows: SentRows, read_back: ReadBack, resource: Resource, zone: tzinfo, logger: logging.Logger) -> Verification:
+def verify(
+    rows: Iterable[GoodRow], read_back: ReadBack, resource: Resource, zone: tzinfo, logger: logging.Logger
+) -> Verification:
     """Compare what Custobar has now with what was sent; differences are logged by position and field, without values."""
     result = Verification()
-    for position, data in rows:
-        sent = msgspec.json.decode(data)
+    for row in rows:
+        sent = msgspec.json.decode(row.data)
         external_id = sent.get("external_id")
         if not external_id:
             continue
@@ -80,12 +68,12 @@ def verify(rows: SentRows, read_back: ReadBack, resource: Resource, zone: tzinfo
         is_gone = any(sent.get(name) for name in _GONE)
         if found is None and not is_gone:
             result.missing += 1
-            _tell(logger, result, f"Row {position} is not in Custobar (yet)")
+            _tell(logger, result, f"Row {row.position} is not in Custobar (yet)")
         elif found is not None:
             names = [name for name, value in sent.items() if not _agrees(name, value, found, resource, zone)]
             if names:
                 result.different += 1
-                _tell(logger, result, f"Row {position} differs in Custobar: {field_names(names)}")
+                _tell(logger, result, f"Row {row.position} differs in Custobar: {field_names(names)}")
     logger.log(
         logging.WARNING if result.missing or result.different else logging.INFO,
         "%s: %s rows read back, %s missing, %s different",

@@ -25,7 +25,7 @@ from airflow_provider_custobar.transfers.object_storage_to_custobar import Objec
 from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
 from airflow_provider_custobar.transfers.spiffy_stores_to_custobar import SpiffyStoresToCustobarOperator
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
-from airflow_provider_custobar.upload.verification import SentRows
+from airflow_provider_custobar.upload.spool import Spool
 from tests.export.test_checkpoints import Memory
 from tests.lineage import HookLineageCollector
 from tools.airflow_home import AirflowHome, connection_variables
@@ -190,13 +190,13 @@ def test_nothing_after_the_last_batch_fails_an_upload(
     closed cost a line each.
     """
 
-    close = SentRows.close
+    close = Spool.close
 
-    def full_disk(rows: SentRows) -> None:
+    def full_disk(rows: Spool[Any]) -> None:
         close(rows)
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(SentRows, "close", full_disk)
+    monkeypatch.setattr(Spool, "close", full_disk)
 
     class Broken(HookLineageCollector):
         def create_asset(self, **_: Any) -> Any:

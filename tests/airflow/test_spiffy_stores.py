@@ -211,7 +211,7 @@ def test_times_without_an_offset_or_sense(updated_at: object, goes: bool) -> Non
 
 
 def test_changes_while_it_is_read(tenant: CustobarSandbox, store: SpiffyStoresSandbox) -> None:
-    """Rule: customers that come, go or change between pages make nobody twice or missing, and both readings see the same."""
+    """Rule: customers that come, go or change between pages make nobody twice or missing."""
     first, last = store.customers()[0]["id"], store.customers()[-1]["id"]
 
     def change(request: RequestRecord) -> None:

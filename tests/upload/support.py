@@ -83,9 +83,8 @@ def run(
     """Upload ``rows`` with a plan of these options; return the result, what was sent and what was rejected."""
     send = Sent() if send is None else send
     rejected: list[Rejected] = []
-    open_rows = rows if callable(rows) else lambda: rows
     upload = Upload(
-        open_rows=open_rows,
+        rows=rows() if callable(rows) else rows,
         place_of=getattr(rows, "place_of", None),
         plan=build_plan(**options),
         send=send,

@@ -132,7 +132,7 @@ from airflow_provider_custobar.upload.uploader import Upload
 import pyarrow.parquet
 name = sys.argv[1]
 rows = FileRows([File(name=name, open=lambda: open(name, "rb"))])
-result = Upload(open_rows=lambda: rows, plan=build_plan(dry_run=True), send=lambda rows, again: None).run()
+result = Upload(rows=rows, plan=build_plan(dry_run=True), send=lambda rows, again: None).run()
 print(result.rows, int(peak_mib()))
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,7 @@ def test_rejects_are_told_before_anything_is_sent() -> None:
 
     rows = [line("b", 0, **HEAD), *sale("a", 2), line("b", 1, total="x")]
     plan = build_plan("sales", on_invalid="skip", batch_size=1)
-    result = Upload(open_rows=lambda: rows, plan=plan, send=send, reject=lambda row: told.append(row.position)).run()
+    result = Upload(rows=rows, plan=plan, send=send, reject=lambda row: told.append(row.position)).run()
     assert (result.uploaded, result.rejected) == (2, 2)
 
 
@@ -247,25 +247,21 @@ def test_an_upload_goes_on_where_it_stopped() -> None:
     assert (result.resumed, result.uploaded, result.rejected) == (True, 7, 1)
 
 
-def test_other_resources_are_read_twice_and_sales_three_times() -> None:
-    """Rule: only where rows belong together are they read once more."""
-    for resource, readings in (("sales", 3), ("customers", 2)):
-        opened = []
-
-        def rows() -> Iterator[dict[str, Any]]:
-            opened.append(1)  # noqa: B023 - called before the next turn
-            yield {"external_id": "1"} | (line("s", 1, **HEAD) if resource == "sales" else {})  # noqa: B023 - as above
-
-        run(rows, resource=resource)
-        assert len(opened) == readings
+def test_bad_sales_are_told_in_the_order_of_their_rows() -> None:
+    """Rule: whichever row of a sale is bad, its rows are set aside in their place, each as it came in."""
+    rows = [line("a", 1, **HEAD), line("b", 1, **HEAD), line("a", 1, quantity="x"), "no row", line("b", 2)]
+    result, sent, rejected = run(rows, resource="sales", on_invalid="skip")
+    assert [found.position for found in rejected] == [0, 2, 3]
+    assert [found.row for found in rejected] == [rows[0], rows[2], rows[3]]
+    assert (result.uploaded, [row["sale_external_id"] for row in sent.rows]) == (2, ["b", "b"])
 
 
-def test_a_source_that_changes_between_readings_is_an_error() -> None:
-    """Rule: a sale, or a bad row of one, that was not there at first is no reason to send half of it."""
-    for second in ([*sale("a", 2), *sale("b", 1)], [*sale("a", 1), line("a", 1, quantity="x")]):
-        readings = [sale("a", 2), second, second]
-        with pytest.raises(CustobarError, match="source changed"):
-            run(lambda: readings.pop(0), resource="sales", on_invalid="skip")  # noqa: B023 - as above
+def test_values_of_any_library_may_stand_in_a_sale() -> None:
+    """Rule: what no file can hold is a reason against its sale, as against any other row."""
+    rows = [line("a", 1, **HEAD), line("a", 1, quantity=threading.Lock())]
+    _, sent, rejected = run(rows, resource="sales", on_invalid="skip")
+    assert (sent.rows, [found.position for found in rejected]) == ([], [0, 1])
+    assert all(json.loads(found.as_json()) for found in rejected)
 
 
 def test_many_sales_in_any_order() -> None:

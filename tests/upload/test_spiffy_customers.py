@@ -1,9 +1,7 @@
-"""A Spiffy Stores shop's customers as rows of Custobar, and rows that are kept to be read twice."""
+"""A Spiffy Stores shop's customers as rows of Custobar."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +11,6 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.resources import RESOURCES
-from airflow_provider_custobar.upload.kept_rows import KeptRows
 from airflow_provider_custobar.upload.spiffy_customers import COMPANY_FIELDS, DEFAULT_MAPPING, KNOWN_FIELDS, CustomerMapping
 from airflow_provider_custobar.upload.validation import Checker, Rules
 
@@ -288,54 +285,6 @@ def test_any_customer_becomes_a_row_or_reasons(customer: dict[str, Any], clear_e
 def test_an_address_that_is_none(address: Any) -> None:
     """Rule: an address of another shape fails no run."""
     assert CustomerMapping().row({"id": 1, "default_address": address})["external_id"] == "1"
-
-
-def test_kept_rows_are_read_once() -> None:
-    """Rule: the source is asked once, when it is first needed, however often and side by side the rows are read."""
-    asked: list[str] = []
-
-    @contextmanager
-    def read() -> Iterator[Iterator[object]]:
-        asked.append("begun")
-        yield iter({"number": number, "amount": Decimal("1.10")} for number in range(2_500))
-        asked.append("ended")
-
-    rows = KeptRows(read)
-    assert asked == []
-    pairs = list(zip(rows, rows, strict=True))
-    assert asked == ["begun", "ended"]
-    assert all(one == other for one, other in pairs)
-    assert [one["number"] for one, _ in pairs] == list(range(2_500))  # type: ignore[index]
-    assert len(list(rows)) == 2_500
-    assert asked == ["begun", "ended"]
-
-
-@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001])
-def test_kept_rows_of_any_number(count: int) -> None:
-    """Rule: no rows, or as many as are kept at once, are as good as others."""
-    rows = KeptRows(contextmanager(lambda: iter([range(count)])))
-    assert list(rows) == list(rows) == list(range(count))
-
-
-def test_a_reading_that_breaks_off_keeps_nothing() -> None:
-    """Rule: after a failure the next reading starts from the beginning, and has no row twice."""
-    tries: list[int] = []
-
-    @contextmanager
-    def read() -> Iterator[Iterator[object]]:
-        tries.append(1)
-
-        def rows() -> Iterator[int]:
-            yield from range(1_500)
-            if len(tries) == 1:
-                raise ConnectionError
-
-        yield rows()
-
-    rows = KeptRows(read)
-    with pytest.raises(ConnectionError):
-        list(rows)
-    assert list(rows) == list(range(1_500))
 
 
 def test_a_phone_that_cannot_be_read_removes_nothing() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api.errors import CustobarError, PayloadTooLargeError, ServerError
+from airflow_provider_custobar.api.errors import PayloadTooLargeError, ServerError
 from airflow_provider_custobar.api.resources import RESOURCES
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.uploader import InvalidRowsError, PartlySentError, Upload
@@ -109,7 +111,7 @@ def test_rejects_are_handed_over_where_nothing_is_sent() -> None:
     handed: list[int] = []
     rows = [BAD if number % 2 else customer(number) for number in range(30)]
     with pytest.raises(InvalidRowsError):
-        Upload(open_rows=lambda: rows, plan=build_plan(), send=never, reject=lambda found: handed.append(found.position)).run()
+        Upload(rows=rows, plan=build_plan(), send=never, reject=lambda found: handed.append(found.position)).run()
     assert handed == list(range(1, 30, 2))
 
 
@@ -195,39 +197,65 @@ def test_a_server_without_run_ids() -> None:
     assert (result.batches, result.run_ids) == (2, [])
 
 
-def test_rows_are_read_once_to_check_and_once_to_send() -> None:
-    """Rows come from a fresh reading each time, so a source may be a generator function of any length."""
-    readings = []
-
-    def open_rows() -> Iterator[dict[str, Any]]:
-        readings.append(1)
-        for number in range(1200):
-            yield customer(number)
-
-    result, sent, _ = run(open_rows)
-    assert len(readings) == 2
-    assert (result.rows, result.uploaded, sent.sizes) == (1200, 1200, [500, 500, 200])
-
-
-def test_everything_is_checked_before_anything_is_sent() -> None:
-    """The first batch goes after the last row was checked."""
+def test_rows_may_come_from_a_generator() -> None:
+    """Rows are read once, to the last one before the first is sent; what a source holds open is closed by then."""
     order: list[str] = []
 
-    def open_rows() -> Iterator[dict[str, Any]]:
-        for number in range(10):
-            order.append(f"row {number}")
-            yield customer(number)
+    def rows() -> Iterator[dict[str, Any]]:
+        try:
+            yield from map(customer, range(1200))
+        finally:
+            order.append("closed")
 
-    run(open_rows, send=lambda _rows, _may_repeat: order.append("sent"), batch_size=2)  # type: ignore[func-returns-value]
-    assert order.index("sent") > order.index("row 9")
+    server = Sent()
+
+    def send(batch: Any, may_repeat: bool) -> str | None:
+        order.append("sent")
+        return server(batch, may_repeat)
+
+    result, _, _ = run(rows(), send=send)
+    assert order == ["closed", "sent", "sent", "sent"]
+    assert (result.rows, result.uploaded, server.sizes) == (1200, 1200, [500, 500, 200])
 
 
-@pytest.mark.parametrize("second", [[], [customer(1)], [customer(1), BAD]])
-def test_rows_that_changed_after_the_check_are_an_error(second: list[Any]) -> None:
-    """A source that gives other rows the second time, a used-up generator say, is an error and not a success with less."""
-    readings = [[customer(1), customer(2)], second]
-    with pytest.raises(CustobarError):
-        run(lambda: readings.pop(0))
+@pytest.mark.parametrize("resource", ["customers", "sales"])
+def test_a_source_is_closed_when_the_check_fails(resource: str) -> None:
+    """A query's connection is not held by whoever keeps the error."""
+    closed: list[str] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        try:
+            yield BAD
+            raise OSError("the source")
+        finally:
+            closed.append("source")
+
+    def full(_: Any) -> None:
+        raise OSError("the rejects' store")
+
+    source = rows()
+    with pytest.raises(OSError, match="the "):
+        Upload(rows=source, plan=build_plan(resource), send=never, reject=full).run()
+    assert closed == ["source"]
+
+
+def test_no_file_with_rows_can_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows wait where nobody else can open them, and nothing of them outlives the process."""
+    seen: list[Path] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run(map(customer, range(5_000)), send=lambda _rows, _may_repeat: seen.extend(tmp_path.iterdir()))
+    assert (seen, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_source_that_fails_sends_nothing() -> None:
+    """Nor does one that fails at its end."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from map(customer, range(3))
+        raise ConnectionError("the source")
+
+    with pytest.raises(ConnectionError):
+        run(rows(), send=never)
 
 
 def test_the_log_shows_no_values(caplog: pytest.LogCaptureFixture) -> None:
@@ -252,5 +280,5 @@ def test_events_are_not_sent_again_whatever_ended_the_upload(error: BaseExceptio
 
     rows = [{"type": "BROWSE", "date": "2026-02-10", "customer_id": str(number)} for number in range(4)]
     with pytest.raises(PartlySentError, match="1 of 4 rows were sent before") as caught:
-        Upload(open_rows=lambda: rows, plan=build_plan("events", batch_size=1), send=send).run()
+        Upload(rows=rows, plan=build_plan("events", batch_size=1), send=send).run()
     assert caught.value.__cause__ is error

@@ -16,15 +16,14 @@ from airflow_provider_custobar.upload.journal import Journal
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow
 from airflow_provider_custobar.upload.uploader import Upload
-from airflow_provider_custobar.upload.verification import SAMPLE_ROWS, SentRows, verify
+from airflow_provider_custobar.upload.verification import SAMPLE_ROWS, verify
 from tests.upload.support import Sent, Store, customer
 
 LOG = logging.getLogger("tests.verification")
 
 
 def outcome(sent: dict[str, Any], found: dict[str, Any] | None, zone: str = "UTC") -> tuple[int, int]:
-    rows = SentRows(all_rows=False)
-    rows.add(GoodRow(0, json.dumps({"external_id": "1", **sent}).encode(), None))
+    rows = [GoodRow(0, json.dumps({"external_id": "1", **sent}).encode(), None)]
     record = None if found is None else {"external_id": "1", **found}
     result = verify(rows, lambda _: record, RESOURCES["customers"], ZoneInfo(zone), LOG)
     assert result.checked == 1
@@ -91,7 +90,7 @@ def test_a_sample_or_all_are_read_back_after_the_delay(how: Any, expected: int) 
         return {"external_id": external_id}
 
     upload = Upload(
-        open_rows=lambda: [customer(number) for number in range(100)],
+        rows=[customer(number) for number in range(100)],
         plan=build_plan(verify=how, verify_delay="7"),
         send=Sent(),
         read_back=read_back,
@@ -113,7 +112,7 @@ def test_a_failure_to_read_back_fails_no_upload(caplog: pytest.LogCaptureFixture
         raise OSError("the network")
 
     plan = build_plan(verify="all", verify_delay=0)
-    upload = Upload(open_rows=lambda: [customer(1)], plan=plan, send=server, journal=Journal(store), read_back=read_back)
+    upload = Upload(rows=[customer(1)], plan=plan, send=server, journal=Journal(store), read_back=read_back)
     result = upload.run()
     assert (server.rows, result.uploaded, result.verified, store.values) == ([customer(1)], 1, None, {})
     assert "could not be read back: the network" in caplog.text
@@ -134,9 +133,7 @@ def test_an_attempt_that_dies_in_reading_back_is_not_followed_by_another_upload(
 
     def attempt() -> Any:
         plan = build_plan(verify="all", verify_delay=0)
-        return Upload(
-            open_rows=lambda: [customer(1)], plan=plan, send=server, journal=Journal(store), read_back=read_back
-        ).run()
+        return Upload(rows=[customer(1)], plan=plan, send=server, journal=Journal(store), read_back=read_back).run()
 
     with pytest.raises(SystemExit):
         attempt()
@@ -165,7 +162,6 @@ def test_bad_arguments(resource: str, arguments: dict[str, Any], said: str) -> N
 
 def test_utc_is_a_zone() -> None:
     """Rule: zones of any kind will do."""
-    rows = SentRows(all_rows=True)
-    rows.add(GoodRow(5, b'{"external_id":"1","date_joined":"2026-02-01T10:00:00Z"}', None))
+    rows = [GoodRow(5, b'{"external_id":"1","date_joined":"2026-02-01T10:00:00Z"}', None)]
     found = {"external_id": "1", "date_joined": "2026-02-01T10:00:00"}
     assert verify(rows, lambda _: found, RESOURCES["customers"], UTC, LOG).different == 0
