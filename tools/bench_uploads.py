@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import config_from_connection
+from airflow_provider_custobar.upload.options import UploadOptions
 from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import TextRow
 from airflow_provider_custobar.upload.uploader import Upload
@@ -53,7 +54,7 @@ def _plain(lines: list[str]) -> None:
 
 def _upload(rows: Iterable[object], url: str) -> None:
     config = config_from_connection(host=url, password="null", extra={"requests_per_minute": 6_000_000})
-    plan = build_plan()
+    plan = build_plan(UploadOptions())
     with CustobarClient(config) as client:
 
         def send(batch: object, may_repeat: bool) -> str | None:
@@ -83,23 +84,24 @@ def memory(count: int, url: str) -> None:
 
 
 def main(count: int) -> None:
-    lines = [json.dumps(customer(number)) for number in range(count)]
-    texts = [_text_row(customer(number)) for number in range(count)]
-    taken: dict[str, list[float]] = {"json.loads + json.dumps": [], "upload, from JSON": [], "upload, from CSV cells": []}
+    rows = list(_generated(count))
+    lines = [json.dumps(row) for row in rows]
+    texts = [_text_row(row) for row in rows]
+    taken: dict[str, list[float]] = {"json.loads + json.dumps": [], "upload, from dicts": [], "upload, from CSV cells": []}
     with NullServer() as server:
         url = server.endpoint_url
         for _ in range(_ROUNDS):
             taken["json.loads + json.dumps"].append(_seconds(lambda: _plain(lines)))
-            taken["upload, from JSON"].append(_seconds(lambda: _upload(map(json.loads, lines), url)))
+            taken["upload, from dicts"].append(_seconds(lambda: _upload(iter(rows), url)))
             taken["upload, from CSV cells"].append(_seconds(lambda: _upload(iter(texts), url)))
         floor = statistics.median(taken["json.loads + json.dumps"])
         for name, seconds in taken.items():
             median = statistics.median(seconds)
             print(f"{name:<26} {count / median:>10,.0f} rows/s of CPU   {median / floor:5.2f}x")
-        for rows in (count // 10, count * 10):
-            command = [sys.executable, "-m", "tools.bench_uploads", "--memory", str(rows), url]
+        for number in (count // 10, count * 10):
+            command = [sys.executable, "-m", "tools.bench_uploads", "--memory", str(number), url]
             grown = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-            print(f"peak memory of an upload of {rows:,} rows: {grown} MiB more than of one row")
+            print(f"peak memory of an upload of {number:,} rows: {grown} MiB more than of one row")
 
 
 if __name__ == "__main__":

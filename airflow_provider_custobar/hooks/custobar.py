@@ -17,6 +17,7 @@ from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentE
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.get_provider_info import get_provider_info
+from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, UploadOptions, Verify
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.upload.changes import Changes
@@ -133,37 +134,109 @@ class CustobarHook(BaseHook):
         )
         return _pages(config, query)
 
-    def get_records(self, resource: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    def get_records(
+        self,
+        resource: str,
+        *,
+        filters: Mapping[str, object] | None = None,
+        fields: str | Sequence[str] | None = None,
+        order: str | Sequence[str] | None = None,
+        event_types: str | Sequence[str] | None = None,
+        date: object = None,
+        window_start: object = None,
+        window_end: object = None,
+        page_size: int | None = None,
+        api_format: Literal["json", "csv"] = "json",
+        on_bad_timestamp: Literal["fail", "keep", "drop"] = "fail",
+        allow_unknown_names: bool = False,
+    ) -> Iterator[dict[str, Any]]:
         """
         Fetch a resource record by record; takes the arguments of :meth:`get_pages`.
 
         :raises InvalidArgumentError: at this call, before the first request.
         """
-        return (record for page in self.get_pages(resource, **arguments) for record in page.dicts())
+        pages = self.get_pages(
+            resource,
+            filters=filters,
+            fields=fields,
+            order=order,
+            event_types=event_types,
+            date=date,
+            window_start=window_start,
+            window_end=window_end,
+            page_size=page_size,
+            api_format=api_format,
+            on_bad_timestamp=on_bad_timestamp,
+            allow_unknown_names=allow_unknown_names,
+        )
+        return (record for page in pages for record in page.dicts())
 
     def upload(
         self,
         resource: str,
         records: Iterable[object],
         *,
+        field_mapping: Mapping[str, str | None] | None = None,
+        batch_size: int | str = 500,
+        max_batch_bytes: int | str = 1_000_000,
+        on_invalid: OnInvalid = "fail",
+        require_external_id: bool = True,
+        allow_irreversible: bool = False,
+        unknown_fields: UnknownFields = "fail",
+        company: str | None = None,
+        clear_empty: bool = False,
+        events_delivery: EventsDelivery = "at_most_once",
+        verify: Verify = None,
+        verify_delay: float | str = 60,
+        dry_run: bool = False,
+        timezone: str | None = None,
         reject: Callable[[Rejected], None] = lambda _: None,
-        after_check: Callable[[], None] = lambda: None,
-        journal: Journal | None = None,
-        changes: Changes | None = None,
-        **options: Any,
     ) -> UploadResult:
         """
         Check all ``records``, then send them in batches.
 
+        Takes the options that :class:`~airflow_provider_custobar.upload.options.UploadOptions` describes, and:
+
         :param records: Mappings, read once, so that they may come from a generator. What is none is rejected.
         :param reject: Called with each bad record.
-        :param after_check: Called when all records were checked, before any is sent.
-        :param journal: Keeps what was sent for a next attempt.
-        :param changes: Leaves out records that have not changed since the last time.
-        :param options: Those of :func:`~airflow_provider_custobar.upload.plan.build_plan`, such as ``batch_size``. ``timezone``
-            and ``company`` are the connection's if they are not given.
         :raises InvalidArgumentError: before the first request.
         :raises InvalidRowsError: some records are bad and ``on_invalid="fail"``; nothing was sent.
+        """
+        options = UploadOptions(
+            resource=resource,
+            field_mapping=field_mapping,
+            batch_size=batch_size,
+            max_batch_bytes=max_batch_bytes,
+            on_invalid=on_invalid,
+            require_external_id=require_external_id,
+            allow_irreversible=allow_irreversible,
+            unknown_fields=unknown_fields,
+            company=company,
+            clear_empty=clear_empty,
+            events_delivery=events_delivery,
+            verify=verify,
+            verify_delay=verify_delay,
+            dry_run=dry_run,
+            timezone=timezone,
+        )
+        return self.run_upload(options, records, reject=reject)
+
+    def run_upload(
+        self,
+        options: UploadOptions,
+        rows: Iterable[object],
+        *,
+        reject: Callable[[Rejected], None] = lambda _: None,
+        after_check: Callable[[], None] = lambda: None,
+        journal: Journal | None = None,
+        changes: Changes | None = None,
+    ) -> UploadResult:
+        """
+        As :meth:`upload`, for operators.
+
+        :param after_check: Called when all rows were checked, before any is sent.
+        :param journal: Keeps what was sent for a next attempt.
+        :param changes: Leaves out rows that have not changed since the last time.
         """
         # Only here: numbering plans and schemas are nothing that exports and sensors, or a DAG being parsed, have to wait for.
         from airflow_provider_custobar.upload.journal import Journal  # noqa: PLC0415
@@ -171,15 +244,16 @@ class CustobarHook(BaseHook):
         from airflow_provider_custobar.upload.uploader import Upload  # noqa: PLC0415
 
         config = self.get_config()
-        plan = build_plan(resource, **{"timezone": config.timezone, "company": config.company, **options})
-        if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
-            raise InvalidArgumentError("records", type(records).__name__, "give a list, or a generator, of mappings")
+        timezone = config.timezone if options.timezone is None else options.timezone
+        plan = build_plan(replace(options, timezone=timezone, company=options.company or config.company))
+        if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
+            raise InvalidArgumentError("records", type(rows).__name__, "give a list, or a generator, of mappings")
         with CustobarClient(config) as client:
             return Upload(
-                rows=records,
-                place_of=getattr(records, "place_of", None),
+                rows=rows,
+                place_of=getattr(rows, "place_of", None),
                 plan=plan,
-                send=lambda rows, may_repeat: client.upload(plan.resource, rows, repeatable=may_repeat),
+                send=lambda batch, may_repeat: client.upload(plan.resource, batch, repeatable=may_repeat),
                 reject=reject,
                 after_check=after_check,
                 journal=journal or Journal(None),

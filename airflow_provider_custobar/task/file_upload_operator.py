@@ -74,10 +74,6 @@ class FileUploadOperator(CustobarUploadBaseOperator):
     def source_uris(self) -> Sequence[str]:
         return [each.uri for each in self._objects]
 
-    @property
-    def extra_options(self) -> dict[str, Any]:
-        return {"clear_empty": self.clear_empty}
-
     def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
         from airflow_provider_custobar.upload.files import File, FileRows  # noqa: PLC0415

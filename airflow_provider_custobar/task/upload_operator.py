@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -19,7 +19,14 @@ from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import tell_lineage
 from airflow_provider_custobar.task.names import check_name
 from airflow_provider_custobar.task.object_storage import locate
-from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, Verify, check_choices
+from airflow_provider_custobar.upload.options import (
+    EventsDelivery,
+    OnInvalid,
+    UnknownFields,
+    UploadOptions,
+    Verify,
+    check_choices,
+)
 from airflow_provider_custobar.upload.rejects import Rejects
 
 if TYPE_CHECKING:
@@ -134,9 +141,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         return ()
 
     @property
-    def extra_options(self) -> dict[str, Any]:
-        """Options of the upload that only some sources have, or have otherwise."""
-        return {}
+    def options(self) -> UploadOptions:
+        """Known once :meth:`make_rows` was called."""
+        names = (each.name for each in fields(UploadOptions))
+        return UploadOptions(**{name: getattr(self, name) for name in names if hasattr(self, name)})
 
     @property
     def extra_result(self) -> dict[str, Any]:
@@ -158,35 +166,20 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         rows = self.make_rows(context)
         rejects_place, state_place = self._locations()
         rejects = Rejects(rejects_place.target if rejects_place else None, self.log)
-        company = {"company": self.company} if self.company else {}
         with ExitStack() as stack:
             stack.enter_context(rejects)
             changes = None
             if state_place is not None:
                 tenant = f"{self.resource} of {base_url}"
                 changes = stack.enter_context(kept_changes(state_place, tenant, keep=not self.dry_run, log=self.log))
-            options = {
-                "field_mapping": self.field_mapping,
-                "batch_size": self.batch_size,
-                "max_batch_bytes": self.max_batch_bytes,
-                "on_invalid": self.on_invalid,
-                "require_external_id": self.require_external_id,
-                "allow_irreversible": self.allow_irreversible,
-                "unknown_fields": self.unknown_fields,
-                "events_delivery": self.events_delivery,
-                "verify": self.verify,
-                "verify_delay": self.verify_delay,
-                "dry_run": self.dry_run,
-            }
-            result = hook.upload(
-                self.resource,
+            result = hook.run_upload(
+                self.options,
                 rows,
                 reject=rejects.add,
                 # Before anything is sent, and where nothing will be: that is when the reasons are wanted most.
                 after_check=rejects.publish,
                 journal=self._journal(context),
                 changes=changes,
-                **options | company | self.extra_options,
             )
         sent_to = [] if self.dry_run else [f"custobar://{base_url.partition('://')[2]}/{self.resource}"]
         tell_lineage(hook, inputs=self.source_uris, outputs=sent_to, log=self.log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.hooks.spiffy_stores import SpiffyStoresHook
 from airflow_provider_custobar.task.run_period import check_period, period_arguments
 from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
+from airflow_provider_custobar.upload.options import UploadOptions
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -103,9 +105,9 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
         return [self._source]
 
     @property
-    def extra_options(self) -> dict[str, Any]:
-        # Names are Custobar's by then, and are checked as those of any other mapping.
-        return {"field_mapping": self._mapping.targets if self._mapping else None}
+    def options(self) -> UploadOptions:
+        # Names are Custobar's by then, and are checked as those of any other mapping; what is empty was dealt with there.
+        return replace(super().options, field_mapping=self._mapping.targets if self._mapping else None, clear_empty=False)
 
     @property
     def extra_result(self) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""The words that options of an upload may be; needed where a DAG is parsed, so this imports nothing that costs time."""
+"""The options of an upload; needed where a DAG is parsed, so this imports nothing that costs time."""
 
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
@@ -21,6 +23,46 @@ UploadCompression = Literal["gzip", "zstd", "infer"] | None
 UPLOAD_COMPRESSIONS: tuple[UploadCompression, ...] = ("gzip", "zstd", "infer", None)
 # Python counts these among the encodings of texts, but they are ways to write one text as another.
 _NO_FILE_ENCODINGS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadOptions:
+    """How rows are uploaded, whatever their source is; :func:`~airflow_provider_custobar.upload.plan.build_plan` checks them.
+
+    :param resource: ``customers``, ``events``, ``sales``, ``products`` or ``shops``.
+    :param field_mapping: The source's names to Custobar's, None for a field to leave out; other names stay as they are.
+    :param batch_size: Most rows in one request. No limit is documented; the vendor's own plugins send up to 500.
+    :param max_batch_bytes: Most bytes in one request.
+    :param on_invalid: ``fail``: nothing is sent if any row is bad. ``skip``: the good rows are sent.
+    :param require_external_id: Refuse customers without one: they would update every customer with that e-mail address.
+    :param allow_irreversible: Let rows through that forget or delete a customer for good.
+    :param unknown_fields: What to do with fields that Custobar has none for: ``fail`` refuses their rows, ``drop`` leaves them
+        out, ``send`` sends them.
+    :param company: The prefix of the tenant's own fields, ``COMPANY__name``; None for the connection's, or any.
+    :param clear_empty: Let empty CSV cells remove the field in Custobar, instead of leaving them out.
+    :param events_delivery: What to do with a batch of rows without identifiers that may have arrived: ``at_most_once``, never
+        send it again; ``at_least_once``, send it again, so that its rows may be there twice.
+    :param verify: Read rows back by ``external_id`` afterwards, a ``sample`` of 20 or ``all``, one request each.
+    :param verify_delay: Seconds until then: Custobar imports later than it answers.
+    :param dry_run: Do everything but send.
+    :param timezone: That of datetimes without an offset; None for the connection's, or UTC.
+    """
+
+    resource: str = "customers"
+    field_mapping: Mapping[str, str | None] | None = None
+    batch_size: int | str = 500
+    max_batch_bytes: int | str = 1_000_000
+    on_invalid: OnInvalid = "fail"
+    require_external_id: bool = True
+    allow_irreversible: bool = False
+    unknown_fields: UnknownFields = "fail"
+    company: str | None = None
+    clear_empty: bool = False
+    events_delivery: EventsDelivery = "at_most_once"
+    verify: Verify = None
+    verify_delay: float | str = 60
+    dry_run: bool = False
+    timezone: str | None = None
 
 
 def check_choices(*, on_invalid: object, events_delivery: object, verify: object, unknown_fields: object) -> None:

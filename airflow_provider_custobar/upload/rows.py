@@ -82,7 +82,7 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
         for name, found in row.items()
         if (value := found if type(found) in PLAIN_TYPES else plain(found)) is not None
     }
-    if from_text and not plan.clear_empty:
+    if from_text and not plan.options.clear_empty:
         # CSV cannot tell "nothing" from "remove what is there".
         given = {name: value for name, value in given.items() if value}
     renamed, twice = _renamed(given, plan.field_mapping) if plan.field_mapping else (given, ())

@@ -129,10 +129,11 @@ class _Run:
 
     def run(self) -> UploadResult:
         fingerprint = self._check()
-        if not self._plan.dry_run:
+        if not self._plan.options.dry_run:
             self._refuse_to_guess()
             self._take_up(fingerprint)
         started = time.monotonic()
+        dry = self._plan.options.dry_run
         self._send_all()
         result = self._result
         if self._duplicates.count:
@@ -146,9 +147,9 @@ class _Run:
         self._log.info(
             "%s: %s rows, %s sent in %s batches, %s rejected, %s unchanged, %.1f s%s",
             self._name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
-            f"{result.unchanged:,}", time.monotonic() - started, " (dry run: nothing was sent)" if self._plan.dry_run else "",
+            f"{result.unchanged:,}", time.monotonic() - started, " (dry run: nothing was sent)" if dry else "",
         )  # fmt: skip
-        if not self._plan.dry_run:
+        if not dry:
             # Everything is sent: what fails from here on is told, and fails nothing, since another attempt would send it again.
             self._verify()
             if self._upload.changes is not None:
@@ -157,9 +158,9 @@ class _Run:
         return result
 
     def _verify(self) -> None:
-        if self._plan.verify is None or self._upload.read_back is None:
+        if self._plan.options.verify is None or self._upload.read_back is None:
             return
-        rows = self._sample if self._plan.verify == "sample" else self._to_go
+        rows = self._sample if self._plan.options.verify == "sample" else self._to_go
         # An attempt that dies here is followed by one that only reads back.
         self._journal.save()
         self._upload.sleep(self._plan.verify_delay)
@@ -200,7 +201,7 @@ class _Run:
             self._log.warning("%s: values of fields that Custobar does not have are left out: %s", self._name, told)
         if result.rejected:
             summary = _summary(first, result, self._name, self._upload.place_of)
-            if self._plan.on_invalid == "fail":
+            if self._plan.options.on_invalid == "fail":
                 raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
             self._log.warning("%s", summary)
         return str(digest.hexdigest())
@@ -260,7 +261,7 @@ class _Run:
         """Go on where an earlier attempt stopped, if there was one."""
         found = self._journal.load()
         fresh = Sent(fingerprint=fingerprint)
-        at_most_once = self._plan.events_delivery == "at_most_once"
+        at_most_once = self._plan.options.events_delivery == "at_most_once"
         if found is None:
             self._journal.start(fresh)
         elif found.fingerprint != fingerprint:
@@ -288,7 +289,7 @@ class _Run:
         last = time.monotonic()
         try:
             for batch in batches(self._to_send(), self._plan):
-                if not self._plan.dry_run:
+                if not self._plan.options.dry_run:
                     self._send_halving(batch)
                 if time.monotonic() - last >= _PROGRESS_SECONDS:
                     last = time.monotonic()

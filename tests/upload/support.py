@@ -10,9 +10,11 @@ from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import PayloadTooLargeError
 from airflow_provider_custobar.api.flow import FlowContext, Pacer, Request, upload
 from airflow_provider_custobar.api.resources import Resource
+from airflow_provider_custobar.upload import plan
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.journal import Journal
-from airflow_provider_custobar.upload.plan import build_plan
+from airflow_provider_custobar.upload.options import UploadOptions
+from airflow_provider_custobar.upload.plan import UploadPlan
 from airflow_provider_custobar.upload.rows import Rejected
 from airflow_provider_custobar.upload.uploader import Upload, UploadResult
 
@@ -70,6 +72,10 @@ class Store:
 
     def delete(self, key: str) -> None:
         self.values.pop(key, None)
+
+
+def build_plan(resource: str = "customers", **options: Any) -> UploadPlan:
+    return plan.build_plan(UploadOptions(resource=resource, **options))
 
 
 def run(

@@ -127,7 +127,7 @@ MEASURE = """
 import sys
 from tools.memory import peak_mib
 from airflow_provider_custobar.upload.files import File, FileRows
-from airflow_provider_custobar.upload.plan import build_plan
+from tests.upload.support import build_plan
 from airflow_provider_custobar.upload.uploader import Upload
 import pyarrow.parquet
 name = sys.argv[1]

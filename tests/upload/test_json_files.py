@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.upload.files import FileError
 from airflow_provider_custobar.upload.formats.json_array import read_array
-from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable, check_row
 from tests.upload.file_help import read
+from tests.upload.support import build_plan
 
 
 def both(*texts: str) -> list[list[Any]]:

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, TextRow, check_row
 from airflow_provider_custobar.upload.sql_rows import SqlRows
 from tests.upload.file_help import csv_bytes, parquet_bytes, read
-from tests.upload.support import GOOD
+from tests.upload.support import GOOD, build_plan
 
 #: A cell, and the texts that it is a list of.
 CELLS: list[tuple[str, list[str]]] = [

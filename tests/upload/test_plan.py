@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.upload.plan import UploadPlan, build_plan
+from airflow_provider_custobar.upload.plan import UploadPlan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
+from tests.upload.support import build_plan
 
 
 def test_the_documented_defaults() -> None:
     """Defaults are the careful ones: small batches, nothing sent if any row is bad, nothing irreversible."""
     plan = build_plan()
     assert (plan.resource.name, plan.batch_size, plan.max_batch_bytes) == ("customers", 500, 1_000_000)
-    assert (plan.on_invalid, plan.dry_run, dict(plan.field_mapping)) == ("fail", False, {})
-    assert (plan.clear_empty, plan.events_delivery, plan.verify) == (False, "at_most_once", None)
+    options = plan.options
+    assert (options.on_invalid, options.dry_run, dict(plan.field_mapping), plan.timezone) == ("fail", False, {}, "UTC")
+    assert (options.clear_empty, options.events_delivery, options.verify) == (False, "at_most_once", None)
 
 
 @pytest.mark.parametrize("resource", ["customers", "events", "sales", "products", "shops"])
@@ -69,7 +71,7 @@ def test_each_resource_can_be_uploaded(resource: str) -> None:
         ("timezone", "Mars/Olympus"),
         ("timezone", "europe/helsinki"),
         ("timezone", 5),
-        ("timezone", None),
+        ("timezone", 7),
     ],
 )
 def test_each_bad_argument_is_named(argument: str, value: Any) -> None:

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from psycopg.types.range import Range
 
 from airflow_provider_custobar.api.errors import CustobarError
-from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
 from airflow_provider_custobar.upload.sql_rows import Result, SqlRows
 from airflow_provider_custobar.upload.times import Unfit
+from tests.upload.support import build_plan
 
 KEY = UUID("00000000-0000-4000-8000-00000000000a")
 MIDNIGHT = datetime(1990, 1, 2)  # noqa: DTZ001 - as databases have it

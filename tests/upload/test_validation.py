@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.resources import RESOURCES, FieldType
-from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row
-from tests.upload.support import GOOD
+from tests.upload.support import GOOD, build_plan
 
 T = FieldType
 BAD_ID = "external_id must be a text of letters, digits and dashes only"

@@ -13,11 +13,10 @@ import pytest
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.resources import RESOURCES
 from airflow_provider_custobar.upload.journal import Journal
-from airflow_provider_custobar.upload.plan import build_plan
 from airflow_provider_custobar.upload.rows import GoodRow
 from airflow_provider_custobar.upload.uploader import Upload
 from airflow_provider_custobar.upload.verification import SAMPLE_ROWS, verify
-from tests.upload.support import Sent, Store, customer
+from tests.upload.support import Sent, Store, build_plan, customer
 
 LOG = logging.getLogger("tests.verification")
 
