@@ -55,6 +55,12 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.triggers.custobar"]},
         ],
+        "task-decorators": [
+            {
+                "name": "custobar_upload",
+                "class-name": "airflow_provider_custobar.decorators.upload.custobar_upload_task",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "custobar",

@@ -194,6 +194,15 @@ def test_mapped_export(stage: Stage) -> None:
     assert [json.loads(line) for line in gzip.decompress(stage.s3_object(key)).splitlines()] == opens
 
 
+def test_taskflow_upload(stage: Stage) -> None:
+    """Rule: rows that a function yields arrive, and XCom holds none of them."""
+    stage.sandbox.clear_log()
+    result = stage.run("custobar_upload_taskflow").results["loyalty"]
+    buyers = {r["sale_customer_id"] for r in stage.of_the_day("sales", "sale_date") if r.get("sale_customer_id")}
+    assert {row["external_id"] for entry in stage.sandbox.uploads for row in entry.rows} == buyers
+    assert (result["uploaded"], "external_id" in str(result)) == (len(buyers), False)
+
+
 def test_warehouse(stage: Stage) -> None:
     """Rule: tables hold exactly the day, also after a second run; the checks pass; what is made of them comes back as tags."""
     for _ in range(2):

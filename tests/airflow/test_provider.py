@@ -46,6 +46,9 @@ def test_everything_the_metadata_names_can_be_imported() -> None:
         for entry in info[section]:
             for module in entry["python-modules"]:
                 importlib.import_module(module)
+    for entry in info["task-decorators"]:
+        module, _, name = entry["class-name"].rpartition(".")
+        assert callable(getattr(importlib.import_module(module), name))
     assert info["connection-types"][0]["hook-class-name"] == f"{CustobarHook.__module__}.{CustobarHook.__qualname__}"
     assert info["connection-types"][0]["connection-type"] == CustobarHook.conn_type
 
