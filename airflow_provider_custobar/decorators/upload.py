@@ -10,11 +10,11 @@ from airflow.providers.common.compat.sdk import (
     DecoratedOperator,
     TaskDecorator,
     context_merge,
-    determine_kwargs,
     task_decorator_factory,
 )
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.task.compat import arguments_of
 from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _CustobarUploadDecoratedOperator(DecoratedOperator, CustobarUploadBaseOper
         from airflow_provider_custobar.upload.function_rows import function_rows  # noqa: PLC0415
 
         context_merge(context, self.op_kwargs)
-        arguments = determine_kwargs(self.python_callable, self.op_args, context)
+        arguments = arguments_of(self.python_callable, self.op_args, context)
         return function_rows(self.python_callable(*self.op_args, **arguments))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
@@ -25,6 +25,7 @@ __all__ = [
     "RetryPolicy",
     "SharedStreamProducer",
     "TakesRetryPolicy",
+    "arguments_of",
     "asset_state",
     "partition_of",
     "save_asset_state",
@@ -69,6 +70,16 @@ else:
 
     class TakesRetryPolicy:  # type: ignore[no-redef]
         """For operators and sensors: Airflow's own take a ``retry_policy``."""
+
+
+def arguments_of(function: Callable[..., Any], args: Collection[Any], context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of ``context`` a function takes by name, beside its positional arguments."""
+    try:
+        from airflow.sdk.bases.decorator import determine_kwargs  # noqa: PLC0415 - not known to Airflow 3.1
+    except ImportError:
+        from airflow.utils.operator_helpers import determine_kwargs  # noqa: PLC0415
+    found: Mapping[str, Any] = determine_kwargs(function, args, context)
+    return found
 
 
 def partition_of(context: Mapping[str, Any]) -> tuple[str | None, datetime | None]:
