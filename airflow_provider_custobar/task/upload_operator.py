@@ -40,8 +40,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     Send rows to Custobar, in batches, after all of them were checked.
 
     Custobar only schedules an import: ``run_ids`` in the result name the imports. The result goes to XCom: ``resource``,
-    ``rows``, ``uploaded``, ``rejected``, ``unchanged``, ``duplicates``, ``batches``, ``run_ids``, ``rejects_uri``,
-    ``resumed``, ``verified``.
+    ``rows``, ``uploaded``, ``rejected``, ``new``, ``changed``, ``unchanged``, ``removed``, ``duplicates``, ``batches``,
+    ``run_ids``, ``rejects_uri``, ``resumed``, ``verified``; what is ``new`` and so on is known with ``only_changed``.
 
     Where Airflow keeps a task's state (3.3), an attempt that follows a failed one goes on after the rows that it has sent, if
     they are still the same.
@@ -70,7 +70,13 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     :param only_changed: Send only the rows that are not as they were when they were last uploaded with this ``state_path``.
     :param state_path: Object or file, named as ``rejects_path``, that keeps a digest of each row (an SQLite database, some 35
         bytes a row). Remove it to send all rows again. (templated)
-    :param dry_run: Do everything but send.
+    :param when_removed: With ``only_changed``: fields to send, by ``external_id``, for rows that the last run had and this one
+        has not, such as ``{"tags.remove": ["gold"]}`` or ``{"can_email": False}``. A run without any row, or with a rejected
+        one whose ``external_id`` cannot be told, takes nobody for removed. The state then holds the external_ids as they are;
+        without this argument it holds digests only. (templated)
+    :param max_removed: Most rows that may be removed, a number or a share of those of the last run (``0.1``, ``"10%"``): with
+        more, nothing is sent. (templated)
+    :param dry_run: Do everything but send; the result tells what would be new, changed, unchanged and removed.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
 
@@ -83,10 +89,12 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         "company",
         "verify_delay",
         "state_path",
+        "when_removed",
+        "max_removed",
         "custobar_conn_id",
     )
     template_fields: Sequence[str] = common_template_fields
-    template_fields_renderers: ClassVar[dict[str, str]] = {"field_mapping": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"field_mapping": "json", "when_removed": "json"}
     ui_color = "#d5f5e3"
 
     def __init__(
@@ -107,6 +115,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         verify_delay: float | str = 60,
         only_changed: bool = False,
         state_path: str | None = None,
+        when_removed: Mapping[str, Any] | None = None,
+        max_removed: float | str = 0.1,
         dry_run: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
         **kwargs: Any,
@@ -128,6 +138,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         self.verify_delay = verify_delay
         self.only_changed = only_changed
         self.state_path = state_path
+        self.when_removed = when_removed
+        self.max_removed = max_removed
         self.dry_run = dry_run
         self.custobar_conn_id = custobar_conn_id
 
@@ -171,7 +183,15 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             changes = None
             if state_place is not None:
                 tenant = f"{self.resource} of {base_url}"
-                changes = stack.enter_context(kept_changes(state_place, tenant, keep=not self.dry_run, log=self.log))
+                changes = stack.enter_context(
+                    kept_changes(
+                        state_place,
+                        tenant,
+                        keeps_external_ids=self.when_removed is not None,
+                        keep=not self.dry_run,
+                        log=self.log,
+                    )
+                )
             result = hook.run_upload(
                 self.options,
                 rows,
@@ -188,7 +208,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             "rows": result.rows,
             "uploaded": result.uploaded,
             "rejected": result.rejected,
+            "new": result.new,
+            "changed": result.changed,
             "unchanged": result.unchanged,
+            "removed": result.removed,
             "duplicates": result.duplicates,
             "batches": result.batches,
             "run_ids": result.run_ids,
@@ -230,5 +253,9 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         if self.only_changed and not self.state_path:
             accepted = "only_changed=True needs an object that it can keep digests in"
             raise InvalidArgumentError("state_path", self.state_path, accepted)
+        if self.when_removed is not None and not self.only_changed:
+            raise InvalidArgumentError(
+                "when_removed", self.when_removed, "it needs only_changed=True, which keeps what was there"
+            )
         if self.only_changed and self.resource == "events":
             raise InvalidArgumentError("only_changed", True, "events have no identifier by which one could be known again")

@@ -16,7 +16,9 @@ _PIECE_BYTES = 8 << 20
 
 
 @contextmanager
-def kept_changes(place: Location, target: str, *, keep: bool, log: logging.Logger) -> Iterator[Changes]:
+def kept_changes(
+    place: Location, target: str, *, keeps_external_ids: bool, keep: bool, log: logging.Logger
+) -> Iterator[Changes]:
     """The digests in the object at ``place``; none if there is no such object yet.
 
     What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all. The rows
@@ -32,7 +34,7 @@ def kept_changes(place: Location, target: str, *, keep: bool, log: logging.Logge
         if stored is not None:
             with stored.open() as source, local.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _PIECE_BYTES)
-        with Changes(local, target) as changes:
+        with Changes(local, target, keeps_external_ids=keeps_external_ids) as changes:
             yield changes
         if keep:
             try:

@@ -1,13 +1,14 @@
-"""Which rows have changed since they were last uploaded, by their digests in a file that goes from run to run."""
+"""What is not as it was in the last run that succeeded: rows that have changed, and rows that are gone."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
 
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 _VERSION = 1
 _DIGEST_BYTES = 12
+
+
+Change = Literal["new", "changed", "unchanged"]
 
 
 class ChangesError(CustobarError):
@@ -27,9 +31,12 @@ class Changes:
     """Digests of rows by their identifier, in an SQLite database: its memory does not grow with the rows.
 
     ``target`` tells whose rows these are (resource and tenant); digests of another one's count for nothing. A context manager.
+    With ``keeps_external_ids`` the file holds these as well, as they are, so that it can be told which are gone; without it,
+    what it held of them goes.
     """
 
-    def __init__(self, path: Path, target: str) -> None:
+    def __init__(self, path: Path, target: str, *, keeps_external_ids: bool = False) -> None:
+        self.keeps_external_ids = keeps_external_ids
         self._connection = sqlite3.connect(path, isolation_level=None)
         try:
             self._prepare(target)
@@ -43,9 +50,21 @@ class Changes:
         execute("PRAGMA synchronous = OFF")
         execute("CREATE TABLE IF NOT EXISTS about (version INTEGER, target TEXT)")
         execute("CREATE TABLE IF NOT EXISTS digests (identity BLOB PRIMARY KEY, content BLOB) WITHOUT ROWID")
+        # They are personal data: not even in the file's free pages do they stay.
+        execute("PRAGMA secure_delete = ON")
+        if not self.keeps_external_ids:
+            execute("DROP TABLE IF EXISTS external_ids")
+        else:
+            for table in ("external_ids", "temp.there"):
+                execute(f"CREATE TABLE IF NOT EXISTS {table} (external_id TEXT PRIMARY KEY) WITHOUT ROWID")
+            execute(
+                "CREATE TEMP VIEW gone AS SELECT external_id FROM main.external_ids EXCEPT SELECT external_id FROM temp.there"
+            )
         if execute("SELECT version, target FROM about").fetchall() != [(_VERSION, target)]:
             execute("DELETE FROM about")
             execute("DELETE FROM digests")
+            if self.keeps_external_ids:
+                execute("DELETE FROM external_ids")
             execute("INSERT INTO about VALUES (?, ?)", (_VERSION, target))
 
     def __enter__(self) -> Self:
@@ -58,8 +77,8 @@ class Changes:
         """Begin to read the rows."""
         self._connection.execute("BEGIN")
 
-    def is_new(self, identity: str, content: bytes) -> bool:
-        """Whether the row differs from the last one of this identifier, in this reading or the run before; takes note of it.
+    def change_of(self, identity: str, content: bytes) -> Change:
+        """How the row differs from the last one of this identifier, in this reading or the run before; takes note of it.
 
         :raises ChangesError: the file is damaged.
         """
@@ -67,14 +86,36 @@ class Changes:
         try:
             found = self._connection.execute("SELECT content FROM digests WHERE identity = ?", (key,)).fetchone()
             if found is not None and found[0] == digest:
-                return False
+                return "unchanged"
             self._connection.execute("REPLACE INTO digests VALUES (?, ?)", (key, digest))
         except sqlite3.OperationalError:
             # Such as a full disk: the file may be as it should.
             raise
         except sqlite3.DatabaseError as error:
             raise _unreadable(error) from None
-        return True
+        return "new" if found is None else "changed"
+
+    def note_there(self, external_id: str) -> None:
+        """This row is there, whether it is good or not."""
+        self._connection.execute("INSERT OR IGNORE INTO there VALUES (?)", (external_id,))
+
+    def known_and_gone(self) -> tuple[int, int]:
+        """How many external_ids the run before had, and how many of them are not there now."""
+        known = self._connection.execute("SELECT count(*) FROM external_ids").fetchone()[0]
+        return known, self._connection.execute("SELECT count(*) FROM gone").fetchone()[0]
+
+    def gone(self) -> Iterator[str]:
+        """These external_ids, in order; their digests are forgotten, so that a row which comes back is new."""
+        for (external_id,) in self._connection.execute("SELECT external_id FROM gone ORDER BY 1"):
+            key = _digest(f"external_id={external_id}".encode())
+            self._connection.execute("DELETE FROM digests WHERE identity = ?", (key,))
+            yield external_id
+
+    def keep_external_ids(self, *, with_those_before: bool) -> None:
+        """The next run is to compare itself with those that are there, or also with those that were there before."""
+        if not with_those_before:
+            self._connection.execute("DELETE FROM external_ids")
+        self._connection.execute("INSERT OR IGNORE INTO external_ids SELECT external_id FROM there")
 
     def commit(self) -> None:
         """Keep what this reading took note of. A failure comes after the rows were sent: the next run sends them again."""

@@ -46,6 +46,10 @@ class UploadOptions:
     :param verify_delay: Seconds until then: Custobar imports later than it answers.
     :param dry_run: Do everything but send.
     :param timezone: That of datetimes without an offset; None for the connection's, or UTC.
+    :param when_removed: What is to become of rows that the last run had and this one has not: fields to send for their
+        external_id, such as ``{"tags.remove": ["gold"]}``. Needs what ``only_changed`` keeps.
+    :param max_removed: Most rows that this may be, a number or a share of those of the last run (``0.1``, ``"10%"``): with
+        more, nothing is sent.
     """
 
     resource: str = "customers"
@@ -63,6 +67,8 @@ class UploadOptions:
     verify_delay: float | str = 60
     dry_run: bool = False
     timezone: str | None = None
+    when_removed: Mapping[str, object] | None = None
+    max_removed: float | str = 0.1
 
 
 def check_choices(*, on_invalid: object, events_delivery: object, verify: object, unknown_fields: object) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
@@ -16,6 +18,7 @@ from airflow_provider_custobar.upload.validation import Checker, Rules
 #: What a batch adds around its rows: ``{"customers":[`` and ``]}``, rounded up.
 ENVELOPE_BYTES = 32
 _SMALLEST_BATCH_BYTES = 1_000
+_IRREVERSIBLE = ("is_deleted", "is_forgotten")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class UploadPlan:
     max_batch_bytes: int
     verify_delay: float
     timezone: str
+    when_removed: Mapping[str, object] | None
+    max_removed: int | Fraction
 
     def may_be_sent_again(self, identity: str | None) -> bool:
         """Whether a row that is known by ``identity`` may go out again after it may have arrived."""
@@ -90,7 +95,43 @@ def build_plan(options: UploadOptions) -> UploadPlan:
         max_batch_bytes=whole_number("max_batch_bytes", options.max_batch_bytes, least=_SMALLEST_BATCH_BYTES),
         verify_delay=_seconds("verify_delay", options.verify_delay),
         timezone=zone,
+        when_removed=_patch(options, found),
+        max_removed=_most_removed(options.max_removed),
     )
+
+
+def _patch(options: UploadOptions, resource: Resource) -> Mapping[str, object] | None:
+    patch = options.when_removed
+    if patch is None:
+        return None
+    accepted = 'give fields of rows that are gone, such as {"tags.remove": ["gold"]}'
+    if not isinstance(patch, Mapping) or not patch:
+        raise InvalidArgumentError("when_removed", patch, accepted)
+    if "external_id" not in (*resource.identifiers, *resource.required) or resource.group is not None:
+        raise InvalidArgumentError("when_removed", patch, f"{resource.name} are not known again by external_id; leave it out")
+    if "external_id" in patch:
+        raise InvalidArgumentError("when_removed", "external_id", f"it is that of each row; {accepted}")
+    for name in _IRREVERSIBLE:
+        if name in patch:
+            raise InvalidArgumentError("when_removed", name, "nobody is deleted or forgotten because a row is gone")
+    return dict(patch)
+
+
+def _most_removed(value: float | str) -> int | Fraction:
+    """A number of rows, or a share of them."""
+    text = str(value).strip()
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        if text.endswith("%"):
+            most: int | Fraction = Fraction(text[:-1].strip()) / 100
+        else:
+            most = int(text) if re.fullmatch(r"[0-9]+", text) else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        most = -1
+    if most < 0 or (isinstance(most, Fraction) and most > 1):
+        raise InvalidArgumentError("max_removed", value, 'give a number of rows (100), or a share of them (0.1 or "10%")')
+    return most
 
 
 def _seconds(argument: str, value: object) -> float:

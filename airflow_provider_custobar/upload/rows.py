@@ -13,6 +13,7 @@ import msgspec
 from airflow_provider_custobar.api.errors import field_names
 from airflow_provider_custobar.upload.field_mapping import FieldMapping
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
+from airflow_provider_custobar.upload.schema import as_text
 from airflow_provider_custobar.upload.values import PLAIN_TYPES, plain, readable
 
 
@@ -31,13 +32,14 @@ class Unreadable:
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A row that was set aside. ``position`` counts from 0; ``row`` is the row as it came in; ``group`` is what it is a part
-    of, where that can be told.
+    of, and ``external_id`` its own, where these can be told.
     """
 
     position: int
     reasons: Sequence[str]
     row: object
     group: str | None = None
+    external_id: str | None = None
 
     @property
     def content(self) -> object:
@@ -92,7 +94,7 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
         reasons += [f"field_mapping gives two of its fields the same name, {name!r}" for name in twice]
     group = plan.checker.group_of(checked)
     if reasons:
-        return Rejected(position, reasons, row, group)
+        return Rejected(position, reasons, row, group, _external_id(checked, reasons, twice))
     lacking: Sequence[int] = ()
     if group is not None:
         lacking = plan.checker.lacking({name for name, value in checked.items() if value != ""})
@@ -102,9 +104,20 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
     try:
         data = _encoded(checked, plan)
     except _UnfitError as error:
-        return Rejected(position, [str(error)], row, group)
+        return Rejected(position, [str(error)], row, group, _external_id(checked, (), twice))
     identity = next((f"{name}={value}" for name in plan.identity_names if (value := checked.get(name))), None)
     return GoodRow(position, data, identity, group, lacking, dropped, None if group is None else row)
+
+
+def _external_id(checked: Mapping[str, Any], reasons: Sequence[str], twice: Sequence[str]) -> str | None:
+    """That of a row which is bad for another reason than this."""
+    value = checked.get("external_id")
+    if not value or "external_id" in twice or any(reason.startswith("external_id ") for reason in reasons):
+        return None
+    try:
+        return value if isinstance(value, str) else as_text(value)
+    except ValueError:
+        return None
 
 
 def storable(row: GoodRow | Rejected) -> GoodRow | Rejected:

@@ -7,12 +7,12 @@ import logging
 import time
 import zoneinfo
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_provider_custobar.api.errors import CustobarError, Fate, PayloadTooLargeError, fate_of
+from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, PayloadTooLargeError, fate_of
 from airflow_provider_custobar.upload.batches import batches, halves
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.duplicates import Duplicates
@@ -49,16 +49,27 @@ class PartlySentError(CustobarError):
     fate = Fate.FINAL
 
 
+class TooManyRemovedError(CustobarError):
+    """More rows are gone than ``max_removed`` allows; nothing was sent."""
+
+    fate = Fate.FINAL
+
+
 @dataclass(kw_only=True)
 class UploadResult:
-    """``rows`` came in: ``rejected`` were set aside, ``unchanged`` are as they were last time, ``uploaded`` were sent, by this
-    attempt or one that it continued (none in a dry run). ``duplicates`` have the identifier of an earlier row.
+    """``rows`` came in: ``rejected`` were set aside, ``new``, ``changed`` and ``unchanged`` tell how they differ from those of
+    the last run, where that is known. ``removed`` were there in the last run and are not in this one. ``uploaded`` were sent,
+    by this attempt or one that it continued (none in a dry run), what is sent for removed ones included. ``duplicates`` have
+    the identifier of an earlier row.
     """
 
     rows: int = 0
     uploaded: int = 0
     rejected: int = 0
+    new: int = 0
+    changed: int = 0
     unchanged: int = 0
+    removed: int = 0
     duplicates: int = 0
     batches: int = 0
     run_ids: list[str] = field(default_factory=list)
@@ -117,6 +128,7 @@ class _Run:
         self._to_go = Spool[GoodRow]()
         self._sample = Sample()
         self._good = 0
+        self._nameless = 0
         self._may_be_sent_again = True
 
     def close(self) -> None:
@@ -128,6 +140,8 @@ class _Run:
                 self._log.warning("Could not close a temporary file: %s", error)
 
     def run(self) -> UploadResult:
+        if self._plan.when_removed is not None:
+            self._patched("1", self._plan.when_removed)
         fingerprint = self._check()
         if not self._plan.options.dry_run:
             self._refuse_to_guess()
@@ -144,6 +158,8 @@ class _Run:
             )  # fmt: skip
         sent = self._journal.sent
         result.uploaded, result.batches, result.run_ids = sent.uploaded, sent.batches, sent.run_ids
+        if result.removed:
+            self._log.info("%s: %s rows are gone since the last run", self._name, f"{result.removed:,}")
         self._log.info(
             "%s: %s rows, %s sent in %s batches, %s rejected, %s unchanged, %.1f s%s",
             self._name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
@@ -153,7 +169,7 @@ class _Run:
             # Everything is sent: what fails from here on is told, and fails nothing, since another attempt would send it again.
             self._verify()
             if self._upload.changes is not None:
-                self._upload.changes.commit()
+                self._keep(self._upload.changes)
             self._journal.clear()
         return result
 
@@ -181,15 +197,14 @@ class _Run:
         with closing(self._checked()) as rows:
             for row in rows:
                 result.rows += 1
+                self._note_there(row)
                 if isinstance(row, Rejected):
                     result.rejected += 1
                     self._upload.reject(row)
                     if len(first) < _REASONS_SHOWN:
                         first.append(row)
                 elif self._is_to_go(row):
-                    self._add(row)
-                    digest.update(row.data)
-                    digest.update(b"\n")
+                    self._add(row, digest)
                 else:
                     result.unchanged += 1
                 if time.monotonic() - last >= _PROGRESS_SECONDS:
@@ -204,9 +219,65 @@ class _Run:
             if self._plan.options.on_invalid == "fail":
                 raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=result.rejected)
             self._log.warning("%s", summary)
+        if self._plan.when_removed is not None and self._upload.changes is not None:
+            self._add_removed(self._plan.when_removed, self._upload.changes, digest)
         return str(digest.hexdigest())
 
-    def _add(self, row: GoodRow) -> None:
+    def _note_there(self, row: GoodRow | Rejected) -> None:
+        changes = self._upload.changes
+        if changes is None or not changes.keeps_external_ids:
+            return
+        if isinstance(row, GoodRow):
+            name, _, external_id = (row.identity or "").partition("=")
+            if name == "external_id":
+                changes.note_there(external_id)
+        elif row.external_id is not None:
+            changes.note_there(row.external_id)
+        else:
+            self._nameless += 1
+
+    @property
+    def _knows_who_is_there(self) -> bool:
+        """Not where nothing has come in, or a bad row may be anybody's."""
+        return self._result.rows > 0 and not self._nameless
+
+    def _add_removed(self, patch: Mapping[str, object], changes: Changes, digest: Any) -> None:
+        """Add a row for each that the last run had and this one has not.
+
+        :raises TooManyRemovedError: they are more than may be.
+        """
+        if not self._knows_who_is_there:
+            why = f"{self._nameless:,} rejected rows do not tell their external_id" if self._nameless else "no rows came in"
+            self._log.warning("%s: %s, so none is taken for removed", self._name, why)
+            return
+        known, gone = changes.known_and_gone()
+        most = self._plan.max_removed
+        if gone > (most if isinstance(most, int) else most * known):
+            raise TooManyRemovedError(
+                f"{gone:,} of the {known:,} {self._name} that the last run had are not there any more, which is more than"
+                f" max_removed={self._plan.options.max_removed}. Nothing was sent: if they are to be gone, allow it."
+            )
+        for external_id in changes.gone():
+            row = self._patched(external_id, patch)
+            self._result.removed += 1
+            self._add(row, digest)
+
+    def _patched(self, external_id: str, patch: Mapping[str, object]) -> GoodRow:
+        # The patch's names are Custobar's.
+        plan = replace(self._plan, field_mapping={})
+        row = check_row(self._result.rows + self._result.removed, {"external_id": external_id, **patch}, plan)
+        if isinstance(row, Rejected):
+            raise InvalidArgumentError("when_removed", ", ".join(patch), "; ".join(row.reasons))
+        return row
+
+    def _keep(self, changes: Changes) -> None:
+        if changes.keeps_external_ids and self._result.rows:
+            changes.keep_external_ids(with_those_before=not self._knows_who_is_there)
+        changes.commit()
+
+    def _add(self, row: GoodRow, digest: Any) -> None:
+        digest.update(row.data)
+        digest.update(b"\n")
         self._to_go.add(row._replace(source=None) if row.source is not None else row)
         self._good += 1
         self._may_be_sent_again = self._may_be_sent_again and self._plan.may_be_sent_again(row.identity)
@@ -247,7 +318,12 @@ class _Run:
 
     def _is_new(self, row: GoodRow) -> bool:
         changes = self._upload.changes
-        return changes is None or row.identity is None or changes.is_new(row.identity, row.data)
+        if changes is None or row.identity is None:
+            return True
+        change = changes.change_of(row.identity, row.data)
+        self._result.new += change == "new"
+        self._result.changed += change == "changed"
+        return change != "unchanged"
 
     def _refuse_to_guess(self) -> None:
         if self._journal.may_have_forgotten and self._good and not self._may_be_sent_again:

@@ -56,7 +56,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(airflow_home: AirflowHome, postgres_server: PostgresServer) -> Iterator[Stage]:
+def stage(airflow_home: AirflowHome, postgres_server: PostgresServer, tmp_path_factory: Any) -> Iterator[Stage]:
     postgres = postgres_server.create_database()
     with CustobarSandbox() as sandbox, S3Server() as s3, GcsServer() as gcs:
         s3.create_bucket(BUCKET)
@@ -67,7 +67,9 @@ def stage(airflow_home: AirflowHome, postgres_server: PostgresServer) -> Iterato
             "google_cloud_default": gcs.airflow_connection(),
             "postgres_default": postgres.airflow_connection(),
         }
-        yield Stage(sandbox, s3, gcs, postgres, airflow_home, {**connection_variables(connections), **gcs.environment()})
+        state = {"AIRFLOW_VAR_CUSTOBAR_STATE": f"file://{tmp_path_factory.mktemp('state')}"}
+        environment = {**connection_variables(connections), **gcs.environment(), **state}
+        yield Stage(sandbox, s3, gcs, postgres, airflow_home, environment)
 
 
 def test_daily_export(stage: Stage) -> None:
@@ -221,8 +223,14 @@ def test_warehouse(stage: Stage) -> None:
         if r["type"] in wanted
     )
     assert results["events"]["deleted"] == results["events"]["inserted"] == len(events) > 0
-    outcome = stage.run("custobar_upload_segments")
-    assert outcome.results["segments"]["uploaded"] == len(spent) > 0
+    results = stage.run("custobar_upload_segments").results
+    assert sum(results[name]["uploaded"] for name in ("silver", "gold")) == len(spent) > 0
+    riser = min(spent, key=lambda customer: spent[customer])
+    with stage.postgres.connect() as connection:
+        connection.execute("UPDATE custobar_sales SET total = 20000 WHERE sale_customer_id = %s", (riser,))
+    results = stage.run("custobar_upload_segments").results
+    assert [results[name]["uploaded"] for name in ("silver", "gold")] == [1, 1]
     tags = {r["external_id"]: r.get("tags", []) for r in stage.sandbox.records("customers") if "external_id" in r}
-    for customer, total in spent.items():
-        assert ("segment-gold" if total >= 100_00 else "segment-silver") in tags[customer]
+    for customer, total in (spent | {riser: 200_00}).items():
+        wanted = "segment-gold" if total >= 100_00 else "segment-silver"
+        assert [tag for tag in tags[customer] if tag.startswith("segment-")] == [wanted]
