@@ -17,6 +17,7 @@ _S3_ARN = re.compile(
 )
 _GCS_BUCKET = re.compile(r"(?=.{3,222}\Z)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)*")
 _BUCKET_SCHEME = re.compile(r"(s3[an]?|gs|gcs)://", re.IGNORECASE)
+_S3_URL = re.compile(r"s3[an]?://(?P<bucket>[^/]*)/?(?P<key>.*)", re.IGNORECASE | re.DOTALL)
 _WITHIN = "give the name within the bucket, without scheme, bucket and first slash"
 
 
@@ -125,6 +126,21 @@ def check_s3_bucket(argument: str, value: object) -> str:
         )
         raise InvalidArgumentError(argument, value, accepted)
     return name
+
+
+def s3_place(bucket: object, key: object) -> tuple[str, object]:
+    """The bucket's name, and the key as it was given; as with Airflow's ``S3Hook``, a whole URL names both.
+
+    :raises InvalidArgumentError: as :func:`check_s3_bucket`, or the bucket is named twice, or not at all.
+    """
+    url = _S3_URL.match(key) if isinstance(key, str) else None
+    if url is None:
+        if bucket is None:
+            raise InvalidArgumentError("s3_bucket", None, "give the bucket's name, or a whole URL as s3_key: s3://bucket/key")
+        return check_s3_bucket("s3_bucket", bucket), key
+    if bucket is not None:
+        raise InvalidArgumentError("s3_key", key, f"{_WITHIN}; or give the whole URL, and no s3_bucket")
+    return check_s3_bucket("s3_key", url["bucket"]), url["key"]
 
 
 def check_gcs_bucket(argument: str, value: object) -> str:

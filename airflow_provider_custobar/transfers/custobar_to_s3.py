@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureEx
 
 from airflow_provider_custobar.stores.protocol import Store
 from airflow_provider_custobar.task.export_operator import CustobarExportOperator
-from airflow_provider_custobar.task.names import check_extra_args, check_key, check_s3_bucket
+from airflow_provider_custobar.task.names import check_extra_args, check_key, s3_place
 
 
 class CustobarToS3Operator(CustobarExportOperator):
@@ -19,9 +19,10 @@ class CustobarToS3Operator(CustobarExportOperator):
     Needs the ``amazon`` extra. Takes the arguments of
     :class:`~airflow_provider_custobar.task.export_operator.CustobarExportOperator`, and:
 
-    :param s3_bucket: Name of the bucket, which must exist. (templated)
-    :param s3_key: Key of the object, such as ``custobar/sales/ds={{ ds }}/sales.csv.gz``. (templated)
+    :param s3_bucket: Name of the bucket, which must exist; None where ``s3_key`` is a whole URL. (templated)
+    :param s3_key: Key of the object, such as ``custobar/sales/ds={{ ds }}/sales.csv.gz``, or ``s3://bucket/key``. (templated)
     :param aws_conn_id: The AWS connection id. (templated)
+    :param verify: Whether to check the server's certificate, or the file of authorities to check it with; see ``S3Hook``.
     :param encrypt: Let S3 encrypt the object with its own key (``AES256``); for another key see ``extra_args``.
     :param acl_policy: Canned ACL of the object, such as ``bucket-owner-full-control``. (templated)
     :param extra_args: What else boto3 takes along with an upload, such as
@@ -41,9 +42,10 @@ class CustobarToS3Operator(CustobarExportOperator):
     def __init__(
         self,
         *,
-        s3_bucket: str,
+        s3_bucket: str | None = None,
         s3_key: str,
         aws_conn_id: str | None = "aws_default",
+        verify: bool | str | None = None,
         encrypt: bool = False,
         acl_policy: str | None = None,
         extra_args: Mapping[str, Any] | None = None,
@@ -56,12 +58,13 @@ class CustobarToS3Operator(CustobarExportOperator):
         self.s3_bucket = s3_bucket
         self.s3_key = s3_key
         self.aws_conn_id = aws_conn_id
+        self.verify = verify
 
     def check_name(self, argument: str, value: object) -> str:
-        return check_key(argument, value)
+        return check_key(argument, s3_place(self.s3_bucket, value)[1] if argument == "s3_key" else value)
 
     def make_store(self) -> Store:
-        bucket = check_s3_bucket("s3_bucket", self.s3_bucket)
+        bucket, _ = s3_place(self.s3_bucket, self.s3_key)
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415
@@ -77,5 +80,5 @@ class CustobarToS3Operator(CustobarExportOperator):
             extra_args["ServerSideEncryption"] = "AES256"
         if self.acl_policy:
             extra_args["ACL"] = self.acl_policy
-        client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        client = S3Hook(aws_conn_id=self.aws_conn_id, verify=self.verify).get_conn()
         return S3Store(client, bucket, replace=self.replace, extra_args=extra_args)

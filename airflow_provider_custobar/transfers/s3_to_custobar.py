@@ -11,7 +11,7 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.stores.reading import find
 from airflow_provider_custobar.task.file_upload_operator import FileUploadOperator
-from airflow_provider_custobar.task.names import check_extra_args, check_keys, check_s3_bucket, within_bucket
+from airflow_provider_custobar.task.names import check_extra_args, check_keys, check_s3_bucket, s3_place, within_bucket
 
 if TYPE_CHECKING:
     from airflow_provider_custobar.stores.protocol import StoredObject
@@ -23,9 +23,12 @@ class S3ToCustobarOperator(FileUploadOperator):
 
     Takes the arguments of :class:`~airflow_provider_custobar.task.file_upload_operator.FileUploadOperator`, and:
 
-    :param s3_bucket: The bucket. (templated)
-    :param s3_key: The object's key; a pattern (``customers/*.csv.gz``); or a prefix, which ends in a slash. (templated)
+    :param s3_bucket: The bucket; None where ``s3_key`` is a whole URL. (templated)
+    :param s3_key: The object's key; a pattern (``customers/*.csv.gz``); or a prefix, which ends in a slash; or one of them as
+        ``s3://bucket/key``. (templated)
     :param aws_conn_id: The Airflow connection for AWS. (templated)
+    :param verify_s3: Whether to check the server's certificate, or the file of authorities to check it with; ``verify`` of
+        ``S3Hook`` (here ``verify`` reads rows back).
     :param extra_args: What else boto3 takes along with a download, such as ``{"RequestPayer": "requester"}``,
         ``ExpectedBucketOwner``, ``SSECustomerKey`` or, for one object, ``VersionId``. (templated)
     """
@@ -41,9 +44,10 @@ class S3ToCustobarOperator(FileUploadOperator):
     def __init__(
         self,
         *,
-        s3_bucket: str,
+        s3_bucket: str | None = None,
         s3_key: str,
         aws_conn_id: str | None = "aws_default",
+        verify_s3: bool | str | None = None,
         extra_args: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -51,10 +55,12 @@ class S3ToCustobarOperator(FileUploadOperator):
         self.s3_bucket = s3_bucket
         self.s3_key = s3_key
         self.aws_conn_id = aws_conn_id
+        self.verify_s3 = verify_s3
         self.extra_args = extra_args
 
     def find_objects(self) -> list[StoredObject]:
-        bucket, key = check_s3_bucket("s3_bucket", self.s3_bucket), check_keys("s3_key", self.s3_key)
+        bucket, within = s3_place(self.s3_bucket, self.s3_key)
+        key = check_keys("s3_key", within)
         client = self._client()
         from boto3.s3.transfer import S3Transfer  # noqa: PLC0415 - as in _client
 
@@ -73,7 +79,7 @@ class S3ToCustobarOperator(FileUploadOperator):
         return found
 
     def location(self, argument: str, value: object) -> Location:
-        found = within_bucket(argument, value, ("s3", "s3a", "s3n"), self.s3_bucket)
+        found = within_bucket(argument, value, ("s3", "s3a", "s3n"), s3_place(self.s3_bucket, self.s3_key)[0])
         if found is None:
             return super().location(argument, value)
         bucket, key = check_s3_bucket(argument, found[0]), found[1]
@@ -94,4 +100,4 @@ class S3ToCustobarOperator(FileUploadOperator):
             raise AirflowOptionalProviderFeatureException(
                 "S3ToCustobarOperator needs the Amazon provider: pip install 'airflow-provider-custobar[amazon]'"
             ) from error
-        return S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        return S3Hook(aws_conn_id=self.aws_conn_id, verify=self.verify_s3).get_conn()

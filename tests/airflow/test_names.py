@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.sandbox import CustobarSandbox
@@ -69,6 +70,30 @@ def test_one_pattern_language_everywhere(place: Place, tenant: CustobarSandbox) 
     patterns = ("in/*.csv", "in/**/*.csv", "in/", "in/ds=?/", "in/.x.csv")
     assert [place.upload(pattern)["uploaded"] for pattern in patterns] == [2, 4, 4, 1, 1]
     assert sent(tenant) == ["1", "0", *"1206", *"1206", "6", "4"]
+
+
+def test_a_whole_url_names_the_bucket(on_s3: OnS3, tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: as in Airflow's S3Hook, s3_key may be a URL, where no bucket is given, also for what lies beside it."""
+    url = on_s3.uri("{date}/in.csv").replace("s3://", "S3://")
+    assert on_s3.export(url, s3_bucket=None, resource="sales", date="2026-02-10")["uris"] == [on_s3.uri("2026-02-10/in.csv")]
+    on_s3.put("in.csv", one("1") + b"not good,\r\n")
+    result = on_s3.upload(on_s3.uri("in.csv"), s3_bucket=None, on_invalid="skip", rejects_path="rejects.jsonl")
+    assert (result["uploaded"], result["rejects_uri"]) == (1, on_s3.uri("rejects.jsonl"))
+    with pytest.raises(InvalidArgumentError, match="s3_key=.*and no s3_bucket"):
+        on_s3.upload(on_s3.uri("in.csv"))
+    with pytest.raises(InvalidArgumentError, match="s3_bucket=None.*whole URL"):
+        on_s3.upload("in.csv", s3_bucket=None)
+
+
+def test_certificates_are_checked_as_the_hook_is_told(on_s3: OnS3, tenant: CustobarSandbox, monkeypatch: Any) -> None:
+    """Rule: what S3Hook is to verify with is told to it."""
+    told: list[Any] = []
+    get_conn = S3Hook.get_conn
+    monkeypatch.setattr(S3Hook, "get_conn", lambda hook: (told.append(hook.verify), get_conn(hook))[1])
+    on_s3.export("in.csv", verify="/etc/ssl/ours.pem")
+    on_s3.put("in.csv", one("1"))
+    on_s3.upload("in.csv", verify_s3=False)
+    assert set(told) == {"/etc/ssl/ours.pem", False}
 
 
 def test_listings_of_many_pages(on_s3: OnS3, tenant: CustobarSandbox) -> None:
