@@ -402,7 +402,7 @@ def test_a_key_of_the_customers_own_is_given_with_every_request(s3: S3Store) -> 
     asked = answer_instead(s3, "ListParts", lambda: s3_answer(403, "AccessDenied"))
     target = s3.target("a.csv", SSECustomerAlgorithm="AES256", SSECustomerKey="k" * 32)
     with pytest.raises(LostError):
-        target.reopen(MARKED, {"upload": "1", "parts": 1, "bytes": PART, "digest": "x"})
+        target.reopen(MARKED, {"Bucket": BUCKET, "Key": "a.csv", "upload": "1", "parts": 1, "bytes": PART, "digest": "x"})
     assert asked[0].headers["x-amz-server-side-encryption-customer-key"] == b"a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
     assert "x-amz-server-side-encryption-customer-key-MD5" in asked[0].headers
 
