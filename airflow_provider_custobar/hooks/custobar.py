@@ -8,18 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseHook
-from asgiref.sync import sync_to_async
 
-from airflow_provider_custobar.api.async_client import AsyncCustobarClient
-from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
-from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.get_provider_info import get_provider_info
 from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, UnknownFields, UploadOptions, Verify
 
 if TYPE_CHECKING:
+    from airflow_provider_custobar.api.async_client import AsyncCustobarClient
+    from airflow_provider_custobar.api.client import CustobarClient
+    from airflow_provider_custobar.api.pages import Page
+    from airflow_provider_custobar.api.steps import Pacer
     from airflow_provider_custobar.upload.changes import Changes
     from airflow_provider_custobar.upload.journal import Journal
     from airflow_provider_custobar.upload.rows import Rejected
@@ -68,10 +68,20 @@ class CustobarHook(BaseHook):
 
     def get_conn(self) -> CustobarClient:
         """A client; use it in a ``with`` block. Requests through one client are paced together."""
-        return CustobarClient(self.get_config())
+        return self.client_of(self.get_config())
+
+    @staticmethod
+    def client_of(config: ClientConfig, *, pacer: Pacer | None = None) -> CustobarClient:
+        """A client of a connection that was read before, at the pace of others that share ``pacer``."""
+        # Only here: what a DAG that is parsed needs of a hook is its name.
+        from airflow_provider_custobar.api.client import CustobarClient  # noqa: PLC0415
+
+        return CustobarClient(config, pacer=pacer)
 
     async def get_async_config(self) -> ClientConfig:
         """As :meth:`get_config`, without holding up the event loop."""
+        from asgiref.sync import sync_to_async  # noqa: PLC0415 - as in client_of
+
         # What masks secrets asks Airflow blockingly, which in the event loop of a triggerer waits for itself (apache/airflow
         # 71891). asgiref's thread, other than a plain one, leads it back to that loop, which Airflow 3.1 needs.
         config: ClientConfig = await sync_to_async(self.get_config, thread_sensitive=False)()
@@ -79,6 +89,8 @@ class CustobarHook(BaseHook):
 
     async def get_async_conn(self) -> AsyncCustobarClient:
         """A client of one's own for coroutines; use it in an ``async with`` block. The triggers share theirs."""
+        from airflow_provider_custobar.api.async_client import AsyncCustobarClient  # noqa: PLC0415 - as above
+
         return AsyncCustobarClient(await self.get_async_config())
 
     def get_pages(
@@ -248,7 +260,7 @@ class CustobarHook(BaseHook):
         plan = build_plan(replace(options, timezone=timezone, company=options.company or config.company))
         if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
             raise InvalidArgumentError("records", type(rows).__name__, "give a list, or a generator, of mappings")
-        with CustobarClient(config) as client:
+        with self.client_of(config) as client:
             return Upload(
                 rows=rows,
                 place_of=getattr(rows, "place_of", None),
@@ -266,7 +278,7 @@ class CustobarHook(BaseHook):
         """Make one harmless GET of the connection's ``test_path``."""
         try:
             # One attempt: whoever presses the button waits for the answer.
-            with CustobarClient(replace(self.get_config(), max_attempts=1)) as client:
+            with self.client_of(replace(self.get_config(), max_attempts=1)) as client:
                 client.test()
         except CustobarError as error:
             return False, str(error)
@@ -279,5 +291,5 @@ def _read_back(client: CustobarClient, resource: str, external_id: str) -> dict[
 
 
 def _pages(config: ClientConfig, query: Query) -> Iterator[Page]:
-    with CustobarClient(config) as client:
+    with CustobarHook.client_of(config) as client:
         yield from client.pages(query)

@@ -18,7 +18,6 @@ from airflow.providers.common.compat.sdk import (
 from airflow.triggers.base import StartTriggerArgs
 
 from airflow_provider_custobar.api import errors
-from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.steps import Pacer
@@ -170,7 +169,7 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
         # One pace over all pokes, however short the interval between them.
         self._pacer = self._pacer or Pacer(config.requests_per_minute)
         try:
-            with CustobarClient(config, pacer=self._pacer) as client:
+            with CustobarHook.client_of(config, pacer=self._pacer) as client:
                 found = client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
         except CustobarError as error:
             self._failures += 1

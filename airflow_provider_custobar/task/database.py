@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseHook
-from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 
 def find_hook(conn_id: object, hook_params: dict[str, Any] | None) -> DbApiHook:
@@ -16,6 +18,9 @@ def find_hook(conn_id: object, hook_params: dict[str, Any] | None) -> DbApiHook:
 
     :raises InvalidArgumentError: the connection is none of an SQL database.
     """
+    # Only here: a DAG that is parsed needs no parser of SQL.
+    from airflow.providers.common.sql.hooks.sql import DbApiHook  # noqa: PLC0415
+
     if not isinstance(conn_id, str) or not conn_id:
         raise InvalidArgumentError("conn_id", conn_id, "give the id of a connection to an SQL database")
     hook = BaseHook.get_connection(conn_id).get_hook(hook_params=hook_params)

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_custobar import __version__
-from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import Fate, InvalidArgumentError, fate_of, whole_number
 from airflow_provider_custobar.api.pages import Page
@@ -48,6 +47,8 @@ from airflow_provider_custobar.task.query_operator import CustobarQueryOperator,
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_custobar.api.client import CustobarClient
 
 
 class CustobarExportOperator(CustobarQueryOperator):
@@ -146,7 +147,7 @@ class CustobarExportOperator(CustobarQueryOperator):
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         attempt = TaskAttempt(context)
-        with CustobarClient(config) as client:
+        with CustobarHook.client_of(config) as client:
             exports = [self._export(number, each, store, client, attempt) for number, each in enumerate(queries)]
             _refuse_same_place(exports)
             runs = [ExportRun(export) for export in exports]

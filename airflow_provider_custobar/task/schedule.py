@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pendulum
-from airflow.timetables.base import DataInterval, TimeRestriction
-from airflow.timetables.interval import CronDataIntervalTimetable
 from dateutil.relativedelta import relativedelta
+
+if TYPE_CHECKING:
+    from airflow.timetables.interval import CronDataIntervalTimetable
 
 # Longer than any change of the clock.
 _LONGEST_TURN = timedelta(hours=3)
@@ -56,6 +57,9 @@ class Ticks:
 
     @staticmethod
     def _next(cron: CronDataIntervalTimetable, tick: datetime) -> datetime:
+        # Only here and below: a DAG that is parsed needs no schedule's arithmetic.
+        from airflow.timetables.base import DataInterval, TimeRestriction  # noqa: PLC0415
+
         info = cron.next_dagrun_info(
             last_automated_data_interval=DataInterval(tick - timedelta(microseconds=1), tick),
             restriction=TimeRestriction(earliest=None, latest=None, catchup=True),
@@ -78,6 +82,8 @@ def ticks_of(timetable: Any) -> Ticks | None:
         pairs = [(expression, zone) for expression in expressions]
     if not all(isinstance(expression, str) for expression, _ in pairs):
         return None
+    from airflow.timetables.interval import CronDataIntervalTimetable  # noqa: PLC0415
+
     # A fixed zone is written as its offset in seconds.
     return Ticks(
         [

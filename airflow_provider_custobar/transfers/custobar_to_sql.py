@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar import __version__
-from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
 from airflow_provider_custobar.api.pages import Page
@@ -31,6 +30,8 @@ from airflow_provider_custobar.task.query_operator import CustobarQueryOperator,
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_custobar.api.client import CustobarClient
 
 
 class CustobarToSqlOperator(CustobarQueryOperator):
@@ -136,7 +137,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         attempt = TaskAttempt(context)
         engine = engine_of(hook)
         try:
-            with CustobarClient(config) as client, engine.connect() as connection:
+            with CustobarHook.client_of(config) as client, engine.connect() as connection:
                 load = self._load(query, mode, client, attempt, connection.dialect)
                 uri = uri_of(hook, load.schema or connection.dialect.default_schema_name, load.table)
                 run = LoadRun(load, connection)

@@ -28,7 +28,6 @@ from airflow_provider_custobar.watch.event_check import (
     check_events,
 )
 from airflow_provider_custobar.watch.feed import EventFeed, PollResult, PollRound, Subscription
-from airflow_provider_custobar.watch.shared_clients import shared_client
 from airflow_provider_custobar.watch.watermarks import Watermark
 
 DEFAULT_MAX_CONSECUTIVE_FAILURES = 10
@@ -131,6 +130,9 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
             yield TriggerEvent({"status": "success", "found": found})
 
     async def _wait(self) -> EventsFound:
+        # Only here: a DAG that is parsed needs no HTTP client.
+        from airflow_provider_custobar.watch.shared_clients import shared_client  # noqa: PLC0415
+
         config = await self._find_config()
         check = self._check(config)
         polls = failures = 0

@@ -16,17 +16,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import MAX_PAGE_SIZE
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.watch.newest_first import moments, newest_first
-from airflow_provider_custobar.watch.shared_clients import shared_client
 from airflow_provider_custobar.watch.watermarks import NewEvents, Tally, Watermark
+
+if TYPE_CHECKING:
+    from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +188,9 @@ class EventFeed:
                 news.setdefault(subscription, {})[event_type] = found
 
     async def _connect(self) -> AsyncCustobarClient:
+        # Only here: who defines a watcher in a DAG needs no HTTP client.
+        from airflow_provider_custobar.watch.shared_clients import shared_client  # noqa: PLC0415
+
         config = await self._find_config()
         if self._client is None or config != self._config:
             await self._holding.aclose()
