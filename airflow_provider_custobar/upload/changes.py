@@ -6,6 +6,7 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -83,16 +84,11 @@ class Changes:
         :raises ChangesError: the file is damaged.
         """
         key, digest = _digest(identity.encode(errors="surrogatepass")), _digest(content)
-        try:
+        with _telling_of_damage():
             found = self._connection.execute("SELECT content FROM digests WHERE identity = ?", (key,)).fetchone()
             if found is not None and found[0] == digest:
                 return "unchanged"
             self._connection.execute("REPLACE INTO digests VALUES (?, ?)", (key, digest))
-        except sqlite3.OperationalError:
-            # Such as a full disk: the file may be as it should.
-            raise
-        except sqlite3.DatabaseError as error:
-            raise _unreadable(error) from None
         return "new" if found is None else "changed"
 
     def note_there(self, external_id: str) -> None:
@@ -101,8 +97,9 @@ class Changes:
 
     def known_and_gone(self) -> tuple[int, int]:
         """How many external_ids the run before had, and how many of them are not there now."""
-        known = self._connection.execute("SELECT count(*) FROM external_ids").fetchone()[0]
-        return known, self._connection.execute("SELECT count(*) FROM gone").fetchone()[0]
+        with _telling_of_damage():
+            known = self._connection.execute("SELECT count(*) FROM external_ids").fetchone()[0]
+            return known, self._connection.execute("SELECT count(*) FROM gone").fetchone()[0]
 
     def gone(self) -> Iterator[str]:
         """These external_ids, in order; their digests are forgotten, so that a row which comes back is new."""
@@ -111,18 +108,31 @@ class Changes:
             self._connection.execute("DELETE FROM digests WHERE identity = ?", (key,))
             yield external_id
 
-    def keep_external_ids(self, *, with_those_before: bool) -> None:
-        """The next run is to compare itself with those that are there, or also with those that were there before."""
-        if not with_those_before:
-            self._connection.execute("DELETE FROM external_ids")
-        self._connection.execute("INSERT OR IGNORE INTO external_ids SELECT external_id FROM there")
+    def commit(self, *, forgets_gone: bool = True) -> None:
+        """Keep what this reading took note of. The next run compares itself with the external_ids that are there now, and
+        unless this one ``forgets_gone``, also with those that were there before.
 
-    def commit(self) -> None:
-        """Keep what this reading took note of. A failure comes after the rows were sent: the next run sends them again."""
+        A failure comes after the rows were sent, and is logged: the next run sends them again.
+        """
         try:
+            if self.keeps_external_ids:
+                if forgets_gone:
+                    self._connection.execute("DELETE FROM external_ids")
+                self._connection.execute("INSERT OR IGNORE INTO external_ids SELECT external_id FROM there")
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             log.warning("Could not keep which rows were sent: the next run will send them again (%s)", error)
+
+
+@contextmanager
+def _telling_of_damage() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError:
+        # Such as a full disk: the file may be as it should.
+        raise
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(error) from None
 
 
 def _unreadable(error: sqlite3.DatabaseError) -> ChangesError:

@@ -169,7 +169,7 @@ class _Run:
             # Everything is sent: what fails from here on is told, and fails nothing, since another attempt would send it again.
             self._verify()
             if self._upload.changes is not None:
-                self._keep(self._upload.changes)
+                self._upload.changes.commit(forgets_gone=self._knows_who_is_there)
             self._journal.clear()
         return result
 
@@ -269,11 +269,6 @@ class _Run:
         if isinstance(row, Rejected):
             raise InvalidArgumentError("when_removed", ", ".join(patch), "; ".join(row.reasons))
         return row
-
-    def _keep(self, changes: Changes) -> None:
-        if changes.keeps_external_ids and self._result.rows:
-            changes.keep_external_ids(with_those_before=not self._knows_who_is_there)
-        changes.commit()
 
     def _add(self, row: GoodRow, digest: Any) -> None:
         digest.update(row.data)

@@ -149,6 +149,19 @@ def test_a_retry_goes_on_among_the_removed(tmp_path: Path) -> None:
     assert (result.resumed, result.removed, result.uploaded) == (True, 4, 4)
 
 
+def test_a_disk_that_is_full_at_the_end_fails_no_upload(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule: rows that were sent stay sent; what cannot be kept of them is told."""
+    rows = [customer(number) for number in range(1000)]
+    with Changes(tmp_path / "state", "customers of acme", keeps_external_ids=True) as changes:
+
+        def send(*_: Any) -> None:
+            changes._connection.execute("PRAGMA max_page_count = 1")
+
+        result, _, _ = run(rows, send=send, changes=changes, when_removed=PATCH)
+    assert result.uploaded == 1000
+    assert "Could not keep which rows were sent: the next run will send them again (database or disk is full)" in caplog.text
+
+
 def test_identifiers_are_kept_only_for_that(tmp_path: Path) -> None:
     """Rule: without the argument the file holds digests alone, also where it held external_ids before."""
     path = tmp_path / "state"
