@@ -75,7 +75,9 @@ class Changes:
         self._connection.close()
 
     def begin(self) -> None:
-        """Begin to read the rows."""
+        """Begin to read the rows, again from the first: what was taken note of before is forgotten."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
         self._connection.execute("BEGIN")
 
     def change_of(self, identity: str, content: bytes) -> Change:

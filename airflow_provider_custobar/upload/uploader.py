@@ -190,8 +190,7 @@ class _Run:
         """Read all rows, sending none; return the fingerprint of those that are to go."""
         result, first = self._result, list[Rejected]()
         digest = hashlib.blake2b(self._name.encode(), digest_size=16)
-        if self._upload.changes is not None:
-            self._upload.changes.begin()
+        self._begin_to_note()
         last = time.monotonic()
         # What is open of a source closes here also when something fails.
         with closing(self._checked()) as rows:
@@ -304,12 +303,19 @@ class _Run:
                     last = time.monotonic()
                     self._log.info("%s: %s rows read, to know which belong together", self._name, f"{row.position + 1:,}")
             groups.noted()
+            # Only rows that are not set aside count as uploaded.
+            self._begin_to_note()
             yield from map(groups.judged, spool)
 
+    def _begin_to_note(self) -> None:
+        if self._upload.changes is not None:
+            self._upload.changes.begin()
+        self._result.new = self._result.changed = 0
+
     def _is_to_go(self, row: GoodRow) -> bool:
-        if self._groups is not None and row.group is not None:
-            return self._groups.is_to_go(row.group)
-        return self._is_new(row)
+        # Asked of every row, as it takes note.
+        is_new = self._is_new(row)
+        return is_new if self._groups is None or row.group is None else self._groups.is_to_go(row.group)
 
     def _is_new(self, row: GoodRow) -> bool:
         changes = self._upload.changes

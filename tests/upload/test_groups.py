@@ -255,6 +255,15 @@ def test_bad_sales_are_told_in_the_order_of_their_rows() -> None:
     assert (result.uploaded, [row["sale_external_id"] for row in sent.rows]) == (2, ["b", "b"])
 
 
+def test_rows_that_are_set_aside_with_their_sale_are_not_taken_for_sent(tmp_path: Path) -> None:
+    """Rule: what was not sent because of another row of its sale goes when that row is gone."""
+    good, bad = line("a", 1, **HEAD, external_id="1"), line("a", 2, quantity="x", external_id="2")
+    for rows, expected in (([good, bad], []), ([good], [good]), ([good], [])):
+        with Changes(tmp_path / "state", "sales of acme") as changes:
+            result, sent, _ = run(rows, resource="sales", on_invalid="skip", changes=changes)
+        assert (sent.rows, result.new) == (expected, len(expected))
+
+
 def test_values_of_any_library_may_stand_in_a_sale() -> None:
     """Rule: what no file can hold is a reason against its sale, as against any other row."""
     rows = [line("a", 1, **HEAD), line("a", 1, quantity=threading.Lock())]
