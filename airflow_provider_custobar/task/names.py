@@ -140,6 +140,11 @@ def s3_place(bucket: object, key: object) -> tuple[str, object]:
         return check_s3_bucket("s3_bucket", bucket), key
     if bucket is not None:
         raise InvalidArgumentError("s3_key", key, f"{_WITHIN}; or give the whole URL, and no s3_bucket")
+    if "@" in url["bucket"]:
+        # What stands before it may be a key, which no message shows.
+        raise InvalidArgumentError(
+            "s3_key", "s3://...@...", "give the connection by aws_conn_id, and nothing before the bucket"
+        )
     return check_s3_bucket("s3_key", url["bucket"]), url["key"]
 
 

@@ -71,8 +71,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     :param state_path: Object or file, named as ``rejects_path``, that keeps a digest of each row (an SQLite database, some 35
         bytes a row). Remove it to send all rows again. (templated)
     :param when_removed: With ``only_changed``: fields to send, by ``external_id``, for rows that the last run had and this one
-        has not, such as ``{"tags.remove": ["gold"]}`` or ``{"can_email": False}``. A run without any row, or with a rejected
-        one whose ``external_id`` cannot be told, takes nobody for removed. The state then holds the external_ids as they are;
+        has not, such as ``{"tags.remove": ["gold"]}`` or ``{"can_email": False}``. A run without any row, or with one
+        whose ``external_id`` cannot be told, takes nobody for removed. The state then holds the external_ids as they are;
         without this argument it holds digests only. (templated)
     :param max_removed: Most rows that may be removed, a number or a share of those of the last run (``0.1``, ``"10%"``): with
         more, nothing is sent. (templated)

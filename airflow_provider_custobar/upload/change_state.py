@@ -22,7 +22,8 @@ def kept_changes(
     """The digests in the object at ``place``; none if there is no such object yet.
 
     What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all. The rows
-    were sent by then, so a store that fails is told in the log, and lets the next run send them again.
+    were sent by then, so a store that fails is told in the log, and lets the next run send them again. Before the first row
+    is sent, what is then known is published, too.
     """
     place.target.check()
     with tempfile.TemporaryDirectory(prefix="custobar-changes-", ignore_cleanup_errors=True) as folder:
@@ -34,7 +35,12 @@ def kept_changes(
         if stored is not None:
             with stored.open() as source, local.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _PIECE_BYTES)
-        with Changes(local, target, keeps_external_ids=keeps_external_ids) as changes:
+
+        def publish() -> None:
+            if keep:
+                _publish(local, place.target)
+
+        with Changes(local, target, keeps_external_ids=keeps_external_ids, publish=publish) as changes:
             yield changes
         if keep:
             try:

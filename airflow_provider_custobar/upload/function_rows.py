@@ -36,6 +36,8 @@ def _plain_rows(rows: Iterable[object]) -> Iterator[object]:
 def _pandas_rows(frame: Any) -> Iterator[object]:
     """pandas has several values for one that is missing, and knows them all itself."""
     names = list(frame.columns)
+    if twice := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise InvalidArgumentError("the function's return value", ", ".join(twice), "two columns have that name")
     missing = frame.isna().itertuples(index=False, name=None)
     for values, lacks in zip(frame.itertuples(index=False, name=None), missing, strict=True):
         yield {name: value for name, value, is_missing in zip(names, values, lacks, strict=True) if not is_missing}

@@ -13,12 +13,11 @@ from airflow_provider_custobar.api.resources import Resource, find_resource
 from airflow_provider_custobar.api.windows import check_timezone
 from airflow_provider_custobar.upload.field_mapping import FieldMapping, check_field_mapping, check_targets
 from airflow_provider_custobar.upload.options import UploadOptions, check_choices
-from airflow_provider_custobar.upload.validation import Checker, Rules
+from airflow_provider_custobar.upload.validation import IRREVERSIBLE, Checker, Rules
 
 #: What a batch adds around its rows: ``{"customers":[`` and ``]}``, rounded up.
 ENVELOPE_BYTES = 32
 _SMALLEST_BATCH_BYTES = 1_000
-_IRREVERSIBLE = ("is_deleted", "is_forgotten")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ def _patch(options: UploadOptions, resource: Resource) -> Mapping[str, object] |
         raise InvalidArgumentError("when_removed", patch, f"{resource.name} are not known again by external_id; leave it out")
     if "external_id" in patch:
         raise InvalidArgumentError("when_removed", "external_id", f"it is that of each row; {accepted}")
-    for name in _IRREVERSIBLE:
+    for name in IRREVERSIBLE:
         if name in patch:
             raise InvalidArgumentError("when_removed", name, "nobody is deleted or forgotten because a row is gone")
     return dict(patch)

@@ -14,6 +14,7 @@ from airflow_provider_custobar.api.errors import field_names
 from airflow_provider_custobar.upload.field_mapping import FieldMapping
 from airflow_provider_custobar.upload.plan import ENVELOPE_BYTES, UploadPlan
 from airflow_provider_custobar.upload.schema import as_text
+from airflow_provider_custobar.upload.validation import IRREVERSIBLE
 from airflow_provider_custobar.upload.values import PLAIN_TYPES, plain, readable
 
 
@@ -59,7 +60,8 @@ class Rejected:
 class GoodRow(NamedTuple):
     """A row as it is sent: the bytes of one JSON object. ``identity`` is what Custobar would know it by, where it would;
     ``group`` what it is a part of, such as a sale, and ``lacking`` which of the resource's needs other rows of that must fill
-    in; ``source`` is then the row as it came in. ``dropped`` tells the fields that were left out.
+    in; ``source`` is then the row as it came in. ``dropped`` tells the fields that were left out, and
+    ``is_irreversible`` that the row forgets or deletes somebody.
     """
 
     position: int
@@ -69,6 +71,7 @@ class GoodRow(NamedTuple):
     lacking: Sequence[int] = ()
     dropped: Sequence[str] = ()
     source: object = None
+    is_irreversible: bool = False
 
 
 def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejected:
@@ -106,7 +109,8 @@ def check_row(position: int, row: object, plan: UploadPlan) -> GoodRow | Rejecte
     except _UnfitError as error:
         return Rejected(position, [str(error)], row, group, _external_id(checked, (), twice))
     identity = next((f"{name}={value}" for name in plan.identity_names if (value := checked.get(name))), None)
-    return GoodRow(position, data, identity, group, lacking, dropped, None if group is None else row)
+    is_irreversible = any(checked.get(name) for name in IRREVERSIBLE)
+    return GoodRow(position, data, identity, group, lacking, dropped, None if group is None else row, is_irreversible)
 
 
 def _external_id(checked: Mapping[str, Any], reasons: Sequence[str], twice: Sequence[str]) -> str | None:
@@ -115,9 +119,12 @@ def _external_id(checked: Mapping[str, Any], reasons: Sequence[str], twice: Sequ
     if not value or "external_id" in twice or any(reason.startswith("external_id ") for reason in reasons):
         return None
     try:
-        return value if isinstance(value, str) else as_text(value)
+        text = value if isinstance(value, str) else as_text(value)
+        # With half a character in it, nobody knows it by that.
+        text.encode()
     except ValueError:
         return None
+    return text
 
 
 def storable(row: GoodRow | Rejected) -> GoodRow | Rejected:

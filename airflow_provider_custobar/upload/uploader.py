@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, PayloadTooLargeError, fate_of
 from airflow_provider_custobar.upload.batches import batches, halves
-from airflow_provider_custobar.upload.changes import Changes
+from airflow_provider_custobar.upload.changes import Changes, Standing
 from airflow_provider_custobar.upload.duplicates import Duplicates
 from airflow_provider_custobar.upload.groups import Groups
 from airflow_provider_custobar.upload.journal import Journal, Sent
@@ -146,6 +146,8 @@ class _Run:
         if not self._plan.options.dry_run:
             self._refuse_to_guess()
             self._take_up(fingerprint)
+        if self._good and self._upload.changes is not None and not self._plan.options.dry_run:
+            self._upload.changes.about_to_send()
         started = time.monotonic()
         dry = self._plan.options.dry_run
         self._send_all()
@@ -228,16 +230,19 @@ class _Run:
             return
         if isinstance(row, GoodRow):
             name, _, external_id = (row.identity or "").partition("=")
-            if name == "external_id":
-                changes.note_there(external_id)
-        elif row.external_id is not None:
-            changes.note_there(row.external_id)
+            known_as = external_id if name == "external_id" else None
         else:
+            known_as = row.external_id
+        if known_as is None:
             self._nameless += 1
+        elif isinstance(row, Rejected):
+            changes.note_there(known_as, Standing.REJECTED)
+        else:
+            changes.note_there(known_as, Standing.LAST if row.is_irreversible else Standing.SENT)
 
     @property
     def _knows_who_is_there(self) -> bool:
-        """Not where nothing has come in, or a bad row may be anybody's."""
+        """Not where nothing has come in, or a row without an external_id may be anybody's."""
         return self._result.rows > 0 and not self._nameless
 
     def _add_removed(self, patch: Mapping[str, object], changes: Changes, digest: Any) -> None:
@@ -246,7 +251,7 @@ class _Run:
         :raises TooManyRemovedError: they are more than may be.
         """
         if not self._knows_who_is_there:
-            why = f"{self._nameless:,} rejected rows do not tell their external_id" if self._nameless else "no rows came in"
+            why = f"{self._nameless:,} rows do not tell their external_id" if self._nameless else "no rows came in"
             self._log.warning("%s: %s, so none is taken for removed", self._name, why)
             return
         known, gone = changes.known_and_gone()
@@ -267,6 +272,8 @@ class _Run:
         row = check_row(self._result.rows + self._result.removed, {"external_id": external_id, **patch}, plan)
         if isinstance(row, Rejected):
             raise InvalidArgumentError("when_removed", ", ".join(patch), "; ".join(row.reasons))
+        if lost := [*row.dropped, *(name for name, value in patch.items() if value is None)]:
+            raise InvalidArgumentError("when_removed", ", ".join(lost), "Custobar has no such field, or nothing to set it to")
         return row
 
     def _add(self, row: GoodRow, digest: Any) -> None:

@@ -19,7 +19,7 @@ from airflow_provider_custobar.upload.options import UnknownFields
 from airflow_provider_custobar.upload.schema import accepted_by, as_text, schema_of
 from airflow_provider_custobar.upload.times import Unfit
 
-_IRREVERSIBLE = ("is_forgotten", "is_deleted")
+IRREVERSIBLE = ("is_forgotten", "is_deleted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ class Checker:
         if not self._rules.allow_irreversible:
             reasons += [
                 f"{name} is true, which cannot be undone (allow_irreversible=True allows it)"
-                for name in _IRREVERSIBLE
+                for name in IRREVERSIBLE
                 # Only a clear "no" is harmless; what another value would do to the customer is not known.
                 if row.get(name) is not None and row.get(name) is not False
             ]

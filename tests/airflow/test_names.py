@@ -81,6 +81,8 @@ def test_a_whole_url_names_the_bucket(on_s3: OnS3, tenant: CustobarSandbox, tmp_
     assert (result["uploaded"], result["rejects_uri"]) == (1, on_s3.uri("rejects.jsonl"))
     with pytest.raises(InvalidArgumentError, match="s3_key=.*and no s3_bucket"):
         on_s3.upload(on_s3.uri("in.csv"))
+    with pytest.raises(InvalidArgumentError, match=r"s3_key='s3://...@...'.*aws_conn_id"):
+        on_s3.upload("s3://key:secret@bucket/in.csv", s3_bucket=None)
     with pytest.raises(InvalidArgumentError, match="s3_bucket=None.*whole URL"):
         on_s3.upload("in.csv", s3_bucket=None)
 

@@ -111,6 +111,13 @@ def test_what_is_no_rows_is_refused(tenant: CustobarSandbox, given: Any) -> None
     assert tenant.requests == []
 
 
+def test_columns_of_one_name_are_refused(tenant: CustobarSandbox) -> None:
+    """Rule: of two columns with one name none is left out in silence."""
+    with pytest.raises(InvalidArgumentError, match="city.*two columns"):
+        operator(lambda: pd.DataFrame([["1", "Turku", "Oulu"]], columns=["external_id", "city", "city"])).execute({})
+    assert tenant.requests == []
+
+
 @pytest.mark.parametrize("function", [coroutine, asynchronous_generator])
 def test_async_functions_are_refused(function: Any) -> None:
     """Rule: what could not be waited for is refused where the DAG is parsed."""
