@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
+# croniter starts a process when it is first imported, in whichever test that is.
+import airflow.timetables.interval  # noqa: F401
 import pytest
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 from hypothesis import HealthCheck, settings

@@ -124,7 +124,8 @@ class Changes:
     def note_there(self, external_id: str, standing: Standing) -> None:
         """This row is there, so it is not gone."""
         self._connection.execute(
-            "INSERT INTO there VALUES (?, ?) ON CONFLICT DO UPDATE SET standing = max(standing, excluded.standing)",
+            "INSERT INTO there VALUES (?, ?)"
+            " ON CONFLICT (external_id) DO UPDATE SET standing = max(standing, excluded.standing)",
             (external_id, standing),
         )
 
