@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_custobar.api.steps import Pacer
     from airflow_provider_custobar.upload.changes import Changes
     from airflow_provider_custobar.upload.journal import Journal
+    from airflow_provider_custobar.upload.results import UploadResult
     from airflow_provider_custobar.upload.rows import Rejected
-    from airflow_provider_custobar.upload.uploader import UploadResult
 
 
 class CustobarHook(BaseHook):

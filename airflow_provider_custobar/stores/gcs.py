@@ -19,7 +19,8 @@ from google.api_core.exceptions import (
 from google.auth.exceptions import GoogleAuthError
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.stores.gcs_upload import GcsComponentsSink, GcsObject, GcsSink
+from airflow_provider_custobar.stores.gcs_resumable import GcsSink
+from airflow_provider_custobar.stores.gcs_upload import GcsComponentsSink, GcsObject
 from airflow_provider_custobar.stores.protocol import ObjectInfo, RefusedError, State, StoreError, TargetError, exists_error
 from airflow_provider_custobar.stores.reading import read_in_ranges
 

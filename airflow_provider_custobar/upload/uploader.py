@@ -19,9 +19,10 @@ from airflow_provider_custobar.upload.duplicates import Duplicates
 from airflow_provider_custobar.upload.groups import Groups
 from airflow_provider_custobar.upload.journal import Journal, Sent
 from airflow_provider_custobar.upload.plan import UploadPlan
+from airflow_provider_custobar.upload.results import InvalidRowsError, PartlySentError, TooManyRemovedError, UploadResult
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row, storable
 from airflow_provider_custobar.upload.spool import Spool
-from airflow_provider_custobar.upload.verification import ReadBack, Sample, Verification, verify
+from airflow_provider_custobar.upload.verification import ReadBack, Sample, verify
 
 log = logging.getLogger(__name__)
 
@@ -31,50 +32,6 @@ Send = Callable[[Sequence[bytes], bool], str | None]
 _REASONS_SHOWN = 10
 _FIELDS_SHOWN = 50
 _PROGRESS_SECONDS = 5.0
-
-
-class InvalidRowsError(CustobarError):
-    """Rows that must not be sent. ``rejected`` is how many; nothing was sent."""
-
-    fate = Fate.FINAL
-
-    def __init__(self, message: str, *, rejected: int) -> None:
-        self.rejected = rejected
-        super().__init__(message)
-
-
-class PartlySentError(CustobarError):
-    """Rows that must not be sent twice were sent, or may have been, when something failed: a person has to look."""
-
-    fate = Fate.FINAL
-
-
-class TooManyRemovedError(CustobarError):
-    """More rows are gone than ``max_removed`` allows; nothing was sent."""
-
-    fate = Fate.FINAL
-
-
-@dataclass(kw_only=True)
-class UploadResult:
-    """``rows`` came in: ``rejected`` were set aside, ``new``, ``changed`` and ``unchanged`` tell how they differ from those of
-    the last run, where that is known. ``removed`` were there in the last run and are not in this one. ``uploaded`` were sent,
-    by this attempt or one that it continued (none in a dry run), what is sent for removed ones included. ``duplicates`` have
-    the identifier of an earlier row.
-    """
-
-    rows: int = 0
-    uploaded: int = 0
-    rejected: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    duplicates: int = 0
-    batches: int = 0
-    run_ids: list[str] = field(default_factory=list)
-    resumed: bool = False
-    verified: Verification | None = None
 
 
 def _nowhere(_: Rejected) -> None:
@@ -259,7 +216,8 @@ class _Run:
         if gone > (most if isinstance(most, int) else most * known):
             raise TooManyRemovedError(
                 f"{gone:,} of the {known:,} {self._name} that the last run had are not there any more, which is more than"
-                f" max_removed={self._plan.options.max_removed}. Nothing was sent: if they are to be gone, allow it."
+                f" max_removed={self._plan.options.max_removed}. Nothing was sent. If they are to be gone, give a larger"
+                " max_removed for this run."
             )
         for external_id in changes.gone():
             row = self._patched(external_id, patch)

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_custobar.api.errors import AuthenticationError, InvalidArgumentError
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
-from airflow_provider_custobar.upload.uploader import InvalidRowsError
+from airflow_provider_custobar.upload.results import InvalidRowsError
 
 
 def test_records_are_what_the_tenant_holds(tenant: CustobarSandbox) -> None:

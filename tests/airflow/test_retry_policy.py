@@ -20,7 +20,7 @@ from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.stream.endings import EmptyExportError
-from airflow_provider_custobar.upload.uploader import InvalidRowsError
+from airflow_provider_custobar.upload.results import InvalidRowsError
 from tools.airflow_home import AirflowHome, connection_variables
 
 sdk = pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="what older Airflows do: test_older_airflow.py")

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
-from airflow_provider_custobar.upload.uploader import InvalidRowsError
+from airflow_provider_custobar.upload.results import InvalidRowsError
 
 GOOD = {"external_id": "m-1", "email": "aino@example.com", "tags": ["new"]}
 BAD = {"email": "shared@example.com"}

@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from airflow_provider_custobar.stores.gcs import GcsStore as CloudStore
-from airflow_provider_custobar.stores.gcs_upload import GcsComponentsSink, GcsSink
+from airflow_provider_custobar.stores.gcs_resumable import GcsSink
+from airflow_provider_custobar.stores.gcs_upload import GcsComponentsSink
 from airflow_provider_custobar.stores.protocol import LostError, State, TargetError
 from tests.export.support import MARK, MARKED, PART, PLAIN, GcsStore
 

@@ -15,8 +15,9 @@ from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.journal import Journal
 from airflow_provider_custobar.upload.options import UploadOptions
 from airflow_provider_custobar.upload.plan import UploadPlan
+from airflow_provider_custobar.upload.results import UploadResult
 from airflow_provider_custobar.upload.rows import Rejected
-from airflow_provider_custobar.upload.uploader import Upload, UploadResult
+from airflow_provider_custobar.upload.uploader import Upload
 
 #: The smallest good row of each resource.
 GOOD: dict[str, dict[str, Any]] = {

@@ -10,8 +10,8 @@ import pytest
 
 from airflow_provider_custobar.api.errors import field_name, field_names
 from airflow_provider_custobar.upload.files import File, FileRows
+from airflow_provider_custobar.upload.results import InvalidRowsError
 from airflow_provider_custobar.upload.rows import TextRow
-from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from tests.upload.support import run
 
 PERSON = [

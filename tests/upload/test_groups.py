@@ -17,8 +17,9 @@ from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.files import File, FileRows
 from airflow_provider_custobar.upload.journal import Journal
+from airflow_provider_custobar.upload.results import InvalidRowsError
 from airflow_provider_custobar.upload.rows import TextRow
-from airflow_provider_custobar.upload.uploader import InvalidRowsError, Upload
+from airflow_provider_custobar.upload.uploader import Upload
 from tests.upload.support import Sent, Store, build_plan, run
 
 HEAD = {"sale_date": "2026-02-01", "sale_customer_id": "1"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import BadRequestError, CustobarError, RateLimitedError, ServerError, TransportError
 from airflow_provider_custobar.upload.journal import Journal
-from airflow_provider_custobar.upload.uploader import PartlySentError, UploadResult
+from airflow_provider_custobar.upload.results import PartlySentError, UploadResult
 from tests.upload.support import GOOD, Sent, Store, customer, run
 
 EVENTS = [GOOD["events"] | {"label": str(number)} for number in range(7)]

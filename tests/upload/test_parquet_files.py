@@ -16,9 +16,9 @@ from packaging.version import Version
 
 from airflow_provider_custobar.upload.files import FileError, FileRows
 from airflow_provider_custobar.upload.formats.arrow_rows import ArrowRows
+from airflow_provider_custobar.upload.results import InvalidRowsError
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected, Unreadable, check_row
 from airflow_provider_custobar.upload.times import Unfit
-from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from tests.python_process import output_of
 from tests.upload.file_help import file, read, table_bytes
 from tests.upload.support import build_plan, run

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_custobar.api.errors import InvalidArgumentError, ServerError
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.journal import Journal
-from airflow_provider_custobar.upload.uploader import TooManyRemovedError
+from airflow_provider_custobar.upload.results import TooManyRemovedError
 from tests.upload.support import Sent, Store, customer, run
 
 PATCH = {"tags.remove": ["gold"]}

@@ -16,8 +16,8 @@ from uuid import UUID
 import pendulum
 import pytest
 
+from airflow_provider_custobar.upload.results import InvalidRowsError
 from airflow_provider_custobar.upload.rows import Rejected
-from airflow_provider_custobar.upload.uploader import InvalidRowsError
 from tests.upload.support import customer, run
 
 HELSINKI = timezone(timedelta(hours=2))

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import PayloadTooLargeError, ServerError
 from airflow_provider_custobar.api.resources import RESOURCES
-from airflow_provider_custobar.upload.uploader import InvalidRowsError, PartlySentError, Upload
+from airflow_provider_custobar.upload.results import InvalidRowsError, PartlySentError
+from airflow_provider_custobar.upload.uploader import Upload
 from tests.upload.support import GOOD, Sent, body_of, build_plan, customer, run
 
 BAD = {"external_id": "not good", "email": "anna@example.com"}
