@@ -14,16 +14,17 @@ from typing import Generic, Self, TypeVar
 import httpx
 
 from airflow_provider_custobar.api import flow
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
+from airflow_provider_custobar.api.messages import Outcome, Request, Wait
 from airflow_provider_custobar.api.network import Proxy, network_of, tls_context
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
+from airflow_provider_custobar.api.responses import Response
 
 T = TypeVar("T")
 YieldT = TypeVar("YieldT")
@@ -183,11 +184,11 @@ class AsyncCustobarClient:
             body = Body(headers, response.status_code)
             async for piece in response.aiter_raw():
                 body.write(piece)
-            return Reply(response.status_code, headers, body.whole(), is_ended=body.is_ended)
+            return Response(response.status_code, headers, body.whole(), is_ended=body.is_ended)
         except (BodyError, httpx.TransportError) as error:
             if response.status_code >= 300:
                 # The status says more than the body would.
-                return Reply(response.status_code, headers, b"")
+                return Response(response.status_code, headers, b"")
             return self._network.error(request.url, f"{type(error).__name__}: {error}", may_have_arrived=True)
 
     def _sign(self, request: httpx.Request) -> httpx.Request:
@@ -207,7 +208,7 @@ def _through(proxy: Proxy | None, tls: ssl.SSLContext, limits: httpx.Limits) -> 
 
 async def _advance(steps: Generator[YieldT, Outcome, T], outcome: Outcome) -> YieldT | _Done[T]:
     """The flow's next step. A large answer is read beside the event loop."""
-    if isinstance(outcome, Reply) and len(outcome.body) > _LARGE_BYTES:
+    if isinstance(outcome, Response) and len(outcome.body) > _LARGE_BYTES:
         return await asyncio.to_thread(_next_step, steps, outcome)
     return _next_step(steps, outcome)
 

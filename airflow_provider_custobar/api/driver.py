@@ -13,15 +13,16 @@ import requests
 import urllib3
 
 from airflow_provider_custobar.api import flow
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
 from airflow_provider_custobar.api.http_response import FinalResponseAdapter
+from airflow_provider_custobar.api.messages import Outcome, Request, Wait
 from airflow_provider_custobar.api.network import network_of, tls_context
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.api.prefetch import CLOSED, Prefetch
-from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
+from airflow_provider_custobar.api.responses import Response
 
 T = TypeVar("T")
 YieldT = TypeVar("YieldT")
@@ -164,11 +165,11 @@ class Driver:
             # Not requests' own way, which decodes, and does not ask for the end of what it decodes.
             for piece in response.raw.stream(_READ_BYTES, decode_content=False):
                 body.write(piece)
-            return Reply(response.status_code, headers, body.whole(), is_ended=body.is_ended)
+            return Response(response.status_code, headers, body.whole(), is_ended=body.is_ended)
         except (BodyError, urllib3.exceptions.HTTPError) as error:
             if response.status_code >= 300:
                 # The status says more than the body would.
-                return Reply(response.status_code, headers, b"")
+                return Response(response.status_code, headers, b"")
             return self._network.error(request.url, _cause(error), may_have_arrived=True)
 
     def _open(self, request: Request, session: requests.Session) -> requests.Response:

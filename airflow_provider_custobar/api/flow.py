@@ -2,7 +2,7 @@
 
 A flow is a generator. It yields steps, and its driver answers each one::
 
-    Request  -> the driver sends it and answers with a Reply or a TransportError
+    Request  -> the driver sends it and answers with a Response or a TransportError
     Wait     -> the driver sleeps that many seconds and answers None
     Page     -> the driver hands it to its own caller and answers None
 
@@ -23,15 +23,16 @@ from typing import TypeVar
 import msgspec
 
 from airflow_provider_custobar.api import errors
-from airflow_provider_custobar.api.answers import Reply, error_of, reason_of, retry_after_seconds
 from airflow_provider_custobar.api.config import ClientConfig
-from airflow_provider_custobar.api.links import Links
+from airflow_provider_custobar.api.messages import Outcome, Request, Wait
+from airflow_provider_custobar.api.next_pages import NextPages
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.api.pages import CHECK_HOST, CsvPage, Page, decode_csv_page, decode_json_page
 from airflow_provider_custobar.api.position import START, Position
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.resources import Resource
+from airflow_provider_custobar.api.responses import Response, error_of, reason_of, retry_after_seconds
 from airflow_provider_custobar.api.selection import Selection
-from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class FlowContext:
 
 
 def exchange(
-    context: FlowContext, request: Request, read: Callable[[Reply], T], *, subject: str, begun: bool = False
+    context: FlowContext, request: Request, read: Callable[[Response], T], *, subject: str, begun: bool = False
 ) -> Exchange[T]:
     """Send ``request`` until an answer can be read or trying again is pointless; return what ``read`` makes of it.
 
@@ -108,7 +109,7 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
     header = start.header
     known = {*query.fields, *query.resource.read_fields}
 
-    def read(reply: Reply) -> Page:
+    def read(reply: Response) -> Page:
         if not reply.is_ended and query.api_format == "csv":
             # JSON shows its own end.
             raise errors.TransportError(
@@ -122,11 +123,11 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
         return page
 
     for number, chain in enumerate(chains[start.chain :], start.chain):
-        links = Links(context.config, name, stored or context.config.url_for(chain.path(query.resource)))
+        next_pages = NextPages(context.config, name, stored or context.config.url_for(chain.path(query.resource)))
         was_named, stored = bool(stored), ""
-        while links.request:
+        while next_pages.request:
             try:
-                page = yield from exchange(context, links.request, read, subject=name, begun=links.is_begun)
+                page = yield from exchange(context, next_pages.request, read, subject=name, begun=next_pages.is_begun)
             except errors.ResponseError as error:
                 if was_named and _is_refusal(error):
                     said = f' ("{error.reason}")' if error.reason else ""
@@ -137,11 +138,11 @@ def pages(context: FlowContext, query: Query, after: Position | None = None) -> 
                 header = header or page.header
                 if page.header != header:
                     raise errors.ProtocolError(_changed_header(name, header, page.header))
-            links.follow(page.next_url)
+            next_pages.follow(page.next_url)
             page = selection.apply(replace(page, chain=chain.label))
             there: Position | None = None
-            if links.request:
-                there = Position(number, links.request.url, header, selection.tail(), selection.record, selection.repeated)
+            if next_pages.request:
+                there = Position(number, next_pages.request.url, header, selection.tail(), selection.record, selection.repeated)
             elif number + 1 < len(chains):
                 there = Position(number + 1, "", header, selection.tail(), 0, selection.repeated)
             yield replace(page, after=there)
@@ -171,7 +172,7 @@ def upload(
         repeatable=resource.may_be_sent_again(rows) if repeatable is None else repeatable,
     )
 
-    def read(reply: Reply) -> str | None:
+    def read(reply: Response) -> str | None:
         if reply.body.lstrip().startswith(b"<"):
             raise errors.MalformedResponseError(
                 f"An HTML page came in answer to an upload of {name}: something else than Custobar's API answered."
@@ -194,7 +195,7 @@ def probe(context: FlowContext) -> Exchange[None]:
     """One GET of the connection's ``test_path``, which must be answered with JSON."""
     path = context.config.test_path
 
-    def read(reply: Reply) -> None:
+    def read(reply: Response) -> None:
         try:
             reply.json()
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -214,7 +215,7 @@ def hold_after_refusal(context: FlowContext, status: int, retry_after: str | Non
         context.pacer.hold(context.clock() + seconds)
 
 
-def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) -> Exchange[Reply]:
+def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) -> Exchange[Response]:
     for hop in range(_MOST_REDIRECTS + 1):
         delay = 0.0 if begun and not hop else context.pacer.reserve(context.clock())
         while delay > 0:
@@ -226,7 +227,7 @@ def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) 
         if isinstance(outcome, errors.TransportError):
             raise outcome
         if outcome is None:
-            raise TypeError("the driver of a flow answers a Request with a Reply or a TransportError")
+            raise TypeError("the driver of a flow answers a Request with a Response or a TransportError")
         pause = context.config.service.pause_of(outcome.headers)
         if pause:
             # Nothing is left of what the server grants: to ask again would only be refused.

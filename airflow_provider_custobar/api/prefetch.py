@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 import requests
 
-from airflow_provider_custobar.api.steps import Request
+from airflow_provider_custobar.api.messages import Request
 
 T = TypeVar("T")
 

@@ -83,7 +83,7 @@ class ExportRun:
     def _forget(self, checkpoint: Checkpoint, whole: Sequence[WholeFile]) -> None:
         """End what an earlier attempt has begun and nobody goes on with."""
         export = self._export
-        info = ObjectInfo(content_type=export.content_type, mark=export.mark)
+        info = ObjectInfo(content_type=export.content_type, object_id=export.object_id)
         for number, state in enumerate([*(file.state for file in whole), checkpoint.state]):
             if state is not None:
                 target = export.files.target(number)
@@ -182,7 +182,7 @@ class _Attempt:
 
     def _write_manifest(self, manifest: Target, result: ExportResult) -> None:
         document = msgspec.json.format(msgspec.json.encode(self._export.describe(result)), indent=2) + b"\n"
-        info = ObjectInfo(content_type="application/json", mark=self._export.mark)
+        info = ObjectInfo(content_type="application/json", object_id=self._export.object_id)
         if self._export.may_have_debris:
             manifest.sweep(info)
         sink = manifest.open(info)

@@ -27,7 +27,7 @@ from airflow_provider_custobar.stream.progress_log import ProgressLog
 class Export:
     """Everything that one export needs.
 
-    ``pages`` makes the API's pages from a position on, and takes a turn before it asks for each. ``mark`` is that of
+    ``pages`` makes the API's pages from a position on, and takes a turn before it asks for each. ``object_id`` is that of
     :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`; with ``may_have_debris`` an earlier attempt may have left
     something under it. Without ``checkpoints`` nothing is taken up from an earlier attempt, nor left for a later one; nor is
     it left where no attempt ``will_follow``. ``manifest`` is written last: the JSON of what ``describe`` makes of the result.
@@ -41,7 +41,7 @@ class Export:
     limits: Limits = field(default_factory=Limits)
     metadata: Mapping[str, str] = field(default_factory=dict)
     on_empty: OnEmpty = "write"
-    mark: str | None = None
+    object_id: str | None = None
     may_have_debris: bool = False
     checkpoints: Checkpoints | None = None
     will_follow: bool = False

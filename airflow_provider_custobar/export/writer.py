@@ -25,7 +25,7 @@ class Writer:
         self._info = ObjectInfo(
             content_type=export.content_type,
             metadata=export.metadata,
-            mark=export.mark,
+            object_id=export.object_id,
             run=saved.run if saved else uuid.uuid4().hex[:8],
             can_continue=export.checkpoints is not None and export.make_encoder().can_go_on,
             one_of_many=export.files.is_many,

@@ -18,8 +18,8 @@ from airflow_provider_custobar.upload.options import EventsDelivery, OnInvalid, 
 if TYPE_CHECKING:
     from airflow_provider_custobar.api.async_client import AsyncCustobarClient
     from airflow_provider_custobar.api.client import CustobarClient
+    from airflow_provider_custobar.api.pacing import Pacer
     from airflow_provider_custobar.api.pages import Page
-    from airflow_provider_custobar.api.steps import Pacer
     from airflow_provider_custobar.upload.changes import Changes
     from airflow_provider_custobar.upload.journal import Journal
     from airflow_provider_custobar.upload.results import UploadResult

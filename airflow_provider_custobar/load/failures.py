@@ -32,7 +32,7 @@ class DatabaseError(CustobarError):
 
 
 @contextmanager
-def telling(connection: sa.Connection, names: Callable[[], Collection[str]]) -> Iterator[None]:
+def hide_values(connection: sa.Connection, names: Callable[[], Collection[str]]) -> Iterator[None]:
     """Turn errors of the database into errors of ours.
 
     :param names: those of tables and columns, which may be told.

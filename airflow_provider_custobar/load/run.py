@@ -14,7 +14,7 @@ from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArg
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.columns.arrow_pages import ArrowPages
 from airflow_provider_custobar.load.duckdb import DuckDbStaging
-from airflow_provider_custobar.load.failures import DatabaseError, telling
+from airflow_provider_custobar.load.failures import DatabaseError, hide_values
 from airflow_provider_custobar.load.job import Load, LoadError, LoadResult
 from airflow_provider_custobar.load.layout import Layout, may_hold_nul
 from airflow_provider_custobar.load.mysql import MySqlStaging
@@ -69,7 +69,7 @@ class LoadRun:
         :raises InvalidArgumentError: an argument does not go with the table.
         :raises LoadError: the table lacks a column.
         """
-        with telling(self._connection, self._names):
+        with hide_values(self._connection, self._names):
             self._staging.connect()
             self._done = self._ended_before()
             if self._done is None:
@@ -141,7 +141,7 @@ class LoadRun:
 
     def _attempt(self, saved: LoadProgress | None, progress_log: ProgressLog) -> LoadResult:
         try:
-            with telling(self._connection, self._names):
+            with hide_values(self._connection, self._names):
                 layout = self._begin(saved)
                 progress_log.start(saved.rows if saved else 0)
                 progress = saved or LoadProgress()

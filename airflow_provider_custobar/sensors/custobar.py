@@ -20,7 +20,7 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate
-from airflow_provider_custobar.api.steps import Pacer
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES, say_once
 from airflow_provider_custobar.task.execution import CustobarTask

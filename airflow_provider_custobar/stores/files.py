@@ -129,7 +129,7 @@ class FileSystemTarget:
         return sink
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        here = None if info.mark is None else self._unfinished_prefix(info.mark)
+        here = None if info.object_id is None else self._unfinished_prefix(info.object_id)
         there = (state or {}).get("prefix")
         for prefix in filter(None, {here, there}):
             self._sweep(prefix)
@@ -146,17 +146,17 @@ class FileSystemTarget:
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
             log.warning("Could not look for or remove %s*: %s", prefix, error)
 
-    def _unfinished_prefix(self, mark: str) -> str:
+    def _unfinished_prefix(self, object_id: str) -> str:
         if not _has_buckets(self._filesystem):
-            return unfinished_prefix(self._path, mark)
+            return unfinished_prefix(self._path, object_id)
         bucket, _, name = self._path.lstrip("/").partition("/")
-        return f"{bucket}/{apart_prefix(name, mark)}"
+        return f"{bucket}/{apart_prefix(name, object_id)}"
 
     def _sink(self, info: ObjectInfo, attempt: str) -> FileSystemSink:
-        prefix = self._unfinished_prefix(info.mark or uuid.uuid4().hex[:12])
+        prefix = self._unfinished_prefix(info.object_id or uuid.uuid4().hex[:12])
         unfinished = f"{prefix}{attempt}.part"
-        # Without a mark no other process finds its name again.
-        found_by = {} if info.mark is None else {"prefix": prefix, "attempt": attempt}
+        # Without an object_id no other process finds its name again.
+        found_by = {} if info.object_id is None else {"prefix": prefix, "attempt": attempt}
         return FileSystemSink(self._filesystem, self._path, unfinished, self._uri, replace=self._replace, found_by=found_by)
 
 

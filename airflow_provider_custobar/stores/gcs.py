@@ -155,7 +155,7 @@ class GcsTarget:
         return sink
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        if info.mark is not None:
+        if info.object_id is not None:
             GcsComponentsSink(self._store.object(self._name, info)).sweep(state or {})
 
 

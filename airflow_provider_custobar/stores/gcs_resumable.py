@@ -85,7 +85,7 @@ class GcsSink:
     def finish(self) -> State | None:
         # Nothing outlives this process, but of a published object another one can tell whose it is.
         state = {"attempt": "", "components": 0, "bytes": self._written, "finished": {}}
-        return state if self._place.info.mark is not None else None
+        return state if self._place.info.object_id is not None else None
 
     def publish(self) -> None:
         if not self._published:

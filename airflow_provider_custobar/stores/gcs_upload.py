@@ -13,7 +13,7 @@ from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Prec
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from airflow_provider_custobar.stores.parts import PART_BYTES, PartsSink
-from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, exists_error
+from airflow_provider_custobar.stores.protocol import SIGNATURE_KEY, LostError, ObjectInfo, State, exists_error
 from airflow_provider_custobar.stores.unfinished import apart_prefix
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class GcsObject:
         """The object with everything that goes along with it, not stored yet."""
         blob = self.bucket.blob(self.name)
         signature = self.info.signature
-        mark = {} if signature is None else {MARK_KEY: signature}
-        blob.metadata = {**self.info.metadata, **late_metadata, **mark} or None
+        ours = {} if signature is None else {SIGNATURE_KEY: signature}
+        blob.metadata = {**self.info.metadata, **late_metadata, **ours} or None
         blob.content_type = self.info.content_type
         if self.cache_control is not None:
             blob.cache_control = self.cache_control
@@ -57,7 +57,7 @@ class GcsObject:
         with contextlib.suppress(Forbidden):
             blob = self.bucket.get_blob(self.name)
             if blob is not None and self.info.signature is not None:
-                return (blob.metadata or {}).get(MARK_KEY) == self.info.signature
+                return (blob.metadata or {}).get(SIGNATURE_KEY) == self.info.signature
         return False
 
 
@@ -74,7 +74,7 @@ class GcsComponentsSink(PartsSink):
     def __init__(self, place: GcsObject) -> None:
         super().__init__(place.info)
         self._place = place
-        self._prefix = apart_prefix(place.name, place.info.mark or uuid.uuid4().hex[:16])
+        self._prefix = apart_prefix(place.name, place.info.object_id or uuid.uuid4().hex[:16])
         self._attempt = uuid.uuid4().hex[:6]
         self._count = 0
         # Names of components that are there, or may be.

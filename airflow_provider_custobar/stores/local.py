@@ -125,7 +125,7 @@ class LocalTarget:
         return sink
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        here = None if info.mark is None else unfinished_prefix(self._path, info.mark)
+        here = None if info.object_id is None else unfinished_prefix(self._path, info.object_id)
         there = (state or {}).get("prefix")
         for prefix in filter(None, {here, there}):
             try:
@@ -135,17 +135,17 @@ class LocalTarget:
                 log.warning("Could not look for or remove %s*: %s", prefix, error)
 
     def _unfinished(self, info: ObjectInfo, attempt: str) -> Path:
-        return Path(f"{unfinished_prefix(self._path, info.mark or uuid.uuid4().hex[:12])}{attempt}.part")
+        return Path(f"{unfinished_prefix(self._path, info.object_id or uuid.uuid4().hex[:12])}{attempt}.part")
 
     def _sink(self, info: ObjectInfo, attempt: str) -> LocalSink:
         return LocalSink(
             Path(self._path),
             self._unfinished(info, attempt),
-            unfinished_prefix(self._path, info.mark or ""),
+            unfinished_prefix(self._path, info.object_id or ""),
             self.uri,
             replace=self._replace,
-            # Without a mark no other process finds its name again.
-            attempt=attempt if info.mark is not None else "",
+            # Without an object_id no other process finds its name again.
+            attempt=attempt if info.object_id is not None else "",
         )
 
 

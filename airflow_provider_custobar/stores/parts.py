@@ -84,7 +84,7 @@ class PartsSink(ABC):
     def durable(self) -> tuple[int, State] | None:
         self._refuse_broken()
         size = self._durable_size()
-        return None if size is None or self._info.mark is None else (size, self._state(size))
+        return None if size is None or self._info.object_id is None else (size, self._state(size))
 
     def end(self, metadata: Mapping[str, str]) -> None:
         self._refuse_broken()
@@ -97,7 +97,7 @@ class PartsSink(ABC):
             self._send_buffer()
             self._settle()
         self._finished = True
-        return None if self._info.mark is None else {**self._state(self._written), "finished": self._late_metadata}
+        return None if self._info.object_id is None else {**self._state(self._written), "finished": self._late_metadata}
 
     def publish(self) -> None:
         if not self._published:

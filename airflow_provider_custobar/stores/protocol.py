@@ -13,7 +13,7 @@ from airflow_provider_custobar.api.errors import CustobarError, Fate
 State = dict[str, Any]
 
 #: The key in an object's metadata under which :attr:`ObjectInfo.signature` stands.
-MARK_KEY = "custobar-export"
+SIGNATURE_KEY = "custobar-export"
 
 
 class StoreError(CustobarError):
@@ -60,17 +60,17 @@ class StoredObject(Protocol):
 class ObjectInfo:
     """What a store is told of an object before its first byte.
 
-    ``metadata`` goes along with the object where the store has such a thing; keys and values are ASCII. ``mark``, some
-    hexadecimal digits, is the same in all attempts of one task at one export, and different in others; a later attempt finds
-    by it what is unfinished. Without one, names are made up. ``run`` is the same only in attempts that continue one another: a
-    task that is cleared and runs again has its old mark. ``can_continue`` says that :meth:`Sink.durable` will be called, and
-    ``one_of_many`` that the object may wait for others between :meth:`Sink.finish` and :meth:`Sink.publish`, and must not stay
-    in memory for so long.
+    ``metadata`` goes along with the object where the store has such a thing; keys and values are ASCII. ``object_id``, some
+    hexadecimal digits, is the same in all attempts of one task at one export, and different in others; a later attempt
+    finds by it what is unfinished. Without one, names are made up. ``run`` is the same only in attempts that continue one
+    another: a task that is cleared and runs again has its old object_id. ``can_continue`` says that :meth:`Sink.durable`
+    will be called, and ``one_of_many`` that the object may wait for others between :meth:`Sink.finish` and
+    :meth:`Sink.publish`, and must not stay in memory for so long.
     """
 
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
-    mark: str | None = None
+    object_id: str | None = None
     run: str = ""
     can_continue: bool = False
     one_of_many: bool = False
@@ -78,7 +78,7 @@ class ObjectInfo:
     @property
     def signature(self) -> str | None:
         """Part of the object's metadata, by which an attempt knows the object that it or one before it has published."""
-        return None if self.mark is None else f"{self.mark}{self.run}"
+        return None if self.object_id is None else f"{self.object_id}{self.run}"
 
 
 class Sink(Protocol):
@@ -147,8 +147,8 @@ class Target(Protocol):
         """
 
     def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        """Remove what attempts with the same ``info.mark`` left unpublished, and what ``state`` names: that of an attempt which
-        may have written to another place of such a store.
+        """Remove what attempts with the same ``info.object_id`` left unpublished, and what ``state`` names: that of an attempt
+        which may have written to another place of such a store.
 
         What cannot be removed is logged. S3 tells nobody whose an unfinished upload is: there only ``state`` does.
         """

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_custobar.stores.parts import PART_BYTES, PartsSink
-from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, exists_error
+from airflow_provider_custobar.stores.protocol import SIGNATURE_KEY, LostError, ObjectInfo, State, exists_error
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +126,8 @@ class S3Sink(PartsSink):
 
     def _with_object(self) -> dict[str, Any]:
         signature = self._info.signature
-        mark = {} if signature is None else {MARK_KEY: signature}
-        metadata = {**self._info.metadata, **self._late_metadata, **mark, **self._extra_args.get("Metadata", {})}
+        ours = {} if signature is None else {SIGNATURE_KEY: signature}
+        metadata = {**self._info.metadata, **self._late_metadata, **ours, **self._extra_args.get("Metadata", {})}
         with_metadata = {"Metadata": metadata} if metadata else {}
         return {"ContentType": self._info.content_type, **self._extra_args, **with_metadata}
 
@@ -190,7 +190,7 @@ class S3Sink(PartsSink):
                 return False
             raise
         signature = self._info.signature
-        return signature is not None and found.get("Metadata", {}).get(MARK_KEY) == signature
+        return signature is not None and found.get("Metadata", {}).get(SIGNATURE_KEY) == signature
 
     def _part_bytes(self) -> int:
         begun = len(self._parts) + (self._sending is not None)

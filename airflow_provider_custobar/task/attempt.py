@@ -36,7 +36,7 @@ class TaskAttempt:
         return ((ti.dag_id, ti.task_id), (ti.run_id, ti.map_index)) if ti is not None else ((), ())
 
     @property
-    def life(self) -> int | None:
+    def max_tries(self) -> int | None:
         """The same in all attempts until the task is cleared: that raises its ``max_tries``."""
         return self._ti.max_tries if self._ti is not None else None
 
@@ -45,7 +45,7 @@ class TaskAttempt:
         """Whether another attempt comes when this one fails."""
         return self._ti is None or self._ti.try_number <= self._ti.max_tries
 
-    def mark(self, uri: str) -> str | None:
+    def object_id(self, uri: str) -> str | None:
         """Hexadecimal digits that are the same in all attempts of this task at writing to ``uri``."""
         if self._ti is None and self._store is None:
             return None

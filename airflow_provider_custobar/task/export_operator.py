@@ -227,7 +227,7 @@ class CustobarExportOperator(CustobarQueryOperator):
             limits=self._limits(),
             metadata=self.metadata_of(query),
             on_empty=self.on_empty,
-            mark=attempt.mark(files.uri),
+            object_id=attempt.object_id(files.uri),
             may_have_debris=attempt.is_later,
             checkpoints=attempt.checkpoints(number, self._fingerprint(query, client.config, files, outer)),
             will_follow=attempt.will_follow,

@@ -237,7 +237,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             staging_schema=self.staging_schema,
             fingerprint=fingerprint,
             will_follow=attempt.will_follow,
-            commits=CommitLog(attempt.store, f"{fingerprint}/{attempt.life}", is_first_attempt=not attempt.is_later),
+            commits=CommitLog(attempt.store, f"{fingerprint}/{attempt.max_tries}", is_first_attempt=not attempt.is_later),
             log=self.log,
         )
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
+from airflow_provider_custobar.api.messages import Outcome, Request, Wait
 from airflow_provider_custobar.api.query import Query, build_query
 from airflow_provider_custobar.api.resources import MAX_PAGE_SIZE
-from airflow_provider_custobar.api.steps import Outcome, Request, Wait
 from airflow_provider_custobar.api.windows import Window, build_window
 from airflow_provider_custobar.watch.newest_first import Moment, moments, newest_first, on_days
 

@@ -11,10 +11,10 @@ import msgspec
 import pendulum
 
 from airflow_provider_custobar.api.flow import FlowContext, pages
+from airflow_provider_custobar.api.messages import Outcome, Request, Wait
 from airflow_provider_custobar.api.pages import JsonPage
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.selection import unplaceable
-from airflow_provider_custobar.api.steps import Outcome, Request, Wait
 from airflow_provider_custobar.api.windows import Window, parse_timestamp
 
 #: So many records must have come, each older than the one before and none newer, before it is believed that the rest does so.

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.network import tls_context
-from airflow_provider_custobar.api.steps import Pacer
+from airflow_provider_custobar.api.pacing import Pacer
 
 
 @dataclass

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.async_client import AsyncCustobarClient
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
@@ -24,6 +23,7 @@ from airflow_provider_custobar.api.flow import FlowContext, Outcome, Pacer, Requ
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.api.responses import Response
 from airflow_provider_custobar.watch.event_check import EventCheck, EventsFound, check_events
 
 TOKEN = "APISECRETSECRETSECRETSECRETSECRETSECRET1"
@@ -33,31 +33,31 @@ class Answers:
     """Makes replies as the documentation shows them."""
 
     @staticmethod
-    def page(resource: str, rows: Iterable[object], next_url: str | None = None) -> Reply:
+    def page(resource: str, rows: Iterable[object], next_url: str | None = None) -> Response:
         body: dict[str, object] = {resource: list(rows)}
         if next_url is not None:
             body["next_url"] = next_url
-        return Reply(200, {"content-type": "application/json"}, json.dumps(body).encode())
+        return Response(200, {"content-type": "application/json"}, json.dumps(body).encode())
 
     @staticmethod
-    def csv(text: str, next_url: str | None = None) -> Reply:
+    def csv(text: str, next_url: str | None = None) -> Response:
         headers = {"content-type": "text/csv; charset=utf-8"}
         if next_url is not None:
             headers["x-custobar-next-url"] = next_url
-        return Reply(200, headers, text.encode())
+        return Response(200, headers, text.encode())
 
     @staticmethod
-    def error(status: int, reason: str = "Because.", **headers: str) -> Reply:
+    def error(status: int, reason: str = "Because.", **headers: str) -> Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return Reply(status, named, json.dumps({"error": {"reason": reason}}).encode())
+        return Response(status, named, json.dumps({"error": {"reason": reason}}).encode())
 
     @staticmethod
-    def redirect(location: str, status: int = 302) -> Reply:
-        return Reply(status, {"location": location}, b"")
+    def redirect(location: str, status: int = 302) -> Response:
+        return Response(status, {"location": location}, b"")
 
     @staticmethod
-    def raw(body: bytes, status: int = 200, content_type: str = "application/json") -> Reply:
-        return Reply(status, {"content-type": content_type}, body)
+    def raw(body: bytes, status: int = 200, content_type: str = "application/json") -> Response:
+        return Response(status, {"content-type": content_type}, body)
 
 
 class FlowRunner:

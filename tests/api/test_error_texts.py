@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_custobar.api import errors, flow
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.query import build_query
+from airflow_provider_custobar.api.responses import Response
 
 
 def failure(runner: Any, script: Any, **query: Any) -> errors.CustobarError:
@@ -186,6 +186,6 @@ def test_first_lines_that_are_people_are_not_shown(make_runner: Callable[..., An
     changed = failure(make_runner(), script, api_format="csv")
     assert "gone: 4 whose names are not shown; new: 3" in str(changed)
     envelope = json.dumps(dict.fromkeys(("status", *PEOPLE[::3])))
-    keyed = failure(make_runner(max_attempts=1), [Reply(200, {"content-type": "application/json"}, envelope.encode())])
+    keyed = failure(make_runner(max_attempts=1), [Response(200, {"content-type": "application/json"}, envelope.encode())])
     assert "its keys: status, 2 whose names are not shown" in str(keyed)
     assert not [part for part in PEOPLE if part in str(changed) + str(keyed)]

@@ -17,8 +17,9 @@ from airflow_provider_custobar.api import flow
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
 from airflow_provider_custobar.api.errors import RateLimitedError
+from airflow_provider_custobar.api.messages import Outcome, Request, Wait
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.api.query import build_query
-from airflow_provider_custobar.api.steps import Outcome, Pacer, Request, Wait
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
 
 

@@ -19,9 +19,9 @@ import pytest
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import config_from_connection
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
-from airflow_provider_custobar.api.steps import Pacer
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
 from tools.waiting import wait_until
 

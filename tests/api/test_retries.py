@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_custobar.api import errors, flow
-from airflow_provider_custobar.api.answers import retry_after_seconds
 from airflow_provider_custobar.api.query import build_query
+from airflow_provider_custobar.api.responses import retry_after_seconds
 
 NOW = datetime(2026, 2, 1, 12, 0, 0, tzinfo=UTC)
 

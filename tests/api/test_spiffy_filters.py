@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.responses import Response
 from airflow_provider_custobar.api.spiffy.client import SpiffyStoresClient
 from airflow_provider_custobar.api.spiffy.filters import FILTERS, build_filters
 from airflow_provider_custobar.hooks.spiffy_stores import SpiffyStoresHook
@@ -259,15 +259,15 @@ def limited(
     seconds: float,
     *,
     period: float = 300,
-    reply: Reply | None = None,
+    reply: Response | None = None,
     join: str = "\n",
     more: Mapping[str, str] | None = None,
-) -> Reply:
+) -> Response:
     until = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
     value = json.dumps({"name": "API", "period": period, "limit": 500, "remaining": remaining, "until": until})
     wide = json.dumps({"name": "HTTP", "period": 3600, "limit": 9000, "remaining": 77, "until": until})
     base = reply or page(1)
-    return Reply(base.status, {**base.headers, "x-ratelimit": f"{wide}{join}{value}", **(more or {})}, base.body)
+    return Response(base.status, {**base.headers, "x-ratelimit": f"{wide}{join}{value}", **(more or {})}, base.body)
 
 
 def test_nothing_left_holds_the_next_request() -> None:
@@ -310,7 +310,7 @@ BAD_HEADERS = [
 @pytest.mark.parametrize("header", BAD_HEADERS)
 def test_a_header_that_cannot_be_read_does_not_matter(header: str) -> None:
     """Rule: a limit that is not understood is none."""
-    runner = by_hand([Reply(200, {"x-ratelimit": header}, page(1).body), page()])
+    runner = by_hand([Response(200, {"x-ratelimit": header}, page(1).body), page()])
     assert runner.started[1] - runner.started[0] < 0.01
     assert runner.pages == [[{"id": 1}]]
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_custobar.api import errors
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
+from airflow_provider_custobar.api.messages import Request
+from airflow_provider_custobar.api.responses import Response
 from airflow_provider_custobar.api.spiffy import flow
 from airflow_provider_custobar.api.spiffy.client import SpiffyStoresClient
 from airflow_provider_custobar.api.spiffy.service import SPIFFY_STORES
-from airflow_provider_custobar.api.steps import Request
 from airflow_provider_custobar.sandbox import Fault, SpiffyStoresSandbox
 from airflow_provider_custobar.sandbox.log import RequestRecord
 from tests.api.conftest import Answers, FlowRunner
@@ -171,23 +171,23 @@ def test_by_number_a_miss_is_an_error(shop: Shop, order: str, change: str) -> No
     assert set(ids) >= {customer["id"] for customer in shop.store.customers()}
 
 
-def by_hand(answers: Iterator[Reply] | list[Reply], **parameters: str) -> FlowRunner:
+def by_hand(answers: Iterator[Response] | list[Response], **parameters: str) -> FlowRunner:
     """Read with these answers; after them there is nobody more, and the count says so, too."""
     runner = FlowRunner(config_for("mystore", max_attempts=3))
     scripted = iter(answers)
 
-    def answer(request: Request) -> Reply:
+    def answer(request: Request) -> Response:
         return next(scripted, None) or (number(0) if "/count.json" in request.url else page())
 
     runner.run(flow.customers(runner.context, parameters, 2), answer)
     return runner
 
 
-def page(*ids: object) -> Reply:
+def page(*ids: object) -> Response:
     return Answers.page("customers", [{"id": number} for number in ids])
 
 
-def number(count: int) -> Reply:
+def number(count: int) -> Response:
     return Answers.raw(json.dumps({"count": count}).encode())
 
 

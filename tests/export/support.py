@@ -20,7 +20,7 @@ from airflow_provider_custobar.stores.files import FileSystemStore as FsspecStor
 from airflow_provider_custobar.stores.gcs import GcsStore as CloudStore
 from airflow_provider_custobar.stores.gcs import GcsTarget
 from airflow_provider_custobar.stores.local import LocalStore
-from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, State, Target, exists_error
+from airflow_provider_custobar.stores.protocol import SIGNATURE_KEY, LostError, ObjectInfo, State, Target, exists_error
 from airflow_provider_custobar.stores.s3 import S3Store as BucketStore
 from airflow_provider_custobar.stores.s3 import S3Target
 from airflow_provider_custobar.stores.unfinished import UNFINISHED_PREFIX
@@ -32,7 +32,7 @@ TEXT = "text/csv; charset=utf-8"
 MARK = "0123456789ab"
 PLAIN = ObjectInfo(content_type=TEXT, metadata={"custobar-resource": "sales"})
 #: As for an export that can be continued.
-MARKED = changed(PLAIN, mark=MARK, can_continue=True)
+MARKED = changed(PLAIN, object_id=MARK, can_continue=True)
 
 
 def json_page(*records: str) -> JsonPage:
@@ -252,7 +252,9 @@ class DictTarget:
         if saved is not None and len(saved) >= state["bytes"]:
             sink.content = io.BytesIO()
             sink.write(saved[: state["bytes"]])
-        elif "finished" in state and info.mark and self.store.about.get(self.name, {}).get(MARK_KEY) == info.signature:
+        elif (
+            "finished" in state and info.object_id and self.store.about.get(self.name, {}).get(SIGNATURE_KEY) == info.signature
+        ):
             sink.is_published = True
         else:
             raise LostError(f"nothing is saved of {self.uri}")
@@ -271,7 +273,7 @@ class DictSink:
     def __init__(self, target: DictTarget, info: ObjectInfo) -> None:
         self.target = target
         self.info = info
-        self.key = f"{target.name}.{info.mark or id(self)}"
+        self.key = f"{target.name}.{info.object_id or id(self)}"
         self.content = io.BytesIO()
         self.late_metadata: Mapping[str, str] = {}
         self.is_published = False
@@ -300,7 +302,7 @@ class DictSink:
         self.target.check()
         store, name = self.target.store, self.target.name
         store.objects[name] = self.content.getvalue()
-        mark = {MARK_KEY: self.info.signature} if self.info.signature else {}
+        mark = {SIGNATURE_KEY: self.info.signature} if self.info.signature else {}
         store.about[name] = {**self.info.metadata, **self.late_metadata, **mark}
         store.unfinished.pop(self.key, None)
         self.is_published = True

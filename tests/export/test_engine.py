@@ -400,7 +400,7 @@ class Task:
             "make_encoder": JsonLines,
             "files": FileSet(arguments.pop("name", "a"), DictFiles(self.store)),
             "content_type": TEXT,
-            "mark": MARK,
+            "object_id": MARK,
             "may_have_debris": True,
             "will_follow": True,
             "log": LOG,
@@ -651,9 +651,9 @@ def test_a_manifest_that_cannot_be_written_leaves_nothing(at: str) -> None:
 def test_what_a_killed_attempt_left_of_a_manifest_goes(tmp_path: Path) -> None:
     """A later attempt removes the half of it that an attempt left which could not clean up."""
     manifest = LocalStore().target(f"{tmp_path}/m.json")
-    killed = manifest.open(ObjectInfo(content_type="application/json", mark=MARK))
+    killed = manifest.open(ObjectInfo(content_type="application/json", object_id=MARK))
     killed.write(b"half")
-    export(DictStore(), pages_of(2), manifest=manifest, mark=MARK, may_have_debris=True)
+    export(DictStore(), pages_of(2), manifest=manifest, object_id=MARK, may_have_debris=True)
     assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
     killed.abort()
 

@@ -367,7 +367,7 @@ def test_an_upload_of_which_only_the_beginning_is_recorded_is_ended(s3: S3Store)
 
 def test_the_uploads_of_others_are_left_alone(s3: S3Store) -> None:
     """An attempt that starts over, or goes on, ends what its own state names, and no other upload to the same key."""
-    theirs = s3.target("a.csv").open(changed(MARKED, mark="ffff"))
+    theirs = s3.target("a.csv").open(changed(MARKED, object_id="ffff"))
     theirs.write(b"theirs" * PART)
     target = s3.target("a.csv")
     ours = target.open(MARKED)
@@ -477,7 +477,7 @@ def test_an_upload_is_recorded_before_anything_is_in_it(s3: S3Store) -> None:
             make_encoder=JsonLines,
             files=FileSet(s3.prefix + "a.jsonl", BucketStore(s3.client, BUCKET)),
             content_type="application/x-ndjson",
-            mark="0123456789ab",
+            object_id="0123456789ab",
             checkpoints=Checkpoints(state, "export", "f"),
         )
     )

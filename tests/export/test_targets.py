@@ -14,7 +14,7 @@ import pytest
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from airflow_provider_custobar.stores import gcs_upload
-from airflow_provider_custobar.stores.protocol import MARK_KEY, LostError, ObjectInfo, Sink, State, Target, TargetError
+from airflow_provider_custobar.stores.protocol import SIGNATURE_KEY, LostError, ObjectInfo, Sink, State, Target, TargetError
 from tests.export.support import MARKED, MIB, PART, PLAIN, DictStore, FileSystemStore, GcsStore, S3Store, Store, visible
 from tests.soak import SOAK, times
 
@@ -336,7 +336,9 @@ def test_an_object_is_made_where_there_is_none(store: Store, info: ObjectInfo) -
 
 def test_two_writers_do_not_mix(store: Store) -> None:
     """Two exports to one name at the same time: the last to finish wins, whole."""
-    marks = (PLAIN, PLAIN) if isinstance(store, DictStore) else (changed(MARKED, mark="a1"), changed(MARKED, mark="b2"))
+    marks = (
+        (PLAIN, PLAIN) if isinstance(store, DictStore) else (changed(MARKED, object_id="a1"), changed(MARKED, object_id="b2"))
+    )
     first, second = (store.target("a.csv").open(info) for info in marks)
     for start in range(0, 2 * PART, MIB):
         first.write(b"1" * MIB)
@@ -404,7 +406,7 @@ def test_metadata_are_stored(store: Store, info: ObjectInfo, size: int) -> None:
     put(store, "a.csv", CONTENT[:size], info=info)
     found = store.metadata("a.csv")
     assert found is not None
-    expected = dict(info.metadata) | ({MARK_KEY: info.mark} if info.mark else {})
+    expected = dict(info.metadata) | ({SIGNATURE_KEY: info.object_id} if info.object_id else {})
     was_too_late = {S3Store: size > PART, GcsStore: size > PART and info is PLAIN}.get(type(store), False)
     if was_too_late and "custobar-rows" not in found:
         assert found == expected
@@ -546,7 +548,7 @@ def test_publishing_twice_is_publishing_once(store: Store, info: ObjectInfo, siz
     state = finish(sink)
     sink.publish()
     sink.publish()
-    if info.mark is not None:
+    if info.object_id is not None:
         assert state is not None
         again = target.reopen(info, state)
         again.publish()
@@ -558,7 +560,7 @@ def test_publishing_twice_is_publishing_once(store: Store, info: ObjectInfo, siz
 @pytest.mark.parametrize("size", [5, PART + 5])
 def test_what_vanished_is_lost(store: Store, info: ObjectInfo, size: int) -> None:
     """Where a life cycle rule has removed what was saved or finished, ``reopen`` says so, and nothing is published."""
-    if info.mark is None:
+    if info.object_id is None:
         pytest.skip("without a mark nothing is found again")
     put(store, "a.csv", b"older")
     target = store.target("a.csv")
@@ -579,7 +581,7 @@ def test_what_vanished_is_lost(store: Store, info: ObjectInfo, size: int) -> Non
 def test_an_object_of_another_export_is_not_taken_for_ours(store: Store, size: int) -> None:
     """A finished state whose object is gone, with somebody else's object of that size in place: lost, not published."""
     target = store.target("a.csv")
-    put(store, "a.csv", CONTENT[:size], info=changed(MARKED, mark="ffff"))
+    put(store, "a.csv", CONTENT[:size], info=changed(MARKED, object_id="ffff"))
     sink = target.open(MARKED)
     sink.write(CONTENT[:size])
     state = finish(sink)
@@ -592,7 +594,7 @@ def test_an_object_of_another_export_is_not_taken_for_ours(store: Store, size: i
 @pytest.mark.parametrize("pages", [1, 2, 6])
 def test_sweeping_removes_what_is_unfinished(store: Store, info: ObjectInfo, pages: int) -> None:
     """An attempt that starts over removes what the dead ones left of this export, and nothing else, however often."""
-    if info.mark is None:
+    if info.object_id is None:
         pytest.skip("without a mark nothing is found again")
     others = ["a.csv", "a.csv2", "b.csv"]
     for name in others:
@@ -625,14 +627,14 @@ def test_a_state_leads_to_where_it_was_written(store: Store, is_whole: bool) -> 
         pytest.skip("nothing of it outlives its process before it is whole")
     del sink
     gc.collect()
-    store.target("b.csv").sweep(changed(MARKED, mark="ffff"), state)
+    store.target("b.csv").sweep(changed(MARKED, object_id="ffff"), state)
     assert (store.names(), store.debris()) == ([], [])
 
 
 def test_sweeping_leaves_others_alone(store: Store) -> None:
     """Another export to the same name, or the same export's to another name, is not touched."""
     ours, theirs = store.target("a.csv"), store.target("b.csv")
-    sinks = [(theirs, MANY), (ours, changed(MANY, mark="ffff"))]
+    sinks = [(theirs, MANY), (ours, changed(MANY, object_id="ffff"))]
     states = []
     for target, info in sinks:
         sink = target.open(info)

@@ -35,7 +35,7 @@ def test_a_name_is_written_and_read_as_it_stands(
     sink = (
         FileSystemStore(filesystem)
         .target(f"{gcs_bucket}/{name}")
-        .open(ObjectInfo(content_type="text/csv", mark=mark, can_continue=mark is not None))
+        .open(ObjectInfo(content_type="text/csv", object_id=mark, can_continue=mark is not None))
     )
     sink.write(b"this")
     sink.finish()
@@ -50,7 +50,7 @@ def test_a_name_is_written_and_read_as_it_stands(
 def test_what_a_dead_attempt_has_finished_is_swept(gcs_server: GcsServer, gcs_bucket: str, filesystem: Any) -> None:
     """Rule: an attempt that starts over removes what lies apart for it."""
     target = FileSystemStore(filesystem).target(f"{gcs_bucket}/out/a.csv")
-    info = ObjectInfo(content_type="text/csv", mark="0123456789ab", can_continue=True)
+    info = ObjectInfo(content_type="text/csv", object_id="0123456789ab", can_continue=True)
     dead = target.open(info)
     dead.write(b"this")
     dead.finish()

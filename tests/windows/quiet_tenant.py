@@ -14,10 +14,10 @@ from werkzeug import Request
 from werkzeug.test import create_environ
 
 from airflow_provider_custobar.api import flow
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Query, build_query
+from airflow_provider_custobar.api.responses import Response
 from airflow_provider_custobar.export.encoders import make_encoder
 from airflow_provider_custobar.sandbox import CustobarSandbox, SandboxSettings
 from tests.windows.scenarios import Piece, Raw, Scenario
@@ -111,7 +111,7 @@ def _pages(sandbox: CustobarSandbox, config: ClientConfig, query: Query) -> Iter
             yield step
 
 
-def _answer(sandbox: CustobarSandbox, config: ClientConfig, request: flow.Request) -> Reply:
+def _answer(sandbox: CustobarSandbox, config: ClientConfig, request: flow.Request) -> Response:
     parts = urlsplit(request.url)
     environ = create_environ(
         parts.path,
@@ -121,4 +121,4 @@ def _answer(sandbox: CustobarSandbox, config: ClientConfig, request: flow.Reques
     )
     response = sandbox.handle(Request(environ))
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Reply(response.status_code, headers, response.get_data())
+    return Response(response.status_code, headers, response.get_data())

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from airflow_provider_custobar.api.answers import Reply
 from airflow_provider_custobar.api.errors import CustobarError, MalformedResponseError, NotFoundError, TransportError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext, exchange
+from airflow_provider_custobar.api.messages import Outcome, Request, Wait
+from airflow_provider_custobar.api.responses import Response
 from airflow_provider_custobar.api.spiffy.filters import MAX_PAGE_SIZE
-from airflow_provider_custobar.api.steps import Outcome, Request, Wait
 
 T = TypeVar("T")
 
@@ -161,7 +161,7 @@ def _ask(
         repeatable=repeatable,
     )
 
-    def decoded(reply: Reply) -> T:
+    def decoded(reply: Response) -> T:
         try:
             return read(_decode(reply.body))
         except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, RecursionError) as error:

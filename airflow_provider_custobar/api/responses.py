@@ -18,7 +18,7 @@ _REASON_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """One complete HTTP answer. Header names are in lower case.
 
     ``body`` is decoded; it is empty where that of an error could not be read. ``is_ended`` is False where nothing but the end
@@ -39,7 +39,7 @@ class Reply:
         return msgspec.json.decode(self.body.removeprefix(codecs.BOM_UTF8))
 
 
-def error_of(reply: Reply, subject: str, config: ClientConfig) -> errors.ResponseError:
+def error_of(reply: Response, subject: str, config: ClientConfig) -> errors.ResponseError:
     """The error that an answer's status means, with what the server said and what to do about it."""
     status, service = reply.status, config.service
     reason = reason_of(reply, config)
@@ -74,7 +74,7 @@ def _advice(status: int, config: ClientConfig) -> str:
     return service.advice.get(status, service.advice[500 if status >= 500 else 400])
 
 
-def reason_of(reply: Reply, config: ClientConfig) -> str:
+def reason_of(reply: Response, config: ClientConfig) -> str:
     """What the server said: where its errors have that, else the start of a body that is plain text."""
     try:
         document = reply.json()

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import ProtocolError
+from airflow_provider_custobar.api.messages import Request
 from airflow_provider_custobar.api.pages import NEXT_URL_HEADER
-from airflow_provider_custobar.api.steps import Request
 
 
-class Links:
+class NextPages:
     """The addresses of one chain of pages: ``request`` is the one to send now, None after the last page.
 
     No address is followed twice. ``is_begun`` tells that the driver was given ``request`` ahead of its turn.
