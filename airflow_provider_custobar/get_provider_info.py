@@ -6,6 +6,11 @@ from typing import Any
 
 _CUSTOBAR = "Custobar"
 _SPIFFY_STORES = "Spiffy Stores"
+# As the providers that have them call them.
+_S3 = "Amazon Simple Storage Service (S3)"
+_GCS = "Google Cloud Storage (GCS)"
+_SQL = "Common SQL"
+_FILES = "Common IO"
 # Fields of both connections' forms. Every type admits null: without it the form would not let a field stay empty.
 _TIMEOUT = {
     "label": "Timeout in seconds",
@@ -54,6 +59,24 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.triggers.custobar"]},
+        ],
+        "transfers": [
+            {
+                "source-integration-name": source,
+                "target-integration-name": target,
+                "python-module": f"airflow_provider_custobar.transfers.{module}",
+            }
+            for source, target, module in (
+                (_CUSTOBAR, _S3, "custobar_to_s3"),
+                (_CUSTOBAR, _GCS, "custobar_to_gcs"),
+                (_CUSTOBAR, _FILES, "custobar_to_object_storage"),
+                (_CUSTOBAR, _SQL, "custobar_to_sql"),
+                (_S3, _CUSTOBAR, "s3_to_custobar"),
+                (_GCS, _CUSTOBAR, "gcs_to_custobar"),
+                (_FILES, _CUSTOBAR, "object_storage_to_custobar"),
+                (_SQL, _CUSTOBAR, "sql_to_custobar"),
+                (_SPIFFY_STORES, _CUSTOBAR, "spiffy_stores_to_custobar"),
+            )
         ],
         "task-decorators": [
             {

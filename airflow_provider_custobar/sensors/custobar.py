@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -49,7 +49,7 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
     :param match: ``any``: at least one of the types has enough. ``all``: each of them has.
     :param filters: Further filters of the API, by name; Custobar documents none for events beside type and date. (templated)
     :param wait_for: ``events``, or ``complete``: until the window is over and an event later than its end has been seen
-        (of any or of all types), or ``settle`` has passed since. ``mode="complete"`` is short for it.
+        (of any or of all types), or ``settle`` has passed since.
     :param settle: How long after its end a window counts as complete without a later event; a timedelta or seconds.
     :param max_consecutive_failures: Failed pokes in a row to give up after, each of them after all of its attempts. A final
         answer, such as 401, 403 or 404, ends the wait at once. (In ``mode="reschedule"`` every poke begins a new count.)
@@ -71,6 +71,7 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
         "filters",
         "custobar_conn_id",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"filters": "json"}
     ui_color = "#fdebd0"
     # Airflow reads both of the class for mapped tasks, which it cannot start in the triggerer.
     start_trigger_args: StartTriggerArgs | None = None
@@ -97,12 +98,9 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
         end_from_trigger: bool = False,
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
-        mode: Literal["poke", "reschedule", "complete"] = "poke",
         **kwargs: Any,
     ) -> None:
-        if mode == "complete":
-            mode, wait_for = "poke", "complete"
-        super().__init__(mode=mode, **kwargs)
+        super().__init__(**kwargs)
         self.event_types = event_types
         self.date = date
         self.window_start = window_start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -10,23 +11,40 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
     from airflow.providers.common.sql.hooks.sql import DbApiHook
 
 
-def find_hook(conn_id: object, hook_params: dict[str, Any] | None) -> DbApiHook:
+def find_hook(conn_id: object, hook_params: Mapping[str, Any] | None = None, database: object = None) -> DbApiHook:
     """The hook of a connection, made as common-sql's own operators make it.
 
-    :raises InvalidArgumentError: the connection is none of an SQL database.
+    :param hook_params: Arguments of the hook's class; the connection's extra has those that are not named here.
+    :param database: The database in place of the connection's own.
+    :raises InvalidArgumentError: the connection is none of an SQL database, or an argument is not what its name says.
     """
     # Only here: a DAG that is parsed needs no parser of SQL.
     from airflow.providers.common.sql.hooks.sql import DbApiHook  # noqa: PLC0415
 
     if not isinstance(conn_id, str) or not conn_id:
         raise InvalidArgumentError("conn_id", conn_id, "give the id of a connection to an SQL database")
-    hook = BaseHook.get_connection(conn_id).get_hook(hook_params=hook_params)
+    if hook_params is not None and not isinstance(hook_params, Mapping):
+        raise InvalidArgumentError("hook_params", type(hook_params).__name__, "give a mapping, such as {'options': '-c ...'}")
+    if database is not None and not (isinstance(database, str) and database):
+        accepted = "give a database's name, or leave it out; a template must not render to nothing"
+        raise InvalidArgumentError("database", database, accepted)
+    connection = BaseHook.get_connection(conn_id)
+    hook: DbApiHook = connection.get_hook()
     if not isinstance(hook, DbApiHook):
         raise InvalidArgumentError("conn_id", conn_id, f"{type(hook).__name__} is no hook of an SQL database")
+    hook = connection.get_hook(hook_params={**connection.extra_dejson, **(hook_params or {})})
+    if database is not None:
+        # Where hooks look for it: those of PostgreSQL here, all others there.
+        setattr(hook, "database" if hook.conn_type == "postgres" else "schema", database)
     return hook
+
+
+def _database_of(hook: DbApiHook, connection: Connection) -> str:
+    return getattr(hook, "database" if hook.conn_type == "postgres" else "schema", None) or connection.schema or ""
 
 
 def engine_of(hook: DbApiHook) -> Any:
@@ -63,7 +81,7 @@ def uri_of(hook: DbApiHook, schema: str | None, table: str) -> str:
     """A table's URI, as those of Airflow's assets are written, without anything secret."""
     connection = hook.get_connection(hook.get_conn_id())
     port = f":{connection.port}" if connection.port else ""
-    parts = [(connection.schema or "").strip("/"), schema, table]
+    parts = [_database_of(hook, connection).strip("/"), schema, table]
     path = "/".join(quote(part, safe="") for part in parts if part)
     # The host is a path where a database is a file, or behind a socket.
     return f"{hook.conn_type}://{quote(connection.host or '')}{port}/{path}"
@@ -83,5 +101,5 @@ def dataset_of(hook: DbApiHook, schema: str | None, table: str) -> tuple[str, st
     else:
         host = f"{connection.host or ''}:{connection.port}" if connection.port else connection.host or ""
         namespace = f"{hook.conn_type}://{host}".rstrip("/")
-        parts = (connection.schema, schema, table)
+        parts = (_database_of(hook, connection), schema, table)
     return namespace, ".".join(part for part in parts if part)

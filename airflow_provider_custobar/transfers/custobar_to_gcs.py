@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
@@ -38,6 +38,10 @@ class CustobarToGCSOperator(CustobarExportOperator):
         "metadata",
         "cache_control",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **CustobarExportOperator.template_fields_renderers,
+        "metadata": "json",
+    }
 
     def __init__(
         self,

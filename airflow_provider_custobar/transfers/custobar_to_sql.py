@@ -63,7 +63,9 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         column, ``ignore`` the field, or ``extra_column``, which collects such fields in the column ``_extra`` as JSON.
     :param lookback: The window begins that many days earlier. (templated)
     :param staging_schema: Where the staging table is made on PostgreSQL; the table's schema by default. (templated)
-    :param hook_params: Further arguments for the database's hook.
+    :param database: The database, in place of the one that the connection names. (templated)
+    :param hook_params: Further arguments for the database's hook; what is not here is taken from the connection's extra.
+        (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -74,10 +76,13 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         "key_columns",
         "column_mapping",
         "staging_schema",
+        "database",
+        "hook_params",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **CustobarQueryOperator.template_fields_renderers,
         "column_mapping": "json",
+        "hook_params": "json",
     }
 
     def __init__(
@@ -91,7 +96,8 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         column_mapping: Mapping[str, str] | None = None,
         schema_change: SchemaChange = "fail",
         staging_schema: str | None = None,
-        hook_params: dict[str, Any] | None = None,
+        database: str | None = None,
+        hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -105,6 +111,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         self.column_mapping = column_mapping
         self.schema_change = schema_change
         self.staging_schema = staging_schema
+        self.database = database
         self.hook_params = hook_params
         self._columns: tuple[str, ...] = ()
 
@@ -133,7 +140,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self._window_of(self.make_query(config, context))
         mode = self._mode(query)
-        hook = find_hook(self.conn_id, self.hook_params)
+        hook = find_hook(self.conn_id, self.hook_params, self.database)
         attempt = TaskAttempt(context)
         engine = engine_of(hook)
         try:
@@ -161,7 +168,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         )
         from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
 
-        hook = find_hook(self.conn_id, self.hook_params)
+        hook = find_hook(self.conn_id, self.hook_params, self.database)
         schema, table = (self.schema, self.table) if self.schema else parts_of(self.table)
         namespace, name = dataset_of(hook, schema, table)
         config = CustobarHook(self.custobar_conn_id).get_config()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
@@ -40,6 +40,7 @@ class S3ToCustobarOperator(FileUploadOperator):
         "aws_conn_id",
         "extra_args",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {**FileUploadOperator.template_fields_renderers, "extra_args": "json"}
 
     def __init__(
         self,

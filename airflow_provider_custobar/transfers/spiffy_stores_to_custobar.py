@@ -65,6 +65,7 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **CustobarUploadBaseOperator.template_fields_renderers,
         "filters": "json",
+        "query": "json",
     }
 
     def __init__(

@@ -37,17 +37,27 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     :param conn_id: The connection id of the database, of any type whose hook is one of common-sql's. (templated)
     :param parameters: Values for the query's placeholders, in the form that the database's driver has. (templated)
     :param clear_empty: Let NULL remove the field in Custobar. By default it is left out of the upload.
-    :param hook_params: Further arguments for the database's hook.
+    :param database: The database, in place of the one that the connection names. (templated)
+    :param hook_params: Further arguments for the database's hook; what is not here is taken from the connection's extra.
+        (templated)
     """
 
     # A parameter may be NULL.
     data_fields: ClassVar[tuple[str, ...]] = ("parameters",)
-    template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *CustobarUploadBaseOperator.common_template_fields)
+    template_fields: Sequence[str] = (
+        "sql",
+        "conn_id",
+        "parameters",
+        "database",
+        "hook_params",
+        *CustobarUploadBaseOperator.common_template_fields,
+    )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **CustobarUploadBaseOperator.template_fields_renderers,
         "sql": "sql",
         "parameters": "json",
+        "hook_params": "json",
     }
 
     def __init__(
@@ -57,7 +67,8 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         conn_id: str,
         parameters: Mapping[str, Any] | Sequence[Any] | None = None,
         clear_empty: bool = False,
-        hook_params: dict[str, Any] | None = None,
+        database: str | None = None,
+        hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,6 +77,7 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         self.conn_id = conn_id
         self.parameters = parameters
         self.clear_empty = clear_empty
+        self.database = database
         self.hook_params = hook_params
 
     def make_rows(self, context: Context) -> Iterable[object]:
@@ -76,7 +88,7 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
             raise InvalidArgumentError("sql", self.sql, "give a query; a template must not render to nothing")
         if self.parameters is not None and (isinstance(self.parameters, str) or not hasattr(self.parameters, "__len__")):
             raise InvalidArgumentError("parameters", type(self.parameters).__name__, "give a list, or a mapping by name")
-        hook = find_hook(self.conn_id, self.hook_params)
+        hook = find_hook(self.conn_id, self.hook_params, self.database)
 
         @contextmanager
         def execute() -> Iterator[Result]:

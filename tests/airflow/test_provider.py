@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_custobar import __version__
+from airflow_provider_custobar import __version__, hooks, operators, sensors, transfers, triggers
 from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.get_provider_info import get_provider_info
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from tests.python_process import output_of
+
+
+def modules_in(package: ModuleType) -> list[str]:
+    return [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
 
 
 @pytest.mark.processes
@@ -40,12 +48,17 @@ def test_metadata_fits_airflows_schema() -> None:
 
 
 def test_everything_the_metadata_names_can_be_imported() -> None:
-    """Rule: no module or class in the metadata is missing."""
+    """Rule: the metadata names each module of a public package, and nothing that is not there."""
     info = get_provider_info()
-    for section in ("hooks", "operators", "sensors", "triggers"):
-        for entry in info[section]:
-            for module in entry["python-modules"]:
-                importlib.import_module(module)
+    named = {
+        module
+        for section in ("hooks", "operators", "sensors", "triggers", "transfers")
+        for entry in info[section]
+        for module in entry.get("python-modules") or [entry["python-module"]]
+    }
+    assert named == {module for package in (hooks, operators, sensors, triggers, transfers) for module in modules_in(package)}
+    for module in named:
+        importlib.import_module(module)
     for entry in info["task-decorators"]:
         module, _, name = entry["class-name"].rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
@@ -93,3 +106,26 @@ def test_every_extra_of_the_form_changes_the_client() -> None:
 def test_airflow_31_gets_the_form_from_the_hook() -> None:
     """Rule: where the form comes from the hook's method, it is the same form."""
     assert CustobarHook.get_ui_field_behaviour()["relabeling"]["host"] == "Company or host"
+
+
+def test_mappings_and_queries_are_shown_as_what_they_are() -> None:
+    """Rule: the page of rendered templates shows each templated mapping as JSON, each query as SQL."""
+    found = [
+        value
+        for package in (operators, sensors, transfers)
+        for module in map(importlib.import_module, modules_in(package))
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, BaseOperator) and value.__module__ == module.__name__
+    ]
+    assert len(found) >= 10
+    for operator in found:
+        shown = operator.template_fields_renderers
+        annotations = {
+            name: str(parameter.annotation)
+            for base in operator.__mro__
+            if base.__module__.startswith("airflow_provider_custobar")
+            for name, parameter in inspect.signature(base.__init__).parameters.items()
+        }
+        for name in operator.template_fields:
+            expected = "json" if "Mapping[" in annotations[name] else "sql" if name == "sql" else None
+            assert shown.get(name) == expected, f"{operator.__name__}.{name}"

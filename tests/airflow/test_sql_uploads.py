@@ -21,6 +21,7 @@ from airflow.sdk import DAG
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError, ServerError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
 from airflow_provider_custobar.task import lineage as task_lineage
+from airflow_provider_custobar.task.database import find_hook
 from airflow_provider_custobar.transfers import sql_to_custobar
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.airflow.attempts import FileStore
@@ -277,6 +278,27 @@ class PlainHook(DbApiHook):
 
     def get_sqlalchemy_engine(self, engine_kwargs: Any = None) -> Any:
         raise self.reason
+
+
+def test_another_database_and_the_extra_of_the_connection_count(
+    places: None, tenant: CustobarSandbox, postgres_server: PostgresServer, connect: Callable[[str, str], None]
+) -> None:
+    """Rule: ``database`` and ``hook_params`` are those of common-sql's operators: the extra has what is not given."""
+    other = postgres_server.create_database()
+    with other.connect() as connection:
+        connection.execute("CREATE TABLE people (id integer, mail text)")
+        connection.execute("INSERT INTO people VALUES (77, 'other@example.com')")
+    told = json.loads(other.airflow_connection())
+    wrong = told | {"schema": "there_is_none", "extra": json.dumps({"options": "-c application_name=from_extra"})}
+    connect("elsewhere", json.dumps(wrong))
+    arguments: dict[str, Any] = {"conn_id": "elsewhere", "database": told["schema"]}
+    operator(**arguments).execute({})
+    assert ids(tenant) == ["77"]
+    hooks = [find_hook("elsewhere", params) for params in (None, {}, {"options": "-c application_name=given"})]
+    assert [vars(hook)["options"].partition("=")[2] for hook in hooks] == ["from_extra", "from_extra", "given"]
+    for name, value, said in [("database", "", "database=''.*name"), ("hook_params", "x", "hook_params='str'.*mapping")]:
+        with pytest.raises(InvalidArgumentError, match=said):
+            operator(**(arguments | {name: value})).execute({})
 
 
 @pytest.mark.parametrize("reason", [AirflowOptionalProviderFeatureException("no"), NotImplementedError(), ImportError("no")])

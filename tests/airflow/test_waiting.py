@@ -413,29 +413,22 @@ def ago(**span: float) -> str:
     return (datetime.now(UTC) - timedelta(**span)).isoformat()
 
 
-COMPLETE = [{"wait_for": "complete"}, {"mode": "complete"}]
-
-
-@pytest.mark.parametrize("how", COMPLETE, ids=["wait_for", "mode"])
 @pytest.mark.parametrize("deferrable", [False, True])
-async def test_a_window_long_over_is_complete(quiet_tenant: CustobarSandbox, how: dict[str, Any], *, deferrable: bool) -> None:
+async def test_a_window_long_over_is_complete(quiet_tenant: CustobarSandbox, *, deferrable: bool) -> None:
     """Rule: once settle has passed since its end a window is complete, whatever it holds, and nobody is asked."""
     period = {"date": None, "window_start": ago(hours=3), "window_end": ago(hours=2)}
-    operator = sensor(settle=timedelta(minutes=90), deferrable=deferrable, poke_interval=0.05, **period, **how)
+    operator = sensor(settle=timedelta(minutes=90), deferrable=deferrable, poke_interval=0.05, wait_for="complete", **period)
     assert await asyncio.wait_for(wait_to_the_end(operator, deferrable=deferrable), 10) == {}
     assert quiet_tenant.requests == []
 
 
-@pytest.mark.parametrize("how", COMPLETE, ids=["wait_for", "mode"])
 @pytest.mark.parametrize("deferrable", [False, True])
-async def test_a_later_event_completes_a_window(
-    quiet_tenant: CustobarSandbox, how: dict[str, Any], *, deferrable: bool
-) -> None:
+async def test_a_later_event_completes_a_window(quiet_tenant: CustobarSandbox, *, deferrable: bool) -> None:
     """Rule: before settle has passed only an event later than the window ends the wait; one inside it does not."""
     inside, later = ago(minutes=25), ago(minutes=10)
     quiet_tenant.load("events", [{**EVENT, "date": inside}])
     period = {"date": None, "window_start": ago(minutes=30), "window_end": ago(minutes=20)}
-    operator = sensor(deferrable=deferrable, poke_interval=0.05, timeout=20, **period, **how)
+    operator = sensor(deferrable=deferrable, poke_interval=0.05, timeout=20, wait_for="complete", **period)
     waiting = asyncio.create_task(wait_to_the_end(operator, deferrable=deferrable))
     while len(quiet_tenant.requests) < 3:
         await asyncio.sleep(0.01)
@@ -450,7 +443,7 @@ async def test_nobody_is_asked_before_a_window_is_over(quiet_tenant: CustobarSan
     ends = datetime.now(UTC) + timedelta(seconds=1.2)
     quiet_tenant.load("events", [{**EVENT, "date": ends.isoformat()}])
     period = {"date": None, "window_start": ago(hours=1), "window_end": ends.isoformat()}
-    operator = sensor(mode="complete", deferrable=deferrable, poke_interval=0.1, timeout=20, **period)
+    operator = sensor(wait_for="complete", deferrable=deferrable, poke_interval=0.1, timeout=20, **period)
     result = await asyncio.wait_for(wait_to_the_end(operator, deferrable=deferrable), 10)
     assert datetime.now(UTC) >= ends
     assert result["BROWSE"]["count"] == 1
