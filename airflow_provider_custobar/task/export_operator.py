@@ -75,7 +75,8 @@ class CustobarExportOperator(CustobarQueryOperator):
         within the file, and ``infer`` means ``zstd``.
     :param lookback: Each day goes to its own object, so the name needs ``{date}``. (templated)
     :param fields: Name them for CSV, which otherwise has a column for every field that Custobar knows. (templated)
-    :param replace: **An object of the same name is replaced**, unless this is False: then it fails the task before the first request.
+    :param replace: **An object of the same name is replaced**, unless this is False: then it fails the task before the first
+        request.
     :param max_rows_per_file: Rows after which another object is begun; needs ``{part}`` in the name. (templated)
     :param max_bytes_per_file: Begin another object before its rows, as the API sent them and before any compression, would be
         more bytes than this; needs ``{part}`` in the name. (templated)
