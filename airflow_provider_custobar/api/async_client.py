@@ -13,7 +13,7 @@ from typing import Generic, Self, TypeVar
 
 import httpx
 
-from airflow_provider_custobar.api import flow
+from airflow_provider_custobar.api import paging
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
 from airflow_provider_custobar.api.errors import ProtocolError
@@ -96,7 +96,7 @@ class AsyncCustobarClient:
 
     async def pages(self, query: Query, *, after: Position | None = None) -> AsyncIterator[Page]:
         """As :meth:`airflow_provider_custobar.api.client.CustobarClient.pages`; each page is asked for in its turn."""
-        pages: AsyncIterator[Page] = self._run(flow.pages(self._context, query, after))
+        pages: AsyncIterator[Page] = self._run(paging.pages(self._context, query, after))
         async for page in pages:
             yield page
 

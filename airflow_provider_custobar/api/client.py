@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from airflow_provider_custobar.api import flow
+from airflow_provider_custobar.api import flow, paging
 from airflow_provider_custobar.api.driver import Driver
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
@@ -23,9 +23,9 @@ class CustobarClient(Driver):
         :param after: go on after the page that this was taken from.
         :param turns: ask for each page as soon as the head of the one before tells its address, in a thread of its own. One
             turn is taken before each page is first asked for, none for a retry; who consumes the pages gives turns back.
-        :raises CustobarError: see :func:`airflow_provider_custobar.api.flow.pages`.
+        :raises CustobarError: see :func:`airflow_provider_custobar.api.paging.pages`.
         """
-        steps = flow.pages(self._context, query, after)
+        steps = paging.pages(self._context, query, after)
         if turns is None:
             # Named, because type checkers do not take unions apart by themselves.
             pages: Iterator[Page] = self._run(steps)

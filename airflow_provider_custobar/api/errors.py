@@ -245,6 +245,12 @@ def field_name(name: object, place: int | None = None) -> str:
     return f"column {place}" if place else "a field whose name has other characters than letters, digits, _ and ."
 
 
+def is_refusal(error: ResponseError) -> bool:
+    """Whether the server does not take what was asked, whoever asks and whenever."""
+    is_final = 400 <= error.status < 500 and error.fate is Fate.FINAL
+    return is_final and not isinstance(error, (AuthenticationError, AccessDeniedError))
+
+
 def field_names(names: Iterable[object], *, of: Iterable[object] = ()) -> str:
     """The same of several, ten at most. ``of`` is all of the header: with one other name in it, it may be a person's row."""
     names = list(names)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -25,14 +25,10 @@ import msgspec
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.messages import Outcome, Request, Wait
-from airflow_provider_custobar.api.next_pages import NextPages
 from airflow_provider_custobar.api.pacing import Pacer
-from airflow_provider_custobar.api.pages import CHECK_HOST, CsvPage, Page, decode_csv_page, decode_json_page
-from airflow_provider_custobar.api.position import START, Position
-from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.resources import Resource
 from airflow_provider_custobar.api.responses import Response, error_of, reason_of, retry_after_seconds
-from airflow_provider_custobar.api.selection import Selection
 
 T = TypeVar("T")
 
@@ -58,6 +54,8 @@ class FlowContext:
     pacer: Pacer
     clock: Callable[[], float]
     random: Callable[[], float] = random.random
+    #: By resource: whether the API was seen to sort by time when it is asked to, for as long as the client lives.
+    sorts_by_time: dict[str, bool] = field(default_factory=dict)
 
 
 def exchange(
@@ -86,70 +84,6 @@ def exchange(
                 raise
             yield Wait(seconds, f"{error} Trying again in {seconds:.1f} s (attempt {attempt} of {attempts} failed).")
     raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def pages(context: FlowContext, query: Query, after: Position | None = None) -> PageFlow:
-    """Every page of ``query``, chain by chain, with only the records that belong to the answer.
-
-    A chain ends where an answer names no next page, and nowhere else: an empty or short page may have a successor. With
-    ``after``, the pages that follow the one that it was taken from.
-
-    :raises ProtocolError: a next page that was there before, or lies outside the origin; a CSV header that changes.
-    :raises ExpiredCursorError: the API, or the connection, does not take the address of a page that the API itself has named.
-    """
-    name = query.resource.name
-    decode = decode_csv_page if query.api_format == "csv" else decode_json_page
-    chains = list(query.chains())
-    start = after or START
-    if not 0 <= start.chain < len(chains):
-        accepted = f"it is the position of another query; this one has {len(chains)} series of pages"
-        raise errors.InvalidArgumentError("after", start.chain, accepted)
-    stored = _stored_url(context.config, start, name)
-    selection = Selection(query, context.config.timezone, chain=chains[start.chain].label, after=start)
-    header = start.header
-    known = {*query.fields, *query.resource.read_fields}
-
-    def read(reply: Response) -> Page:
-        if not reply.is_ended and query.api_format == "csv":
-            # JSON shows its own end.
-            raise errors.TransportError(
-                f"Nothing tells where the CSV page of {name} ends (neither Content-Length, nor chunks, nor compression), so it"
-                " may be a part: tell whoever runs the server or the proxy in front of it, or ask for JSON pages."
-            )
-        page = decode(reply.body, reply.headers, name)
-        if isinstance(page, CsvPage) and page.header and not known.intersection(page.header):
-            # Any text is CSV of a kind: a proxy's plain message would pass for a page without rows.
-            raise errors.MalformedResponseError(f"The CSV page of {name} has none of their columns: {CHECK_HOST}.")
-        return page
-
-    for number, chain in enumerate(chains[start.chain :], start.chain):
-        next_pages = NextPages(context.config, name, stored or context.config.url_for(chain.path(query.resource)))
-        was_named, stored = bool(stored), ""
-        while next_pages.request:
-            try:
-                page = yield from exchange(context, next_pages.request, read, subject=name, begun=next_pages.is_begun)
-            except errors.ResponseError as error:
-                if was_named and _is_refusal(error):
-                    said = f' ("{error.reason}")' if error.reason else ""
-                    raise errors.ExpiredCursorError(_expired(name, f"Custobar answered {error.status}{said}")) from error
-                raise
-            was_named = True
-            if isinstance(page, CsvPage) and page.header:
-                header = header or page.header
-                if page.header != header:
-                    raise errors.ProtocolError(_changed_header(name, header, page.header))
-            next_pages.follow(page.next_url)
-            page = selection.apply(replace(page, chain=chain.label))
-            there: Position | None = None
-            if next_pages.request:
-                there = Position(number, next_pages.request.url, header, selection.tail(), selection.record, selection.repeated)
-            elif number + 1 < len(chains):
-                there = Position(number + 1, "", header, selection.tail(), 0, selection.repeated)
-            yield replace(page, after=there)
-            # A page is large, and the next one is waited for.
-            del page
-    if selection.repeated:
-        log.warning("%s: %s records came twice while the data changed, and were left out once", name, selection.repeated)
 
 
 def upload(
@@ -252,23 +186,6 @@ def _send(context: FlowContext, request: Request, subject: str, *, begun: bool) 
     raise errors.ProtocolError(f"More than {_MOST_REDIRECTS} redirects while asking for {subject}.")
 
 
-def _stored_url(config: ClientConfig, start: Position, name: str) -> str:
-    """The URL of a position, checked as any other: whoever can write to the store must not learn the token."""
-    try:
-        return start.url and config.resolve(start.url, config.base_url, what="next_url")
-    except errors.ProtocolError as error:
-        raise errors.ExpiredCursorError(_expired(name, str(error))) from error
-
-
-def _is_refusal(error: errors.ResponseError) -> bool:
-    is_final = 400 <= error.status < 500 and error.fate is errors.Fate.FINAL
-    return is_final and not isinstance(error, (errors.AuthenticationError, errors.AccessDeniedError))
-
-
-def _expired(name: str, cause: str) -> str:
-    return f"The next page of {name} is not there any more, so that only a fresh start from the first one can help: {cause}"
-
-
 def _may_repeat(request: Request, error: errors.CustobarError) -> bool:
     return error.fate is errors.Fate.TRANSIENT and (request.repeatable or not error.may_have_arrived)
 
@@ -280,13 +197,3 @@ def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> f
         return RATE_LIMIT_WAIT_SECONDS
     # Half of the pause is drawn by chance, so that tasks that failed together do not come back together.
     return min(LONGEST_BACKOFF_SECONDS, 2.0 ** min(attempt - 1, 10)) * (0.5 + 0.5 * context.random())
-
-
-def _changed_header(name: str, first: tuple[str, ...], later: tuple[str, ...]) -> str:
-    gone = errors.field_names(sorted(set(first) - set(later)), of=first)
-    # New names are not shown: the first line of a page without a header is a record.
-    new = len(set(later) - set(first))
-    return (
-        f"The columns of {name} changed between CSV pages (gone: {gone}; new: {new}; {len(first)} before, {len(later)} now):"
-        " rows would end up under the wrong names. Name the columns in fields, and start the export again."
-    )

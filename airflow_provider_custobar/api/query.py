@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from enum import Enum
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -31,16 +32,31 @@ _RENDER_NATIVE = "set render_template_as_native_obj=True on the DAG"
 _FORCE = "Write your own fields as COMPANY__name; any other name needs allow_unknown_names=True."
 
 
+class Role(Enum):
+    """What a chain holds of a window, where neighbouring days are asked for their edges only."""
+
+    MAIN = "the days of the window, or everything"
+    BEFORE = "the days before them, of which the newest records may belong to the window"
+    AFTER = "the days after them, of which the oldest records may belong to the window"
+    WITHOUT_BEFORE = "MAIN and AFTER in one, where BEFORE is known to be small"
+    ALL = "all of them in one, where nobody knows in which order the API gives records"
+
+
 @dataclass(frozen=True)
 class Chain:
-    """One series of pages. ``label`` tells chains of one query apart: an event type or a day, else empty."""
+    """One series of pages. ``label`` tells chains of one query apart: an event type or a day, else empty.
+
+    Of one label's chains those with the last two roles are in place of the others.
+    """
 
     label: str
     parameters: tuple[tuple[str, str], ...]
+    role: Role = Role.MAIN
 
-    def path(self, resource: Resource) -> str:
+    def path(self, resource: Resource, **changes: str) -> str:
+        """Where its first page is; ``changes`` are other values of parameters."""
         # urlencode writes the plus of a phone number as %2B; a raw one would arrive as a space.
-        return f"{resource.data_path}?{urlencode(self.parameters)}"
+        return f"{resource.data_path}?{urlencode({**dict(self.parameters), **changes})}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +103,38 @@ class Query:
         if order:
             common.append(("order", ",".join(order)))
         common.extend(self.filters.items())
-        for label, own in self._splits():
-            yield Chain(label, (*own, *common))
+        for label, own, role in self._splits():
+            yield Chain(label, (*own, *common), role)
 
-    def _splits(self) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-        days = [day.isoformat() for day in self._days()]
+    def _splits(self) -> Iterator[tuple[str, tuple[tuple[str, str], ...], Role]]:
+        periods = self._periods()
         if self.resource.name == "events":
-            period = (("date.gte", days[0]), ("date.lte", days[-1])) if days else ()
             for event_type in self.event_types:
-                yield event_type, (("type", event_type), *period)
-        elif days:
+                for days, role in periods:
+                    period = (("date.gte", days[0].isoformat()), ("date.lte", days[-1].isoformat())) if days else ()
+                    yield event_type, (("type", event_type), *period), role
+            return
+        for days, role in periods:
             for day in days:
-                yield day, ((self.resource.timestamp or "", day),)
-        else:
-            yield "", ()
+                yield day.isoformat(), ((self.resource.timestamp or "", day.isoformat()),), role
+            if not days:
+                yield "", (), role
 
-    def _days(self) -> list[date]:
+    def _periods(self) -> list[tuple[list[date], Role]]:
         if self.window is None:
-            return []
-        return self.window.days_to_ask_for() if self.checks_timestamps else self.window.days
+            return [([], Role.MAIN)]
+        if not self.checks_timestamps:
+            return [(self.window.days, Role.MAIN)]
+        days = self.window.days_to_ask_for()
+        if self.order:
+            # The user's own holds over all days.
+            return [(days, Role.MAIN)]
+        own = self.window.days
+        before, after = days[: days.index(own[0])], days[days.index(own[-1]) + 1 :]
+        edges = [(before, Role.BEFORE)] * bool(before) + [(own, Role.MAIN)] + [(after, Role.AFTER)] * bool(after)
+        if self.resource.window_filter is WindowFilter.SINGLE_DAY or not before:
+            return edges
+        return [*edges, (own + after, Role.WITHOUT_BEFORE), (days, Role.ALL)]
 
 
 def build_query(

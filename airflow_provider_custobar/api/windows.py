@@ -18,6 +18,8 @@ DayT = TypeVar("DayT", bound=date)
 
 _DAY = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _ONE_DAY = timedelta(days=1)
+_FURTHEST_BEHIND = timedelta(hours=-12)
+_FURTHEST_AHEAD = timedelta(hours=14)
 #: How timestamps are written that :func:`are_inside` compares as texts.
 _FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?P<fraction>\d{1,6}))?(?P<offset>Z|[+-]\d\d:\d\d)")
 _AS_ZEROS = str.maketrans("123456789", "000000000")
@@ -61,13 +63,21 @@ class Window:
         return self.start == _midnight(days[0], zone) and self.end == _midnight(days[-1] + _ONE_DAY, zone)
 
     def days_to_ask_for(self) -> list[date]:
-        """The tenant's days that the window touches, and one more on either side.
+        """All days that a record of the window may be filed under, in whatever zone the API cuts days.
 
-        In which zone the API cuts days is not documented, so a record near midnight may be filed under the day next to
-        the one it belongs to.
+        That zone is not documented.
         """
         days = self.days
-        return [days[0] - _ONE_DAY, *days, days[-1] + _ONE_DAY]
+        first, last = days_anywhere(self.start, self.end - timedelta(microseconds=1))
+        first, last = min(first, days[0]), max(last, days[-1])
+        return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+
+    @property
+    def is_near_a_turn(self) -> bool:
+        """Whether the tenant's clock is turned within three days of one of the window's ends."""
+        zone = pendulum.timezone(self.timezone)
+        hours = [timedelta(hours=hour) for hour in range(-72, 73)]
+        return any(len({(end + hour).astimezone(zone).utcoffset() for hour in hours}) > 1 for end in (self.start, self.end))
 
     def days_before(self, count: int) -> list[Window]:
         """The ``count`` days before this one, oldest first, each a window; for a window of one day.
@@ -77,6 +87,14 @@ class Window:
         zone = pendulum.timezone(self.timezone)
         starts = [_midnight(self.days[0] - timedelta(days=back), zone) for back in range(count, -1, -1)]
         return [Window(start, end, self.timezone) for start, end in pairwise(starts) if start < end]
+
+
+def days_anywhere(first: datetime, last: datetime) -> tuple[date, date]:
+    """The earliest day that it is anywhere at one moment, and the latest at another; both in UTC.
+
+    No zone is more than 12 hours behind UTC, nor more than 14 ahead.
+    """
+    return (first + _FURTHEST_BEHIND).date(), (last + _FURTHEST_AHEAD).date()
 
 
 def parse_timestamp(text: str, zone: tzinfo) -> datetime:

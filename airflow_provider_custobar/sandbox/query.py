@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow_provider_custobar.sandbox.catalogue import CUSTOM_FIELD, Resource
 from airflow_provider_custobar.sandbox.data.protocol import Record
 from airflow_provider_custobar.sandbox.errors import ApiError
 from airflow_provider_custobar.sandbox.filters import Filters, build_filters
+from airflow_provider_custobar.sandbox.instants import shown, stored_micros
 from airflow_provider_custobar.sandbox.settings import SandboxSettings
 from airflow_provider_custobar.sandbox.table import Ref, Table
 
@@ -30,6 +32,9 @@ class Query:
     fields: tuple[str, ...] | None
     order: tuple[tuple[str, bool], ...]
     filters: Filters
+    #: Orders records within a page, in place of ``order``.
+    page_order: tuple[tuple[str, bool], ...] = ()
+    shown: Callable[[str], str] | None = None
 
     def select(self, table: Table) -> Sequence[Ref]:
         """Return references to all matching records in the order asked for."""
@@ -40,10 +45,17 @@ class Query:
             refs = [ref for ref in refs if rest(table.resolve(ref))]
         if self.order in (_BY_ID, _BY_DATE)[self.resource.name == "events"]:
             return refs
-        for name, descending in reversed(self.order):
+        return self._sorted(refs, table, self.order)
+
+    def within_page(self, refs: Sequence[Ref], table: Table) -> Sequence[Ref]:
+        """The references of one page as it shows them."""
+        return self._sorted(refs, table, self.page_order)
+
+    def _sorted(self, refs: Sequence[Ref], table: Table, order: tuple[tuple[str, bool], ...]) -> Sequence[Ref]:
+        for name, descending in reversed(order):
 
             def key(ref: Ref, name: str = name) -> Any:
-                return _sort_key(table.resolve(ref), name)
+                return _sort_key(table.resolve(ref), name, self.resource, self.shown)
 
             refs = sorted(refs, key=key, reverse=descending)
         return refs
@@ -60,13 +72,26 @@ def parse_query(
     filters = {name: values for name, values in params.items() if name not in _CONTROLS}
     if resource.name == "events" and settings.events_require_type and "type" not in filters:
         raise ApiError(400, "The filter 'type' is required for events.")
+    order = _order(resource, params)
+    page_order: tuple[tuple[str, bool], ...] = ()
+    if any(resource.fields.get(name) == "datetime" for name, _ in order):
+        match settings.time_order:
+            case "reject":
+                raise ApiError(400, f"The {resource.name} cannot be ordered by time.")
+            case "ignore":
+                order = ()
+            case "page":
+                order, page_order = (), order
+    zone, style = ZoneInfo(settings.tenant_timezone), settings.datetime_style
     return Query(
         resource=resource,
         csv=csv,
         limit=_limit(params, csv, settings),
         fields=_fields(resource, params),
-        order=_order(resource, params),
+        order=order,
         filters=build_filters(resource, filters, settings, campaigns_of),
+        page_order=page_order,
+        shown=(lambda text: shown(text, style, zone)) if settings.time_order == "text" else None,
     )
 
 
@@ -116,7 +141,7 @@ def _order(resource: Resource, params: Mapping[str, list[str]]) -> tuple[tuple[s
     return tuple(order)
 
 
-def _sort_key(record: Record, name: str) -> tuple[int, Any]:
+def _sort_key(record: Record, name: str, resource: Resource, as_shown: Callable[[str], str] | None = None) -> tuple[int, Any]:
     """Records without the field come first; numbers before texts, so that mixed custom values compare."""
     if name == "email_domain":
         value: Any = record.get("email", "").rpartition("@")[2].lower() or None
@@ -126,4 +151,6 @@ def _sort_key(record: Record, name: str) -> tuple[int, Any]:
         return (0, 0)
     if isinstance(value, int | float):
         return (1, value)
+    if resource.fields.get(name) == "datetime" and isinstance(value, str):
+        return (2, as_shown(value)) if as_shown else (1, stored_micros(value))
     return (2, str(value))

@@ -76,7 +76,8 @@ class Retrieval:
     def _rendered(self, query: Query, refs: Sequence[Ref], offset: int, end: int, next_url: str | None) -> DataPage:
         settings, resource = self._settings, query.resource
         table = self._store.tables[resource.name]
-        records = shown_records(resource, (table.resolve(ref) for ref in refs[offset:end]), query.fields, settings)
+        page = query.within_page(refs[offset:end], table)
+        records = shown_records(resource, (table.resolve(ref) for ref in page), query.fields, settings)
         if query.csv:
             columns = csv_columns(resource, query.fields, table.extra_names)
             header = settings.csv_repeat_header or offset == 0

@@ -41,6 +41,9 @@ class SandboxSettings(LiveSettings):
     sale_date_ranges: bool = option(False, Flag())
     #: Ranges on date_joined, last_login and a product's date are not documented.
     date_ranges: bool = option(False, Flag())
+    #: S1 documents order, but shows it for no datetime: obeyed, ignored, refused, sorted as the texts that are shown, or
+    #: within each page only.
+    time_order: str = option("obey", Choice("obey", "ignore", "reject", "text", "page"))
     #: C3 reads it, no page documents it.
     include_count: bool = option(True, Flag())
 
@@ -56,8 +59,8 @@ class SandboxSettings(LiveSettings):
 
     # --- time
     tenant_timezone: str = option("UTC", Zone())
-    #: S1 shows Z, C3 parses values without a zone.
-    datetime_style: str = option("z", Choice("z", "naive", "offset"))
+    #: S1 shows Z, C3 parses values without a zone; "mixed" is one of several ways for each value.
+    datetime_style: str = option("z", Choice("z", "naive", "offset", "mixed"))
 
     # --- bodies; nothing is documented about the form of the CSV
     csv_line_end: str = option("crlf", Choice("crlf", "lf"))

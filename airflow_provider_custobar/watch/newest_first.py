@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 import pendulum
 
-from airflow_provider_custobar.api.flow import FlowContext, pages
+from airflow_provider_custobar.api.flow import FlowContext
 from airflow_provider_custobar.api.messages import Outcome, Request, Wait
 from airflow_provider_custobar.api.pages import JsonPage
+from airflow_provider_custobar.api.paging import pages
 from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.api.selection import unplaceable
+from airflow_provider_custobar.api.time_order import TimeOrder
 from airflow_provider_custobar.api.windows import Window, parse_timestamp
 
 #: So many records must have come, each older than the one before and none newer, before it is believed that the rest does so.
@@ -59,11 +61,11 @@ def moments(context: FlowContext, query: Query, *, down_to: datetime, keep_unpla
     :raises ProtocolError: such an event, unless they are kept.
     """
     zone = pendulum.timezone(context.config.timezone)
-    descent = _Descent()
+    descent = TimeOrder(descending=True)
     position = 0
     steps = pages(context, query)
     outcome: Outcome = None
-    while not descent.is_below(down_to):
+    while not (descent.steps >= _EVIDENCE - 1 and not descent.is_broken and descent.last and descent.last < down_to):
         try:
             step = steps.send(outcome)
         except StopIteration:
@@ -78,31 +80,11 @@ def moments(context: FlowContext, query: Query, *, down_to: datetime, keep_unpla
                 value = _event.decode(record).date
                 moment = _moment(value, zone)
                 if moment.at is not None:
-                    descent.take(moment.at)
+                    descent.take([moment.at])
                 elif not keep_unplaceable:
                     raise unplaceable(position, query.resource.name, step.chain, "date", value)
                 placed.append(moment)
             yield placed
-
-
-class _Descent:
-    """Whether a series has come down below a moment, no member above the one before."""
-
-    def __init__(self) -> None:
-        self._last: datetime | None = None
-        self._falls = 0
-        self._rises = False
-
-    def take(self, at: datetime) -> None:
-        if self._last is not None:
-            # Events of one moment come in any order.
-            self._falls += at < self._last
-            self._rises |= at > self._last
-        self._last = at
-
-    def is_below(self, floor: datetime) -> bool:
-        in_order = self._falls >= _EVIDENCE - 1 and not self._rises
-        return in_order and self._last is not None and self._last < floor
 
 
 def _moment(value: object, zone: Any) -> Moment:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from airflow_provider_custobar.api.query import Query, build_query
+from airflow_provider_custobar.api.query import Query, Role, build_query
 from airflow_provider_custobar.api.resources import EVENT_TYPES, READABLE, RESOURCES
 
 
@@ -43,13 +43,19 @@ def test_page_size_is_the_apis_maximum_by_default() -> None:
     assert sent(build_query("customers", page_size=1))[0][1]["limit"] == "1"
 
 
-def test_events_are_one_chain_for_each_type_with_the_days_widened_by_one() -> None:
-    """Rule: one series for each event type, in the user's order, from the day before the window to the day after."""
+def test_events_of_a_window_are_asked_for_by_type_and_beside_it_for_themselves() -> None:
+    """Rule: for each event type, in the user's order, the days beside the window are series of their own; two more series
+    hold them together with its days, for where that is better. Where the user orders, there is that one series.
+    """
     query = build_query("events", event_types="MAIL_OPEN, BROWSE", date="2026-03-01")
-    assert sent(query) == [
-        ("MAIL_OPEN", {"type": "MAIL_OPEN", "date.gte": "2026-02-28", "date.lte": "2026-03-02", "limit": "10000"}),
-        ("BROWSE", {"type": "BROWSE", "date.gte": "2026-02-28", "date.lte": "2026-03-02", "limit": "10000"}),
-    ]
+    days = [(parameters["date.gte"][5:], parameters["date.lte"][5:]) for _, parameters in sent(query)]
+    of_one_type = [("02-28", "02-28"), ("03-01", "03-01"), ("03-02", "03-02"), ("03-01", "03-02"), ("02-28", "03-02")]
+    assert days == 2 * of_one_type
+    roles = [Role.BEFORE, Role.MAIN, Role.AFTER, Role.WITHOUT_BEFORE, Role.ALL]
+    assert [chain.role for chain in query.chains()] == 2 * roles
+    assert [label for label, _ in sent(query)] == 5 * ["MAIL_OPEN"] + 5 * ["BROWSE"]
+    ((_, ordered),) = sent(build_query("events", event_types="BROWSE", date="2026-03-01", order="path"))
+    assert (ordered["date.gte"], ordered["date.lte"], ordered["order"]) == ("2026-02-28", "2026-03-02", "path")
 
 
 def test_events_without_a_period_are_asked_for_without_dates() -> None:
@@ -77,7 +83,7 @@ def test_a_window_is_widened_in_the_tenants_days() -> None:
         window_end=datetime(2026, 2, 2, 22, 0, tzinfo=UTC),  # midnight that ends the 2nd
         timezone="Europe/Helsinki",
     )
-    ((_, parameters),) = sent(query)
+    (_, parameters) = sent(query)[-1]
     assert (parameters["date.gte"], parameters["date.lte"]) == ("2026-02-01", "2026-02-03")
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.api import errors, flow
+from airflow_provider_custobar.api import errors, flow, paging
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.responses import Response
 
 
 def failure(runner: Any, script: Any, **query: Any) -> errors.CustobarError:
     with pytest.raises(errors.CustobarError) as caught:
-        runner.run(flow.pages(runner.context, build_query("customers", **query)), script)
+        runner.run(paging.pages(runner.context, build_query("customers", **query)), script)
     return caught.value
 
 
@@ -170,7 +170,7 @@ def test_csv_failures_show_no_record(make_runner: Callable[..., Any], answers: A
 def test_the_token_is_in_no_step(make_runner: Callable[..., Any], answers: Any, token: str) -> None:
     """Rule: a flow never handles the token; only the client that sends a request adds it."""
     runner = make_runner(max_attempts=2)
-    runner.run(flow.pages(runner.context, build_query("customers")), [answers.error(500), answers.page("customers", [{}])])
+    runner.run(paging.pages(runner.context, build_query("customers")), [answers.error(500), answers.page("customers", [{}])])
     assert token not in repr(runner.sent)
     assert token not in repr(runner.waits)
     assert token not in repr(runner.context)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api import flow
+from airflow_provider_custobar.api import flow, paging
 from airflow_provider_custobar.api.client import CustobarClient
 from airflow_provider_custobar.api.config import ClientConfig, config_from_connection
 from airflow_provider_custobar.api.errors import RateLimitedError
@@ -96,7 +96,7 @@ def test_pages_redirects_and_retries_are_all_paced(
             yield answers.page("customers", [], f"{here}?p={number}")
         yield answers.page("customers", [])
 
-    runner.run(flow.pages(runner.context, build_query("customers")), script())
+    runner.run(paging.pages(runner.context, build_query("customers")), script())
     assert len(runner.started) == 181
     assert most_in_a_minute(runner.started) <= rate
     for wait in runner.waits:
@@ -109,7 +109,7 @@ def test_flows_of_one_client_are_paced_together(make_runner: Callable[..., Any],
     runner = make_runner(requests_per_minute=60)
     for _ in range(3):
         runner.run(flow.probe(runner.context), [answers.page("customers", [])])
-        runner.run(flow.pages(runner.context, build_query("customers")), [answers.page("customers", [])])
+        runner.run(paging.pages(runner.context, build_query("customers")), [answers.page("customers", [])])
     starts = runner.started
     assert [later - earlier for earlier, later in itertools.pairwise(starts)] == [1.0] * 5
 

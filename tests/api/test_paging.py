@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.api import errors, flow
+from airflow_provider_custobar.api import errors, paging
 from airflow_provider_custobar.api.query import build_query
 
 BASE = "https://acme.custobar.com/api/data/customers/"
 
 
 def customers(runner: Any, **query: Any) -> Any:
-    return flow.pages(runner.context, build_query("customers", **query))
+    return paging.pages(runner.context, build_query("customers", **query))
 
 
 def ids(runner: Any) -> list[str]:
@@ -79,7 +79,7 @@ def test_a_page_that_comes_back_is_an_error(make_runner: Callable[..., Any], ans
 def test_the_same_next_url_in_another_chain_is_no_repetition(make_runner: Callable[..., Any], answers: Any) -> None:
     """Rule: chains are apart from each other; all are walked, each page knows its own."""
     runner = make_runner()
-    steps = flow.pages(runner.context, build_query("events", event_types="BROWSE,MAIL_OPEN"))
+    steps = paging.pages(runner.context, build_query("events", event_types="BROWSE,MAIL_OPEN"))
     script = [answers.page("events", [{}], "/api/data/events/?c=1"), answers.page("events", [{}])] * 2
     runner.run(steps, script)
     assert [page.chain for page in runner.pages] == ["BROWSE", "BROWSE", "MAIL_OPEN", "MAIL_OPEN"]
@@ -88,7 +88,7 @@ def test_the_same_next_url_in_another_chain_is_no_repetition(make_runner: Callab
 def test_every_day_of_sales_is_asked_for(make_runner: Callable[..., Any], answers: Any) -> None:
     """Rule: an empty day ends its own chain only; records are kept by their own time, wherever the API files them."""
     runner = make_runner()
-    steps = flow.pages(runner.context, build_query("sales", date="2026-02-02"))
+    steps = paging.pages(runner.context, build_query("sales", date="2026-02-02"))
     script = [
         answers.page("sales", [{"external_id": "a", "sale_date": "2026-02-02T00:30:00Z"}]),
         answers.page("sales", []),
@@ -175,7 +175,7 @@ def test_a_csv_header_that_changes_is_an_error(make_runner: Callable[..., Any], 
 def test_a_csv_header_that_changes_between_chains_is_an_error(make_runner: Callable[..., Any], answers: Any) -> None:
     """Rule: the rows of all chains go under one header."""
     runner = make_runner()
-    steps = flow.pages(runner.context, build_query("events", event_types="BROWSE,MAIL_OPEN", api_format="csv"))
+    steps = paging.pages(runner.context, build_query("events", event_types="BROWSE,MAIL_OPEN", api_format="csv"))
     with pytest.raises(errors.ProtocolError, match="columns of events changed"):
         runner.run(steps, [answers.csv("type,path\r\nBROWSE,/\r\n"), answers.csv("type,email\r\nMAIL_OPEN,a\r\n")])
 
@@ -205,7 +205,7 @@ def test_a_column_added_for_the_window_shows_on_no_page(make_runner: Callable[..
     empty, full = answers.csv(line), answers.csv(f"{line}a,5,2026-02-02T10:00:00Z\r\n")
     if api_format == "json":
         empty, full = answers.page("sales", []), answers.page("sales", [records])
-    runner.run(flow.pages(runner.context, query), [empty, full, empty])
+    runner.run(paging.pages(runner.context, query), [empty, full, empty])
     assert [set(record) for page in runner.pages for record in page.dicts()] == [{"external_id", "total"}]
     if api_format == "csv":
         assert {page.header for page in runner.pages} == {("external_id", "total")}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api import errors, flow
+from airflow_provider_custobar.api import errors, paging
 from airflow_provider_custobar.api.pages import CsvPage, Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query, build_query
@@ -114,7 +114,7 @@ class Scripted:
             return answers.page("customers", [{"external_id": name} for name in self.pages[number]], following)
 
         runner = make_runner(requests_per_minute=100_000)
-        runner.run(flow.pages(runner.context, self.query, after), answer)
+        runner.run(paging.pages(runner.context, self.query, after), answer)
         pages: list[Page] = runner.pages
         return pages
 
@@ -171,7 +171,7 @@ def test_a_position_stays_small_and_knows_the_end_of_the_page(make_runner: Calla
 
 
 def run(runner: Any, script: list[Any], after: Position | None = HERE, **arguments: Any) -> None:
-    runner.run(flow.pages(runner.context, build_query("customers", **arguments), after), script)
+    runner.run(paging.pages(runner.context, build_query("customers", **arguments), after), script)
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 413, 422])
@@ -198,11 +198,11 @@ def test_a_cursor_may_expire_in_the_middle_of_a_run(
     runner = make_runner()
     script = [page if api_format == "json" else csv, answers.error(429), answers.error(status, "Cursor expired.")]
     with pytest.raises(errors.ExpiredCursorError, match=rf"events.*{status}.*Cursor expired"):
-        runner.run(flow.pages(runner.context, build_query("events", **arguments)), script)
+        runner.run(paging.pages(runner.context, build_query("events", **arguments)), script)
     last = answers.page("events", []) if api_format == "json" else answers.csv("type,date\r\n")
     runner = make_runner()
     with pytest.raises(errors.ResponseError) as caught:
-        runner.run(flow.pages(runner.context, build_query("events", **arguments)), [last, answers.error(status)])
+        runner.run(paging.pages(runner.context, build_query("events", **arguments)), [last, answers.error(status)])
     assert caught.value.fate is errors.Fate.FINAL
 
 
@@ -307,14 +307,14 @@ def test_a_repeated_page_is_found_in_a_continued_run(make_runner: Callable[..., 
 
 def test_records_are_counted_on_over_a_cut(make_runner: Callable[..., Any], answers: Any) -> None:
     """Rule: a message names a record by its number in its chain, whichever attempt fetched those before it."""
-    query = build_query("events", event_types="BROWSE", date="2026-02-01")
+    query = build_query("events", event_types="BROWSE", date="2026-02-01", page_size=2)
     good, bad = {"date": "2026-02-01T10:00:00Z"}, {"date": "soon"}
     runner = make_runner()
     with pytest.raises(errors.ProtocolError, match="Record 4 of events BROWSE"):
         runner.run(
-            flow.pages(runner.context, query),
+            paging.pages(runner.context, query),
             [answers.page("events", [good] * 2, f"{BASE}?c=1"), answers.page("events", [good, bad])],
         )
     after = runner.pages[0].after
     with pytest.raises(errors.ProtocolError, match="Record 4 of events BROWSE"):
-        runner.run(flow.pages(runner.context, query, after), [answers.page("events", [good, bad])])
+        runner.run(paging.pages(runner.context, query, after), [answers.page("events", [good, bad])])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.api import errors, flow
+from airflow_provider_custobar.api import errors, flow, paging
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import RESOURCES
 
@@ -16,7 +16,7 @@ HERE = "https://acme.custobar.com"
 
 
 def customers(runner: Any) -> Any:
-    return flow.pages(runner.context, build_query("customers"))
+    return paging.pages(runner.context, build_query("customers"))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

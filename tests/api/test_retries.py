@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_custobar.api import errors, flow
+from airflow_provider_custobar.api import errors, flow, paging
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.responses import retry_after_seconds
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 2, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def customers(runner: Any) -> Any:
-    return flow.pages(runner.context, build_query("customers"))
+    return paging.pages(runner.context, build_query("customers"))
 
 
 @pytest.mark.parametrize(

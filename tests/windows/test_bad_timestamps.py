@@ -96,7 +96,8 @@ def test_bad_timestamps_are_kept_or_dropped_and_counted(
 def test_positions_of_sales_count_within_their_day(use: Callable[..., None], tmp_path: Path) -> None:
     """Rule: a sale's position is counted in the answer for its day, over all of that answer's pages."""
     good: list[Row] = [{"sale_date": IN, "external_id": str(number)} for number in range(4)]
-    with serving({"2026-02-09": [good], DAY: [good[:2], [good[2], {"external_id": "x"}]]}) as server:
+    earlier: list[Row] = [{"sale_date": "2026-02-09T23:00:00Z", "external_id": f"e{number}"} for number in range(4)]
+    with serving({"2026-02-09": [earlier], DAY: [good[:2], [good[2], {"external_id": "x"}]]}) as server:
         use(server)
         with pytest.raises(ProtocolError, match=rf"Record 4 of sales {DAY} .* sale_date"):
             export(tmp_path / "sales.jsonl", resource="sales", event_types=None, file_format="jsonl")

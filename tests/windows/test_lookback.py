@@ -125,8 +125,8 @@ def test_an_existing_day_is_refused_before_the_first_request(empty_tenant: Custo
 def test_a_failure_on_the_way_leaves_whole_days(empty_tenant: CustobarSandbox, tmp_path: Path) -> None:
     """Rule: where the second of three days fails, the first one is there whole, and nothing is half there."""
     empty_tenant.load("events", [event(f"2026-02-{day:02}T12:00:00Z") for day in (8, 9, 10)])
-    empty_tenant.faults.add(Fault("status", status=400, after=1))
-    with pytest.raises(CustobarError, match="400"):
+    empty_tenant.faults.add(Fault("status", status=401, after=2))
+    with pytest.raises(CustobarError, match="401"):
         export(tmp_path, date="2026-02-10", lookback=2)
     assert [path.name for path in tmp_path.iterdir()] == ["2026-02-08.jsonl"]
     assert times(tmp_path / "2026-02-08.jsonl") == ["2026-02-08T12:00:00Z"]
