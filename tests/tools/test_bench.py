@@ -31,7 +31,7 @@ from tools.bench.page_server import (
     answer,
 )
 from tools.bench.picture import draw
-from tools.bench.plan import CONTESTANTS, FORMATS, FREE, NULL, PACED
+from tools.bench.plan import CONTESTANTS, DAY, FORMATS, FREE, NULL
 from tools.bench.report import as_markdown, as_text
 from tools.bench.results import Run, summarise
 from tools.bench.runner import Wishes
@@ -206,18 +206,18 @@ def test_ratios_are_those_of_the_same_round() -> None:
 
 def test_paced_runs_are_compared_with_their_requests() -> None:
     """Rule: where a pace is kept, the floor is the number of requests times their distance; there is none of CPU or memory."""
-    (line,) = summarise([run("provider", 0, 12.0, scenario="paced")])
+    (line,) = summarise([run("provider", 0, 12.0, scenario="day")])
     assert (line.wall_ratio, line.cpu_ratio, line.peak_ratio) == (1.2, None, None)
 
 
 def test_tables_hold_every_line() -> None:
     """Rule: the table for the terminal and the page show medians and ratios of each contestant, in the order of the plan."""
     lines = summarise([run("floor", 0, 1.0), run("documentation", 0, 3.0), run("provider", 0, 2.0), run("provider", 1, 9.0)])
-    lines += summarise([run("provider", 0, 12.0, scenario="paced")])
+    lines += summarise([run("provider", 0, 12.0, scenario="day")])
     text = as_text(lines)
     assert [row.split("  ")[0] for row in text.splitlines() if row.startswith("csv")] == ["csv"] * 4
     assert text.index("this provider") < text.index("the documentation's loop")
-    assert "1,000 rows, a request every 1 s" in text
+    assert "1,000 rows, of a tenant with others, a request every 1 s" in text
     page = as_markdown(lines, command="make bench", minutes=3.2, remarks=["dlt: left out\nbecause"], facts=["2 cores"])
     assert "| csv | this provider | 2 | 5.50 | 2.75 | 0.25 | 1 | 2.00x | 2.00x | 1.00x |" in page
     assert "| csv | this provider | 1 | 12.00 | 6.00 | 0.25 | 1 | 1.20x |  |  |" in page
@@ -237,7 +237,7 @@ def test_the_chart_is_drawn_from_the_size_that_most_ran(tmp_path: Path) -> None:
 def test_large_sizes_are_for_the_provider_and_the_floor() -> None:
     """Rule: peers stop at a million rows and run less often, as do other sizes; those keep a pace that can, up to that size."""
     wishes = Wishes(rows=(100_000, 1_000_000, 5_000_000), runs=5, peer_runs=2, paced_runs=1)
-    assert wishes.legs == [(FREE, 100_000), (FREE, 1_000_000), (FREE, 5_000_000), (NULL, 1_000_000), (PACED, 1_000_000)]
+    assert wishes.legs == [(DAY, 1_000_000), (FREE, 100_000), (FREE, 1_000_000), (FREE, 5_000_000), (NULL, 1_000_000)]
     counts = {
         (entry.name, rows, scenario.name): wishes.runs_of(entry, rows, scenario)
         for entry, (scenario, rows) in product(CONTESTANTS, wishes.legs)
@@ -246,8 +246,8 @@ def test_large_sizes_are_for_the_provider_and_the_floor() -> None:
     assert counts["provider", 5_000_000, "free"] == counts["floor", 5_000_000, "free"] == 2
     assert counts["dlt_pipeline", 5_000_000, "free"] == 0
     assert counts["dlt_pipeline", 1_000_000, "free"] == 2
-    assert counts["floor", 1_000_000, "paced"] == 0
-    assert counts["provider", 1_000_000, "paced"] == 1
+    assert counts["floor", 1_000_000, "day"] == 0
+    assert counts["provider", 1_000_000, "day"] == 1
 
 
 @pytest.mark.processes

@@ -16,7 +16,7 @@ FileFormat = Literal["csv", "jsonl", "parquet"]
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """``key`` ends as the format wants it; ``pace_seconds`` lie between the starts of two requests."""
+    """``key`` ends as the format wants it; ``pace_seconds`` lie between the starts of two requests; ``day`` is that wanted."""
 
     contestant: str
     file_format: FileFormat
@@ -32,11 +32,14 @@ class Order:
     s3_region: str
     bucket: str
     key: str
+    day: str | None = None
 
     @property
     def query(self) -> dict[str, str]:
         """The first request's parameters: CSV names its fields, as the documentation advises."""
         asked = {"type": "BROWSE", "limit": str(LARGEST_PAGE[self.page_format])}
+        if self.day:
+            asked |= {"date.gte": self.day, "date.lte": self.day}
         return {**asked, "format": "csv", "fields": ",".join(FIELDS)} if self.page_format == "csv" else asked
 
     @property

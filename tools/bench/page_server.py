@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -36,14 +37,22 @@ LARGEST_PAGE = {"json": 10_000, "csv": 100_000}
 NEXT_URL_HEADER = "X-Custobar-Next-Url"
 TOKEN = "APIBENCHMARKTOKEN"
 _DEFAULT_LIMIT = 100
+#: The day that is wanted.
+DAY = date(2026, 2, 1)
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """``think_seconds`` pass between a request and its answer's first byte."""
+    """``think_seconds`` pass between a request and its answer's first byte.
+
+    With ``is_day`` these are the rows of each of three days, of which :data:`DAY` is the second; filters of days and
+    ``order`` by date are obeyed.
+    """
 
     rows: int
     think_seconds: float = 0.0
+    is_day: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,16 @@ class Pages:
         """A complete CSV file."""
         return self._kept("csv", first, count, fields)
 
+    def of_days(self, dataset: Dataset, page_format: str, numbers: Sequence[int], fields: Sequence[str]) -> bytes:
+        """A page of rows of the three days, counted from the first one's midnight on; not kept, since no two are alike."""
+        since = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) - timedelta(days=1)
+        rows = [
+            self._rows[number % self._distinct]
+            | {"date": f"{since + timedelta(seconds=number * _DAY_SECONDS // dataset.rows):%Y-%m-%dT%H:%M:%SZ}"}
+            for number in numbers
+        ]
+        return (_json_text if page_format == "json" else _csv_text)(rows, fields).encode()
+
     def _kept(self, page_format: str, first: int, count: int, fields: Sequence[str]) -> bytes:
         key = (page_format, first % self._distinct, count, tuple(fields))
         with self._lock:
@@ -106,12 +125,29 @@ def answer(pages: Pages, dataset: Dataset, origin: str, query: Mapping[str, str]
         return Answer((b'{"error": {"reason": "format or limit"}}',), "application/json", status=400)
     fields = query["fields"].split(",") if "fields" in query else ALL_FIELDS
     first = int(query.get("cursor", 0))
-    count = max(0, min(limit, dataset.rows - first))
-    next_query = urlencode({**query, "cursor": first + count}) if first + count < dataset.rows else None
+    numbers = _numbers(dataset, query)
+    count = max(0, min(limit, len(numbers) - first))
+    next_query = urlencode({**query, "cursor": first + count}) if first + count < len(numbers) else None
+    if dataset.is_day:
+        page = pages.of_days(dataset, page_format, numbers[first : first + count], fields)
+    else:
+        page = (pages.csv if page_format == "csv" else pages.json)(first, count, fields)
     if page_format == "csv":
-        return Answer((pages.csv(first, count, fields),), "text/csv; charset=utf-8", next_query)
+        return Answer((page,), "text/csv; charset=utf-8", next_query)
     tail = "}" if next_query is None else f', "next_url": "{origin}{PATH}?{next_query}"}}'
-    return Answer((pages.json(first, count, fields), tail.encode()), "application/json", next_query)
+    return Answer((page, tail.encode()), "application/json", next_query)
+
+
+def _numbers(dataset: Dataset, query: Mapping[str, str]) -> range:
+    """The rows that are asked for."""
+    if not dataset.is_day:
+        return range(dataset.rows)
+    first, last = (
+        (date.fromisoformat(query[name]) - DAY).days + 1 if name in query else default
+        for name, default in (("date.gte", 0), ("date.lte", 2))
+    )
+    numbers = range(max(0, first) * dataset.rows, min(3, last + 1) * dataset.rows)
+    return numbers[::-1] if query.get("order") == "-date" else numbers
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -187,7 +223,7 @@ class PageServer:
 def _serve(datasets: Sequence[Dataset]) -> None:
     pages = Pages(min(DISTINCT_ROWS, max(dataset.rows for dataset in datasets)))
     servers = [_Server(dataset, pages) for dataset in datasets]
-    for dataset in datasets:
+    for dataset in (each for each in datasets if not each.is_day):
         for query in ({"format": "csv", "limit": "100000", "fields": ",".join(FIELDS)}, {"limit": "10000"}):
             step = int(query["limit"])
             for first in range(0, min(dataset.rows, DISTINCT_ROWS), step):

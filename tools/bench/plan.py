@@ -73,6 +73,7 @@ CONTESTANTS = (
         name="dlt_pipeline",
         label="dlt",
         formats=("jsonl", "parquet"),
+        paced=True,
         python=Path(sys.prefix) / "dlt" / "bin" / "python",
     ),
 )
@@ -90,6 +91,7 @@ class Scenario:
     pace_seconds: float
     formats: tuple[str, ...] = tuple(FORMATS)
     keeps_nothing: bool = False
+    is_day: bool = False
 
     @property
     def requests_per_minute(self) -> int:
@@ -97,6 +99,6 @@ class Scenario:
 
 
 FREE = Scenario("free", think_seconds=0.0, pace_seconds=0.0)
-PACED = Scenario("paced", think_seconds=0.5, pace_seconds=1.0, formats=("csv", "jsonl"))
+DAY = Scenario("day", think_seconds=0.5, pace_seconds=1.0, formats=("csv", "jsonl"), is_day=True)
 NULL = Scenario("null", think_seconds=0.0, pace_seconds=0.0, formats=("csv", "jsonl", "parquet"), keeps_nothing=True)
-SCENARIOS = {scenario.name: scenario for scenario in (FREE, NULL, PACED)}
+SCENARIOS = {scenario.name: scenario for scenario in (DAY, FREE, NULL)}

@@ -36,13 +36,15 @@ and its records counted.
   gives to tasks since 3.3; it is in memory here, so requests to Airflow's own API are not in it.
 - *the documentation's loop*: `requests.get`, a list that grows, all of it written at the end.
 - *HttpOperator + S3Hook*: paging by `pagination_function`, `response_filter` to lines, then `S3Hook.load_string`.
+- *the day*: contestants but this provider ask for the API's own day, and get what the API takes for it. This provider gives the
+  records whose timestamps are in the day of the tenant's zone, and so asks for the edges of the days beside it, too.
 - *dlt*: the source `rest_api` and the destination `filesystem` with their defaults, but no compression of JSON Lines; in an
   environment of its own, as its dependencies exclude those of Airflow's Amazon provider. It writes a folder of files.
 
 **A store that keeps nothing** takes the same requests in another process, so that what is left of the time is the client's own.
 
 **What it does not show.** The real API: its think time, bandwidth and limits are not known, and at a request a second they
-decide (last table). TLS, a network between the machines, the latency of S3. The rows repeat after 100,000, in all
+decide (first table). TLS, a network between the machines, the latency of S3. The rows repeat after 100,000, in all
 contestants alike. Imports: some seconds for whatever runs in Airflow.
 """
 
@@ -67,8 +69,8 @@ def _title(scenario: str, rows: int) -> str:
     if entry.keeps_nothing:
         return f"{rows:,} rows, into a store that counts the bytes and keeps none"
     return (
-        f"{rows:,} rows, a request every {entry.pace_seconds:g} s, the server thinks {entry.think_seconds:g} s"
-        f" (the floor: requests times {entry.pace_seconds:g} s)"
+        f"One day of {rows:,} rows, of a tenant with others, a request every {entry.pace_seconds:g} s, the server thinks"
+        f" {entry.think_seconds:g} s (the floor: the day's pages times {entry.pace_seconds:g} s)"
     )
 
 

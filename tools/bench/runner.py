@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from tools.airflow_home import PROJECT
+from tools.bench import page_server
 from tools.bench.null_server import NullServer
 from tools.bench.order import Order
 from tools.bench.page_server import TOKEN, Dataset, PageServer
-from tools.bench.plan import CONTESTANTS, FORMATS, FREE, MOST_ROWS_OF_PEERS, NULL, PACED, Contestant, Format, Scenario
+from tools.bench.plan import CONTESTANTS, DAY, FORMATS, FREE, MOST_ROWS_OF_PEERS, NULL, Contestant, Format, Scenario
 from tools.bench.results import Run
 from tools.bench.verify import count_rows
 from tools.servers import S3Server
@@ -48,7 +49,7 @@ class Wishes:
     def runs_of(self, contestant: Contestant, rows: int, scenario: Scenario) -> int:
         if contestant.name not in self.contestants or rows > contestant.most_rows:
             return 0
-        if scenario is PACED:
+        if scenario is DAY:
             return self.paced_runs if contestant.paced else 0
         if scenario is NULL and (contestant.is_peer or contestant.name == "drain"):
             return 0
@@ -61,7 +62,8 @@ class Wishes:
         """Scenarios and numbers of rows, in their order."""
         most = max((rows for rows in self.rows if rows <= MOST_ROWS_OF_PEERS), default=0)
         null = [(NULL, most)] if most else []
-        return [*((FREE, rows) for rows in self.rows), *null, *([(PACED, most)] if most and self.paced_runs else [])]
+        # First what everybody runs every night.
+        return [*([(DAY, most)] if most and self.paced_runs else []), *((FREE, rows) for rows in self.rows), *null]
 
 
 @dataclass
@@ -145,6 +147,7 @@ class Runner:
             s3_region=self._s3.region,
             bucket=_BUCKET,
             key=f"{prefix}/events.{kind.ending}",
+            day=page_server.DAY.isoformat() if scenario.is_day else None,
         )
         print(f"  {kind.name:<12} {contestant.label:<26}", end="", flush=True)
         try:
@@ -260,7 +263,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _dataset(scenario: Scenario, rows: int) -> Dataset:
-    return Dataset(rows, scenario.think_seconds)
+    return Dataset(rows, scenario.think_seconds, scenario.is_day)
 
 
 def timed(wishes: Wishes) -> tuple[Outcome, float]:

@@ -8,17 +8,35 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dlt
 import dlt.destinations.impl.filesystem.filesystem
 import s3fs  # noqa: F401 - imported when first used otherwise
 from dlt.destinations import filesystem
+from dlt.sources.helpers.requests import Session
 from dlt.sources.rest_api import rest_api_source
 
 from tools.bench.order import Order
 from tools.bench.page_server import PATH
+
+
+class _PacedSession(Session):
+    """dlt paces nothing by itself: it sleeps before each request but the first, as the others do."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._has_sent = False
+
+    def send(self, request: Any, **kwargs: Any) -> Any:
+        if self._has_sent:
+            time.sleep(self._seconds)
+        self._has_sent = True
+        return super().send(request, **kwargs)
 
 
 def prepare(order: Order) -> Callable[[], object]:
@@ -29,6 +47,7 @@ def prepare(order: Order) -> Callable[[], object]:
             "client": {
                 "base_url": order.base_url,
                 "headers": order.headers,
+                "session": _PacedSession(order.pace_seconds),
                 "paginator": {"type": "json_link", "next_url_path": "next_url"},
             },
             "resources": [
