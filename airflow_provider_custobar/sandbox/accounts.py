@@ -1,4 +1,4 @@
-"""POST /api/integrations/ and /api/access-tokens/ (S4, S5, S6, S8; deleting a token: our choice)."""
+"""POST /api/integrations/ and /api/access-tokens/ (S4, S5, S6, S8)."""
 
 from __future__ import annotations
 
@@ -78,11 +78,6 @@ class Accounts:
                 "token": token.value,
             }
         }
-
-    def delete_token(self, token_id: str) -> None:
-        """Delete a token."""
-        if not self._identities.delete(token_id):
-            raise ApiError(404, f"No access token '{token_id}'.")
 
 
 def json_object(request: Request) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from airflow_provider_custobar.sandbox.auth import Identities, Token
 from airflow_provider_custobar.sandbox.catalogue import RESOURCES
 from airflow_provider_custobar.sandbox.clock import Clock
 from airflow_provider_custobar.sandbox.cursors import Cursors
-from airflow_provider_custobar.sandbox.datatargets import Datatargets
 from airflow_provider_custobar.sandbox.errors import ApiError, ConnectionDroppedError, error_response
 from airflow_provider_custobar.sandbox.faults import Faults
 from airflow_provider_custobar.sandbox.imports import Imports
@@ -61,7 +60,6 @@ class App:
         self.errors: list[BaseException] = []
         self._lock = threading.Lock()
         self._accounts = Accounts(self.identities)
-        self._datatargets = Datatargets(self.identities)
         self._rate_limit = RateLimit(clock, settings)
         self._retrieval = Retrieval(store, Cursors(clock, salt=salt), settings)
         readable = "|".join(name for name, spec in RESOURCES.items() if spec.readable)
@@ -74,12 +72,6 @@ class App:
                 (r"/api/(events)/", {"POST": self._upload}),
                 (r"/api/(integrations)/", {"POST": self._create_integration}),
                 (r"/api/(access-tokens)/", {"POST": self._create_token}),
-                (r"/api/access-tokens/([0-9a-z]+)/", {"DELETE": self._delete_token}),
-                (r"/api/(datatargets)/", {"GET": self._datatargets_list, "POST": self._datatargets_create}),
-                (
-                    r"/api/datatargets/([0-9a-z]+)/",
-                    {"GET": self._datatarget, "PATCH": self._datatarget_change},
-                ),
                 (r"/api/runs/([0-9a-f]+)/", {"GET": self._run_status}),
             )
         ]
@@ -189,22 +181,6 @@ class App:
     def _create_token(self, exchange: Exchange, _: str) -> Response:
         assert exchange.caller is not None
         return _json(self._accounts.create_token(exchange.request, exchange.caller))
-
-    def _delete_token(self, exchange: Exchange, number: str) -> Response:
-        self._accounts.delete_token(number)
-        return Response(status=204)
-
-    def _datatargets_list(self, exchange: Exchange, _: str) -> Response:
-        return _json(self._datatargets.list())
-
-    def _datatargets_create(self, exchange: Exchange, _: str) -> Response:
-        return _json(self._datatargets.create(exchange.request))
-
-    def _datatarget(self, exchange: Exchange, number: str) -> Response:
-        return _json(self._datatargets.get(number))
-
-    def _datatarget_change(self, exchange: Exchange, number: str) -> Response:
-        return _json(self._datatargets.change(number, exchange.request))
 
     def _run_status(self, exchange: Exchange, run_id: str) -> Response:
         runs = [run for run in self.imports.log if run.run_id == run_id] if self.settings.run_status else []

@@ -96,14 +96,6 @@ class Identities:
             self._tokens[value] = token
         return token
 
-    def delete(self, token_id: str) -> bool:
-        """Delete a token by its id; tell whether there was one."""
-        with self._lock:
-            values = [token.value for token in self._tokens.values() if token.id == token_id]
-            for value in values:
-                del self._tokens[value]
-        return bool(values)
-
     def caller(self, authorization: str | None, settings: SandboxSettings) -> Token:
         """Return who calls, or refuse with 401; Basic acts as an unscoped token of the user."""
         scheme, _, credentials = (authorization or "").strip().partition(" ")

@@ -2,6 +2,5 @@
 
 ::
 
-    rows -> checks -> (all of them good, or the bad ones set aside) -> batches -> client
-            validation                                                 uploader
+    rows -> check -> CheckedRows (all of them good, or the bad ones set aside) -> sending -> client
 """

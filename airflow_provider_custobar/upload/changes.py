@@ -61,6 +61,7 @@ class Changes:
         publish: Callable[[], None] = lambda: None,
     ) -> None:
         self.keeps_external_ids = keeps_external_ids
+        self._nameless = 0
         self._publish = publish
         self._connection = sqlite3.connect(path, isolation_level=None)
         try:
@@ -121,13 +122,23 @@ class Changes:
             self._connection.execute("REPLACE INTO noted VALUES (?, ?)", (key, digest))
         return "new" if found is None else "changed"
 
-    def note_there(self, external_id: str, standing: Standing) -> None:
-        """This row is there, so it is not gone."""
+    def note_there(self, external_id: str | None, standing: Standing) -> None:
+        """This row is there, so it is not gone; without an external_id it may be anybody's."""
+        if external_id is None:
+            self._nameless += 1
+            return
         self._connection.execute(
             "INSERT INTO there VALUES (?, ?)"
             " ON CONFLICT (external_id) DO UPDATE SET standing = max(standing, excluded.standing)",
             (external_id, standing),
         )
+
+    def why_none_is_gone(self) -> str | None:
+        """Why this reading does not tell who is gone, if it does not."""
+        if self._nameless:
+            return f"{self._nameless:,} rows do not tell their external_id"
+        is_anybody_there = self._connection.execute("SELECT 1 FROM there LIMIT 1").fetchone()
+        return None if is_anybody_there else "no rows came in"
 
     def known_and_gone(self) -> tuple[int, int]:
         """How many external_ids the run before had, and how many of them are not there now."""
@@ -154,8 +165,8 @@ class Changes:
         self._publish()
         execute("BEGIN")
 
-    def commit(self, *, forgets_gone: bool = True) -> None:
-        """Keep what this reading took note of. Unless it ``forgets_gone``, the external_ids of the run before stay known.
+    def commit(self) -> None:
+        """Keep what this reading took note of. Who was there in the run before stays known where it does not tell who is gone.
 
         A failure comes after the rows were sent, and is logged: the next run sends them again.
         """
@@ -164,7 +175,7 @@ class Changes:
             execute("REPLACE INTO digests SELECT identity, content FROM noted WHERE content IS NOT NULL")
             execute("DELETE FROM digests WHERE identity IN (SELECT identity FROM noted WHERE content IS NULL)")
             self._keep_external_ids()
-            if self.keeps_external_ids and forgets_gone:
+            if self.keeps_external_ids and not self.why_none_is_gone():
                 execute("DELETE FROM external_ids WHERE external_id NOT IN (SELECT external_id FROM there)")
             execute("COMMIT")
         except sqlite3.Error as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import tempfile
 from collections.abc import Iterator
 from typing import Generic, TypeVar, cast
 
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected
+
+log = logging.getLogger(__name__)
 
 _BUFFER_BYTES = 1 << 18
 _LENGTH_BYTES = 8
@@ -38,4 +41,8 @@ class Spool(Generic[RowT]):
             yield cast("RowT", GoodRow._make(row) if isinstance(row, tuple) else row)
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            # What its buffer held is not wanted any more: a disk that is full by now fails no upload that is done.
+            log.warning("Could not close a temporary file: %s", error)

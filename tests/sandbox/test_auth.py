@@ -116,16 +116,11 @@ def test_integration_and_its_token(client: Client, body: dict[str, Any]) -> None
 
 
 def test_personal_token_lives_eight_hours(client: Client) -> None:
-    """An empty body makes a personal token (S8), which expires after eight hours (S9); it can be deleted."""
-    url = client.sandbox.url + "/api/access-tokens/"
-    made = client.session.post(url, timeout=10).json()["access_token"]
+    """An empty body makes a personal token (S8), which expires after eight hours (S9)."""
+    made = client.session.post(client.sandbox.url + "/api/access-tokens/", timeout=10).json()["access_token"]
     assert _get(client.sandbox, CUSTOMERS, f"Token {made['token']}").status_code == 200
     client.sandbox.clock.advance(8 * 3600)
     assert _get(client.sandbox, CUSTOMERS, f"Token {made['token']}").status_code == 401
-    other = client.session.post(url, timeout=10).json()["access_token"]
-    assert client.session.delete(f"{url}{other['id']}/", timeout=10).status_code == 204
-    assert _get(client.sandbox, CUSTOMERS, f"Token {other['token']}").status_code == 401
-    assert client.session.delete(f"{url}{other['id']}/", timeout=10).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -153,15 +148,3 @@ def test_integration_tokens_must_be_scoped(client: Client) -> None:
     body = {"owner_id": f"integrations/{number}"}
     response = client.session.post(f"{client.sandbox.url}/api/access-tokens/", json=body, timeout=10)
     assert response.status_code == 400
-
-
-def test_datatargets(client: Client) -> None:
-    """Datatargets are kept, listed and changed (S15)."""
-    url = client.sandbox.url + "/api/datatargets/"
-    made = _post(client, "/api/datatargets/", {"datatarget_type": "messages", "name": "Queue"})["datatarget"]
-    assert (made["enabled"], made["last_message_number"]) == (True, 0)
-    changed = client.session.patch(f"{url}{made['id']}/", json={"enabled": False, "id": "x"}, timeout=10)
-    assert changed.json()["datatarget"] == made | {"enabled": False}
-    assert client.session.get(url, timeout=10).json()["datatargets"] == [made | {"enabled": False}]
-    assert client.session.get(url + "nothing/", timeout=10).status_code == 404
-    assert client.session.post(url, json={}, timeout=10).status_code == 400

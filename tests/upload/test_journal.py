@@ -37,10 +37,6 @@ class Failing(Sent):
         return super().__call__(rows, may_repeat)
 
 
-class KilledError(BaseException):
-    """Stands for the end of the process: nothing of the upload's own runs after it."""
-
-
 def attempt(rows: list[Any], server: Any, store: Store, **options: Any) -> UploadResult:
     return run(rows, send=server, journal=Journal(store, clock=lambda: 0.0), **options)[0]
 
@@ -119,32 +115,6 @@ def test_the_client_is_told_whether_it_may_repeat() -> None:
     assert told == [False, True, True, False, True]
 
 
-@pytest.mark.parametrize("at", range(4))
-def test_a_killed_worker_leaves_its_batch_in_doubt(at: int) -> None:
-    """Rule: a process that dies while it sends events is followed by an attempt that knows which ones, and fails first."""
-    store, server = Store(), Failing(at, KilledError(), takes_it=True)
-    frozen = Store()
-    with pytest.raises(PartlySentError):
-        attempt(EVENTS, _Freezing(server, store, frozen), store, resource="events", batch_size=2)
-    # What the upload itself still wrote down, a process that is dead would not have.
-    store.values = dict(frozen.values)
-    with pytest.raises(PartlySentError, match=rf"An earlier attempt ended while it sent .*good rows {2 * at} to"):
-        attempt(EVENTS, server, store, resource="events", batch_size=2)
-    attempt(EVENTS, server, store, resource="events", batch_size=2)
-    assert server.rows == EVENTS
-
-
-class _Freezing:
-    """Keeps what was in the store when the process died."""
-
-    def __init__(self, server: Failing, store: Store, frozen: Store) -> None:
-        self._server, self._store, self._frozen = server, store, frozen
-
-    def __call__(self, rows: Sequence[bytes], may_repeat: bool) -> str | None:
-        self._frozen.values = dict(self._store.values)
-        return self._server(rows, may_repeat)
-
-
 def test_other_customers_are_another_upload() -> None:
     """Rule: what was recorded of other rows counts for nothing."""
     store, server = Store(), Failing(1, lost())
@@ -204,7 +174,7 @@ def test_a_refused_batch_is_halved_and_recorded() -> None:
 
 
 @given(st.lists(st.sampled_from(["lost", "taken and lost", "refused", "down"]), max_size=6), st.integers(1, 4), st.booleans())
-def test_whatever_happens_events_arrive_at_most_once(faults: list[str], batch_size: int, is_killed: bool) -> None:
+def test_whatever_happens_events_arrive_at_most_once(faults: list[str], batch_size: int, is_told_to_stop: bool) -> None:
     """Rule: through any sequence of failures and attempts no event is there twice, and only batches in doubt are missing."""
     store = Store()
     server = Sent()
@@ -220,7 +190,7 @@ def test_whatever_happens_events_arrive_at_most_once(faults: list[str], batch_si
                 server(rows)
             if fault == "refused":
                 raise BadRequestError("no", status=400, reason="no")
-            raise KilledError if is_killed else lost() if "lost" in fault else ServerError("down", status=500, reason="")
+            raise SystemExit if is_told_to_stop else lost() if "lost" in fault else ServerError("down", status=500, reason="")
         return server(rows)
 
     doubtful = 0
@@ -229,7 +199,7 @@ def test_whatever_happens_events_arrive_at_most_once(faults: list[str], batch_si
             attempt(EVENTS, send, store, resource="events", batch_size=batch_size)
         except PartlySentError:
             doubtful += 1
-        except (CustobarError, KilledError):
+        except (CustobarError, SystemExit):
             continue
         else:
             break
