@@ -174,6 +174,14 @@ def test_a_row_of_another_width_is_refused(row: str) -> None:
     assert "Virtanen" not in str(caught.value)
 
 
+def test_rows_that_are_counted_and_not_there_are_an_error() -> None:
+    """Rule: a batch has as many rows as its page counts. An empty cell in quotes is a row, a blank line none."""
+    rows = rows_of("events", csv_page("path", "/x", '""', "/z"), fields=["path"], api_format="csv")
+    assert [row["path"] for row in rows] == ["/x", None, "/z"]
+    with pytest.raises(ProtocolError, match="has 2 rows where 3 were counted"):
+        rows_of("events", csv_page("path", "/x", "", "/z"), fields=["path"], api_format="csv")
+
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
     ['"', ",", "\r", "\n", "\r\n", "\x00", "NA", "\ufeff", '"x']
 )
