@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
 from airflow_provider_custobar.upload.rows import TextRow, Unreadable
@@ -27,11 +27,14 @@ _AROUND_NAME = f'{_BOM}" \t'
 _NAMES_WANTED = "its first line must name each column, and no two alike"
 
 
-def read_csv(data: io.BufferedReader, encoding: str, delimiter: str | None) -> Iterator[object]:
+def read_csv(
+    data: io.BufferedReader, encoding: str, delimiter: str | None, on_open_end: Callable[[], None] = lambda: None
+) -> Iterator[object]:
     """A row with cells too many or too few comes as :class:`Unreadable`, and so does the header of a file that was joined to
     another; a line without any filled cell is none.
 
     :param delimiter: None to have it found in the header.
+    :param on_open_end: Called once where the last line has no line end and others have: it may be cut within its last cell.
     :raises UnreadableFileError: no header, a column without a name, two alike, a quote that is not closed, or another header
         further down with the same names in another order.
     """
@@ -45,11 +48,25 @@ def read_csv(data: io.BufferedReader, encoding: str, delimiter: str | None) -> I
                 raise UnreadableFileError("it has no header: each of its lines is blank")
             return
         header, found = _header(first, text)
-        reader = csv.reader(itertools.chain(header, text), delimiter=delimiter or told or found, strict=True)
+        last = _Last()
+        lines = last.of(itertools.chain(header, text))
+        reader = csv.reader(lines, delimiter=delimiter or told or found, strict=True)
         try:
             yield from _rows(reader)
         except csv.Error as error:
             raise UnreadableFileError(f"{error}, in line {before + reader.line_num:,}") from error
+        if before + reader.line_num > 1 and not last.line.endswith(("\r", "\n")):
+            on_open_end()
+
+
+class _Last:
+    """The last of the lines that went by."""
+
+    line = ""
+
+    def of(self, lines: Iterable[str]) -> Iterator[str]:
+        for self.line in lines:
+            yield self.line
 
 
 def _first_filled_line(text: io.TextIOWrapper, delimiter: str | None) -> tuple[int, str, str | None]:
