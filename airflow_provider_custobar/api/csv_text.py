@@ -21,7 +21,9 @@ _BARE_RETURN = re.compile(rb"\r(?!\n)")
 def split_rows(data: bytes) -> Iterator[tuple[str, list[str]]]:
     """Each row as it stands in ``data``, line end included, and its cells. Line ends inside quotes belong to the row.
 
-    ``data`` is UTF-8. Blank lines are no rows.
+    ``data`` is UTF-8. Blank lines are no rows, also where rows have one cell: an empty one stands in quotes there, as the csv
+    module of Python writes it (and :func:`write_rows`). How the API does is not documented; that it is written in Python is
+    inferred, and a blank line at the end of a page must not become a record.
 
     :raises csv.Error: a quoted cell is never closed, or is followed by stray text.
     """

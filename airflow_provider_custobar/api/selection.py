@@ -215,7 +215,8 @@ class Selection:
 
 
 def _without_last_cell(line: bytes) -> bytes:
-    return line[: line.rindex(b",")] + (b"\r\n" if line.endswith(b"\r\n") else b"\n")
+    # An empty cell that is left alone stands in quotes: a blank line would be no row.
+    return (line[: line.rindex(b",")] or b'""') + (b"\r\n" if line.endswith(b"\r\n") else b"\n")
 
 
 def unplaceable(position: int, resource: str, chain: str, column: str | None, value: object) -> ProtocolError:

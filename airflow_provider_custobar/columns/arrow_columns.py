@@ -43,6 +43,10 @@ _MICROSECOND = timedelta(microseconds=1)
 # Arrow would also take hexadecimal numbers, and nan and inf, which no page of JSON can hold.
 _INTEGER = r"^-?[0-9]+$"
 _WHOLE = re.compile(r"(-?[0-9]+)(?:\.0+)?")
+# Beyond, neighbouring whole numbers are one double.
+_LARGEST_DOUBLE = 2.0**53
+_SHORTEST_BELOW_MICROSECONDS = len("20260201T100000.0000001")
+_BELOW_MICROSECONDS = r"[.,][0-9]{6}[0-9]*[1-9]"
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 
 
@@ -95,18 +99,18 @@ class Column:
     def of_plain(self, array: Any, zone: tzinfo) -> Any:
         """An array of ``plain_type`` as one of ``arrow_type``.
 
-        :raises UnfitError: a timestamp or date cannot be read, or a number is out of range.
+        :raises UnfitError: a timestamp or date cannot be read, or a number may be none that its column can hold.
         """
         if self.field_type in _READ_FROM_TEXT:
             return self.parse(array, zone)
-        if self.field_type is _T.NUMBER and not pc.all(pc.is_finite(array), min_count=0).as_py():
-            raise UnfitError(0, "number out of range")
+        if self.field_type is _T.NUMBER and not _all_exact(array):
+            raise UnfitError(0, "large number")
         return array
 
     def array(self, values: Sequence[Any], zone: tzinfo) -> Any:
         """An Arrow array of values decoded as ``json_type``.
 
-        :raises UnfitError: a timestamp or date cannot be read.
+        :raises UnfitError: as :meth:`of_plain`.
         :raises pyarrow.ArrowInvalid, OverflowError: a number is too large; :meth:`read` tells which.
         """
         if self.json_type is msgspec.Raw:
@@ -116,7 +120,8 @@ class Column:
             values = [[value] if isinstance(value, str) else value for value in values]
         elif self.field_type in _READ_FROM_TEXT:
             return self.parse(pa.array(values, pa.string()), zone)
-        return pa.array(values, self.arrow_type)
+        array = pa.array(values, self.arrow_type)
+        return self.of_plain(array, zone) if self.field_type is _T.NUMBER else array
 
     def parse(self, texts: Any, zone: tzinfo) -> Any:
         """An Arrow array of an array of texts. ``zone`` is that of timestamps without an offset.
@@ -150,7 +155,9 @@ class Column:
                 value = [text_of(bytes(item)) for item in items]
             case _T.MONEY | _T.INTEGER:
                 value = _read_integer(raw.decode())
-            case _T.NUMBER | _T.BOOLEAN | _T.DATETIME | _T.DATE:
+            case _T.NUMBER:
+                value = _read_number(raw.decode())
+            case _T.BOOLEAN | _T.DATETIME | _T.DATE:
                 value = msgspec.json.decode(raw, type=_TYPED_IN_JSON.get(self.field_type, str))
             case _:
                 value = text_of(raw)
@@ -224,15 +231,27 @@ def _read_integer(text: str) -> int:
 def _numbers(texts: Any, _: tzinfo) -> Any:
     if _all_match(texts, _NUMBER):
         numbers = texts.cast(pa.float64())
-        if pc.all(pc.is_finite(numbers), min_count=0).as_py():
+        if _all_exact(numbers):
             return numbers
     return _one_by_one(texts, _read_number, pa.float64())
 
 
+def _all_exact(numbers: Any) -> bool:
+    """Whether each double is small enough to be the number that was written, where that is a whole one."""
+    return bool(pc.all(pc.less(pc.abs(numbers), _LARGEST_DOUBLE), min_count=0).as_py())
+
+
 def _read_number(text: str) -> float:
+    """The nearest double. Fractions are what every reader makes of them; whole numbers written out keep each digit.
+
+    :raises ValueError: no number, out of range, or a whole number that no double is.
+    """
     number = float(text) if re.fullmatch(_NUMBER, text) else math.inf
     if not math.isfinite(number):
         raise ValueError("no number, or out of range")
+    whole = _WHOLE.fullmatch(text)
+    if whole is not None and int(number) != int(whole[1]):
+        raise ValueError("more digits than a double has")
     return number
 
 
@@ -253,6 +272,11 @@ def _dates(texts: Any, _: tzinfo) -> Any:
 
 
 def _timestamps(texts: Any, zone: tzinfo) -> Any:
+    # Whoever reads them below would cut such digits off.
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) >= _SHORTEST_BELOW_MICROSECONDS:
+        index = pc.index(pc.match_substring_regex(texts, _BELOW_MICROSECONDS), True).as_py()
+        if index >= 0:
+            raise UnfitError(index, f"{_kind_of_text(texts[index].as_py())}, with digits below a microsecond,")
     try:
         return texts.cast(_TIMESTAMP)
     except pa.ArrowInvalid:

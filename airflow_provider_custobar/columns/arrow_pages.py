@@ -60,6 +60,7 @@ class ArrowPages:
         """The rows of ``page``.
 
         :raises ColumnTypeError: names the first value that its column's type cannot hold, by field and position.
+        :raises ProtocolError: CSV that cannot be read, or has more or fewer rows than the page counts.
         """
         if not page.rows:
             return
@@ -249,6 +250,8 @@ def _csv_texts_row_by_row(page: CsvPage, resource: str) -> dict[str, Any]:
     wrong = next((cells for cells in rows if len(cells) != len(page.header)), None)
     if wrong is not None:
         raise ProtocolError(f"A CSV row of {resource} has {len(wrong)} cells where the header has {len(page.header)}.")
+    if len(rows) != page.rows:
+        raise ProtocolError(f"A CSV page of {resource} has {len(rows):,} rows where {page.rows:,} were counted.")
     texts = (pa.array([cell or None for cell in cells], pa.string()) for cells in zip(*rows, strict=True))
     return dict(zip(page.header, texts, strict=True))
 

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from airflow_provider_custobar.api.csv_text import split_rows
+from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage, Page
 from airflow_provider_custobar.export.compression import Codec, compress
 from airflow_provider_custobar.export.encoders import Encoder
@@ -89,6 +90,7 @@ class Cutter:
         """The chunks that ``page`` makes.
 
         :raises LostError: the page does not begin with the rows that are in the files already.
+        :raises ProtocolError: there are more or fewer rows in the page than it counts.
         """
         chunks: list[Chunk] = []
         start = self._skip_known(page)
@@ -183,8 +185,12 @@ def _size_of(page: Page) -> int:
 def _row_ends(page: Page) -> list[int]:
     """Where each row ends, in bytes as :class:`Limits` counts them."""
     if isinstance(page, JsonPage):
-        return list(accumulate(len(record) + 1 for record in page.records))
-    return list(accumulate(len(raw.encode()) for raw, _ in split_rows(page.body)))
+        ends = list(accumulate(len(record) + 1 for record in page.records))
+    else:
+        ends = list(accumulate(len(raw.encode()) for raw, _ in split_rows(page.body)))
+    if len(ends) != page.rows:
+        raise ProtocolError(f"A page has {len(ends):,} rows where {page.rows:,} were counted.")
+    return ends
 
 
 def _slice(page: Page, start: int, stop: int, ends: Sequence[int]) -> Page:

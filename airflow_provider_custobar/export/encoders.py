@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from airflow_provider_custobar.api.csv_text import write_rows
 from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
-from airflow_provider_custobar.api.resources import NESTED_TYPES, ApiFormat, Resource
+from airflow_provider_custobar.api.resources import NESTED_TYPES, ApiFormat, FieldType, Resource
 from airflow_provider_custobar.export.compression import Codec
 
 FileFormat = Literal["csv", "json", "jsonl", "parquet"]
@@ -101,14 +102,17 @@ class CsvRows:
 
 
 class CsvFromRecords:
-    """CSV with fixed columns, made of JSON records. Lists of texts are joined by commas, as Custobar's CSV import has it;
-    other nested values stay JSON. A missing value is an empty cell.
+    """CSV with fixed columns, made of JSON records. Lists of texts are joined by commas, as Custobar's CSV import has it, and a
+    text with commas or quotes stands in quotes, as uploads read it. Other nested values stay JSON, and so do lists that could
+    not be told from others: with an empty text, with white space around one, and in columns of ``one_or_many``, where a text
+    may stand in a list's place. A missing value is an empty cell, and so is a joined list of nothing.
     """
 
     can_go_on = True
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], one_or_many: Collection[str] = ()) -> None:
         self._columns = tuple(columns)
+        self._keeps_lists = [name in one_or_many for name in columns]
         self._pending_header = write_rows([self._columns])
 
     def go_on(self) -> None:
@@ -116,7 +120,8 @@ class CsvFromRecords:
 
     def encode(self, page: JsonPage) -> bytes:
         header, self._pending_header = self._pending_header, ""
-        rows = ([_cell(record.get(name)) for name in self._columns] for record in map(_decode, page.records))
+        columns = list(zip(self._columns, self._keeps_lists, strict=True))
+        rows = ([_cell(record.get(name), keeps) for name, keeps in columns] for record in map(_decode, page.records))
         return (header + write_rows(rows)).encode()
 
     def finish(self) -> bytes:
@@ -174,8 +179,9 @@ def make_encoder(
 ) -> Encoder[Any]:
     """The encoder for one file. ``columns`` are needed to make CSV of JSON pages.
 
-    Parquet needs the ``resource``, whose fields type its columns; ``timezone`` is that of timestamps without an offset, and
-    ``codec`` the compression within the file.
+    Parquet needs the ``resource``, whose fields type its columns; CSV of JSON pages learns from it where a text may stand for
+    a list. ``timezone`` is that of timestamps without an offset, and ``codec`` the compression within the file, both
+    for Parquet.
 
     :raises MissingExtraError: Parquet is wanted, and its package is not installed.
     """
@@ -200,14 +206,16 @@ def make_encoder(
         raise InvalidArgumentError(
             "fields", None, "name the columns: JSON records, which api_format='json' asks for, have no fixed ones"
         )
-    return CsvFromRecords(columns)
+    types = resource.read_fields if resource else {}
+    return CsvFromRecords(columns, [name for name in columns if types.get(name) is FieldType.STRING_OR_STRINGS])
 
 
+_NEEDS_QUOTES = re.compile(r'[,"]|\A\[')
 # Numbers stay the text that the API wrote: a float would change digits of long ones.
 _decode = functools.partial(msgspec.json.decode, type=dict[str, msgspec.Raw])
 
 
-def _cell(raw: msgspec.Raw | None) -> str:
+def _cell(raw: msgspec.Raw | None, keeps_lists: bool) -> str:
     if raw is None:
         return ""
     text = bytes(raw).decode()
@@ -215,8 +223,13 @@ def _cell(raw: msgspec.Raw | None) -> str:
         return str(msgspec.json.decode(raw))
     if text == "null":
         return ""
-    if text.startswith("["):
+    if text.startswith("[") and not keeps_lists:
         items = msgspec.json.decode(raw)
-        if all(isinstance(item, str) for item in items):
-            return ",".join(items)
+        if all(isinstance(item, str) and item and item == item.strip() for item in items):
+            return ",".join(map(_list_item, items))
     return text
+
+
+def _list_item(text: str) -> str:
+    # What begins with a bracket would be taken for a list as JSON has it.
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text

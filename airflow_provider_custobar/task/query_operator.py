@@ -47,6 +47,7 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
     :param page_size: Records a request; the API's maximum by default (10,000 JSON, 100,000 CSV). (templated)
     :param api_format: Which pages to ask the API for: ``json``, ``csv`` (ten times as many records a request) or ``auto``.
     :param on_empty: What to do where there are no rows: ``write`` that there are none, ``skip`` writing, or ``fail``.
+        With ``skip``, what an earlier run has written under the same names stays as it is: objects, a manifest, a table's rows.
     :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """

@@ -6,13 +6,15 @@ Knows no store: a file is whatever can be opened.
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
-from airflow_provider_custobar.upload.formats.content_codings import decoded
+from airflow_provider_custobar.upload.formats.content_codings import decoded, has_end_mark
 from airflow_provider_custobar.upload.formats.csv_rows import read_csv
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
 from airflow_provider_custobar.upload.formats.json_array import read_json
@@ -25,6 +27,8 @@ from airflow_provider_custobar.upload.options import (
     check_file_arguments,
     delimiter_character,
 )
+
+log = logging.getLogger(__name__)
 
 _FORMAT_ENDINGS: dict[str, UploadFormat] = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
@@ -85,7 +89,7 @@ class FileRows:
             self._before.append((before, file.name))
             try:
                 with file.open() as raw, decoded(raw, file.content_encoding, compression) as data:
-                    for row in self._read(data, file_format):
+                    for row in self._read(data, file_format, partial(_tell_of_open_end, file, compression)):
                         yield row
                         position += 1
             except (UnreadableFileError, UnicodeError) as error:
@@ -94,15 +98,20 @@ class FileRows:
                     f"{file.name} cannot be read to its end, after {position - before:,} rows: {error}{advice}"
                 ) from error
 
-    def _read(self, data: io.BufferedReader, file_format: UploadFormat) -> Iterator[object]:
+    def _read(self, data: io.BufferedReader, file_format: UploadFormat, on_open_end: Callable[[], None]) -> Iterator[object]:
         match file_format:
             case "csv":
-                return read_csv(data, self._encoding, self._delimiter)
+                return read_csv(data, self._encoding, self._delimiter, on_open_end)
             case "jsonl":
                 return read_json_lines(data, self._encoding)
             case "json":
                 return read_json(data, self._encoding)
         return read_parquet(data)
+
+
+def _tell_of_open_end(file: File, compression: UploadCompression) -> None:
+    if not has_end_mark(file.content_encoding, compression):
+        log.warning("%s may be cut short: its last line has no line end, and others have; see its last row", file.name)
 
 
 def _format_of(name: str, file_format: UploadFormat) -> UploadFormat:

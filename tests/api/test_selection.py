@@ -121,6 +121,23 @@ def test_the_added_column_does_not_show_on_pages_without_rows() -> None:
     assert empty.header_line == full.header_line == b"external_id,total\r\n"
 
 
+@pytest.mark.parametrize("quoted", ["/z", '"/z"'])
+def test_an_empty_value_of_the_only_field_is_a_row(quoted: str) -> None:
+    """Rule: where one column is left, a row whose cell is empty is no blank line, but a row that every reader counts."""
+    rows = [
+        "path,date",
+        "/x,2026-02-01T10:00:00Z",
+        ",2026-02-01T11:00:00Z",
+        "/y,2026-02-03T10:00:00Z",
+        f"{quoted},2026-02-01T12:00:00Z",
+    ]
+    chosen = selection("events", date="2026-02-01", fields=["path"], api_format="csv")
+    page = chosen.apply(csv_page("\r\n".join([*rows, ""])))
+    assert isinstance(page, CsvPage)
+    assert page.body == b'/x\r\n""\r\n/z\r\n'
+    assert page.rows == len(list(page.dicts())) == 3
+
+
 def test_a_timestamp_that_the_user_asked_for_stays() -> None:
     """Rule: only a column that was added is dropped."""
     page = selection("sales", date="2026-02-01", fields=["sale_date"]).apply(json_page("sales", '{"sale_date":"2026-02-01"}'))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage
 from airflow_provider_custobar.api.resources import find_resource
 from airflow_provider_custobar.export.cutting import Chunk, Cutter, ExportProgress, Limits
@@ -112,6 +114,13 @@ def size_of_rows(pages: Sequence[Any]) -> list[int]:
         else:
             sizes += [len(record) + 1 for record in page.records]
     return sizes
+
+
+@pytest.mark.parametrize("page", [csv_page("path", "/x", "", "/z"), replace(json_page("{}", "{}"), rows=3)])
+def test_a_page_that_counts_other_rows_is_not_cut(page: Any) -> None:
+    """Rule: a row that is counted and not there is an error, where it is counted again, and no shorter file."""
+    with pytest.raises(ProtocolError, match="has 2 rows where 3 were counted"):
+        Cutter(JsonLines, None, Limits(max_rows=2)).add(page)
 
 
 @given(

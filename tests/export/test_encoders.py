@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.pages import decode_json_page
+from airflow_provider_custobar.api.resources import RESOURCES
 from airflow_provider_custobar.export.encoders import (
     CONTENT_TYPES,
     CsvFromRecords,
@@ -26,6 +27,7 @@ from airflow_provider_custobar.export.encoders import (
     make_encoder,
     page_format_for,
 )
+from airflow_provider_custobar.upload.lists import text_or_texts_in, texts_in
 from tests.export.support import csv_page, json_page
 
 # Nothing that a decoder may turn into something else and back: long numbers, escapes, order of keys, spaces.
@@ -145,6 +147,11 @@ def test_csv_from_records_over_pages_has_one_header() -> None:
         ('[ "news" , "offers" ]', "news,offers"),
         ('["one"]', "one"),
         ("[]", ""),
+        ('["Jazz, Vinyl","vip"]', '"Jazz, Vinyl",vip'),
+        ('["5\\" disc"]', '"5"" disc"'),
+        ('["[sic","b"]', '"[sic",b'),
+        ('["a",""]', '["a",""]'),
+        ('[" a"]', '[" a"]'),
         ("[1,2]", "[1,2]"),
         ('["a",null]', '["a",null]'),
         ('[{"shop_id":"1","quantity":2.50}]', '[{"shop_id":"1","quantity":2.50}]'),
@@ -153,8 +160,19 @@ def test_csv_from_records_over_pages_has_one_header() -> None:
     ],
 )
 def test_cells_of_json_values(value: str, expected: str) -> None:
-    """A text is its characters, a list of texts is joined by commas, numbers keep each digit, the rest stays JSON."""
+    """A text is its characters, a list of texts is joined by commas (in quotes where it has its own), the rest stays JSON."""
     assert cell(value) == expected
+
+
+LISTS = st.lists(st.none() | st.text(st.characters(codec="utf-8"), max_size=6) | st.text('[]," a', max_size=6), max_size=5)
+
+
+@given(LISTS)
+def test_a_list_in_a_cell_is_read_back_by_uploads(texts: list[str | None]) -> None:
+    """Rule: uploads read the list that exports wrote, whatever its texts; where a text may stand in its place, too."""
+    assert texts_in(cell(json.dumps(texts))) == texts
+    encoder = make_encoder("csv", "json", ["category"], resource=RESOURCES["products"])
+    assert text_or_texts_in(cells_of(file_of(encoder, [json_page(json.dumps({"category": texts}))]))[1][0]) == texts
 
 
 def test_spaces_around_values_do_not_show() -> None:

@@ -68,10 +68,15 @@ def test_a_column_of_texts_holds_anything(field: str, value: str, expected: str 
         ("sales", "total", "9223372036854775808"),
         ("sales", "quantity", '"Virtanen"'),
         ("sales", "quantity", "1e999"),
+        ("sales", "quantity", "9007199254740993"),
+        ("sales", "quantity", "-12345678901234567890.0"),
         ("sales", "sale_date", '"Virtanen"'),
         ("sales", "sale_date", '""'),
         ("sales", "sale_date", "1767225600"),
         ("sales", "sale_date", '"2026-02-30T00:00:00Z"'),
+        ("sales", "sale_date", '"2026-02-01T10:00:00.1234567Z"'),
+        ("sales", "sale_date", '"2026-02-01 10:00:00,0000001"'),
+        ("sales", "sale_date", '"20260201T100000.0000001"'),
         ("sales", "tags", '{"Virtanen":1}'),
         ("sales", "tags", "1"),
         ("customers", "birth_date", '"31.12.1990"'),
@@ -97,12 +102,23 @@ def test_numbers_with_needless_zeros_are_whole() -> None:
     assert [row["total"] for row in rows] == [1990, 2**63 - 1, -(2**63), 2**53 + 1]
 
 
+def test_numbers_are_what_every_reader_makes_of_them() -> None:
+    """Rule: fractions and powers of ten are the nearest double; a whole number written out is there to its last digit."""
+    texts = ["4.1", "0.30000000000000004", "12345678901234567.5", "1e23", "9007199254740992", "-9007199254740994.0", "2", "-0"]
+    expected = [float(text) for text in texts]
+    from_json = rows_of("sales", json_page(*(f'{{"quantity":{text}}}' for text in texts)), fields=["quantity"])
+    page = csv_page("external_id,quantity", *(f"1,{text}" for text in texts))
+    from_csv = rows_of("sales", page, fields=["external_id", "quantity"])
+    assert [row["quantity"] for row in from_json] == [row["quantity"] for row in from_csv] == expected
+
+
 @pytest.mark.parametrize(
     ("text", "utc"),
     [
         ("2026-02-01T06:00:00Z", "2026-02-01T06:00:00"),
         ("2026-02-01t06:00:00.5z", "2026-02-01T06:00:00.500000"),
         ("2026-02-01T06:00:00.123456+02:00", "2026-02-01T04:00:00.123456"),
+        ("2026-02-01T06:00:00.123456000Z", "2026-02-01T06:00:00.123456"),
         ("2026-02-01T06:00:00", "2026-02-01T04:00:00"),
         ("2026-02-01 06:00", "2026-02-01T04:00:00"),
         ("2026-02-01", "2026-01-31T22:00:00"),
@@ -153,10 +169,11 @@ def test_booleans_of_csv_in_any_case() -> None:
     ("resource", "field", "cell"),
     [
         *(("sales", "total", cell) for cell in ("0x10", "19.90", "9223372036854775808", " 1", "+1", "1_0")),
-        *(("sales", "quantity", cell) for cell in ("nan", "inf", "1e999", "1_0", "0x10", "1\n")),
+        *(("sales", "quantity", cell) for cell in ("nan", "inf", "1e999", "1_0", "0x10", "1\n", "9007199254740993")),
         ("customers", "can_email", "yes"),
         ("customers", "birth_date", "1990"),
         ("sales", "sale_date", "soon"),
+        ("sales", "sale_date", "2026-02-01T10:00:00.123456789+02:00"),
     ],
 )
 def test_a_cell_that_does_not_fit_is_named(resource: str, field: str, cell: str) -> None:
@@ -172,6 +189,14 @@ def test_a_row_of_another_width_is_refused(row: str) -> None:
     with pytest.raises(ProtocolError, match="cells where the header has 2") as caught:
         rows_of("events", csv_page("label,type", "a,b", row), fields=["label", "type"])
     assert "Virtanen" not in str(caught.value)
+
+
+def test_rows_that_are_counted_and_not_there_are_an_error() -> None:
+    """Rule: a batch has as many rows as its page counts. An empty cell in quotes is a row, a blank line none."""
+    rows = rows_of("events", csv_page("path", "/x", '""', "/z"), fields=["path"], api_format="csv")
+    assert [row["path"] for row in rows] == ["/x", None, "/z"]
+    with pytest.raises(ProtocolError, match="has 2 rows where 3 were counted"):
+        rows_of("events", csv_page("path", "/x", "", "/z"), fields=["path"], api_format="csv")
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(

@@ -125,6 +125,30 @@ def test_a_part_that_was_never_written_is_no_value(text: str) -> None:
     assert isinstance(rows[-1], Unreadable)
 
 
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("a,b\n1,2\na,b\n3,4\n", [1]),
+        ("\ufeffa,b\n1,2\n\ufeffa,b\n3,4\n\ufeffa,b\n", [1, 3]),
+        ('\ufeff"a",b\n1,2\n\ufeff"a",b\n', [1]),
+        ('"a, c",b,\n1,2,\n"a, c", b ,\n', [1]),
+        ("a,b\na,b\n1,2\n", [0]),
+        ("sep=;\na;b\n1;2\nsep=;\na;b\n3;4\n", [1, 2]),
+        ("a\n1\na\n2\n", [1]),
+    ],
+)
+def test_a_header_further_down_is_no_row(text: str, places: list[int]) -> None:
+    """Rule: of files that were joined, each header but the first is told as a bad row and is nobody's value."""
+    told = {place: row.reason for place, row in enumerate(read("a.csv", text.encode())) if isinstance(row, Unreadable)}
+    assert told == dict.fromkeys(places, "it is the header once more, as where files were joined")
+
+
+def test_a_header_of_other_columns_further_down_is_an_error() -> None:
+    """Rule: what follows a header with the same names in another order would come under wrong ones."""
+    with pytest.raises(FileError, match=r"^a\.csv cannot be read to its end, after 1 rows: .*second header"):
+        read("a.csv", b"a,b\n1,2\nb,a\n2,1\n")
+
+
 def test_where_a_row_stands_can_be_told() -> None:
     """Rule: of a row that is none it can be told in which file it is, and at which place there."""
     rows = FileRows([file("1.csv", b"a\n1\n"), file("2.csv", b"a\n"), file("3.csv", b"a\n1\n1,2\n3\n")])

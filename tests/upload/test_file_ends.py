@@ -93,6 +93,25 @@ def test_csv_cut_anywhere_holds_no_row_that_shows_it() -> None:
             assert all(whole[name].startswith(cell) for name, cell in begun.items())
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "is_told"),
+    [
+        ("cut.csv", b"a,b\n1,Oulu\n2,Tur", True),
+        ("cut.csv", "\na,b\r\n1,Oulu".encode("utf-16"), True),
+        ("a.csv", b"a,b\n1,Oulu\n", False),
+        ("a.csv", b"a,b\r1,Oulu\r", False),
+        ("a.csv", b"a,b", False),
+        ("a.csv.gz", gzip.compress(b"a,b\n1,Oulu", mtime=0), False),
+        ("a.jsonl", b'{"a": 1}\n{"a": 2}', False),
+    ],
+)
+def test_a_last_line_without_its_end_is_told(name: str, data: bytes, is_told: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule: plain CSV that may be cut within its last cell is told of, once and by name; its rows are read all the same."""
+    assert read(name, data, encoding="utf-16" if data[:1] == b"\xff" else "utf-8") or data == b"a,b"
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [message.split(" may be cut")[0] for message in messages] == [name] * is_told
+
+
 SKIPPABLE = b"\x50\x2a\x4d\x18" + struct.pack("<I", 5) + b"hello"
 LINES = [b'{"a": 1}\n', b'{"a": 2}\n']
 

@@ -21,8 +21,7 @@ def decoded(raw: BinaryIO, content_encoding: str | None, compression: UploadComp
     :raises UnreadableFileError: a coding is none of those that can be undone; and as
         :func:`~airflow_provider_custobar.upload.formats.decompression.decompressed`.
     """
-    codings = [coding.strip().lower() for coding in (content_encoding or "").split(",")]
-    codings = [coding for coding in codings if coding not in _NO_CODINGS]
+    codings = _codings(content_encoding)
     data = raw
     for coding in reversed(codings):
         if coding not in _CODINGS:
@@ -35,3 +34,13 @@ def decoded(raw: BinaryIO, content_encoding: str | None, compression: UploadComp
             return content
         data = content
     return decompressed(data, compression)
+
+
+def has_end_mark(content_encoding: str | None, compression: UploadCompression) -> bool:
+    """Whether an object's bytes themselves prove their end, so that none of them is missing where they can be read."""
+    return compression is not None or bool(_codings(content_encoding))
+
+
+def _codings(content_encoding: str | None) -> list[str]:
+    codings = [coding.strip().lower() for coding in (content_encoding or "").split(",")]
+    return [coding for coding in codings if coding not in _NO_CODINGS]
