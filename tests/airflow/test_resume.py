@@ -36,11 +36,11 @@ def attempt(state: Memory, folder: Path, number: int, *, task: str = "t", **chan
 
 
 def failing_late(tenant: CustobarSandbox, folder: Path) -> int:
-    """A fault in the middle of the second day; the number of requests of an undisturbed run."""
+    """A fault in the middle of the second day's own pages; the number of requests of an undisturbed run."""
     attempt(Memory(), folder, 1, task="other")
     count = len(tenant.requests)
     tenant.clear_log()
-    tenant.faults.add(Fault("status", status=503, times=1, after=count - 3))
+    tenant.faults.add(Fault("status", status=503, times=1, after=count - 12))
     return count
 
 
