@@ -226,7 +226,12 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
 
         ti: Any = context.get("ti")
         store = None if self.dry_run else task_state_store(context)
-        return Journal(store, is_first_attempt=ti is None or ti.try_number <= 1, logger=self.log)
+        return Journal(
+            store,
+            is_first_attempt=ti is None or ti.try_number <= 1,
+            max_tries=None if ti is None else ti.max_tries,
+            logger=self.log,
+        )
 
     def location(self, argument: str, value: object) -> Location:
         """Where an argument leads that names an object to be written beside the upload."""

@@ -25,7 +25,8 @@ class Sent:
     """How far an upload has come.
 
     ``rows`` of the good rows were sent, or are not to be sent any more; ``sending`` more were on their way, which is told
-    only of rows that must not be sent twice. ``fingerprint`` is that of all the good rows.
+    only of rows that must not be sent twice. ``fingerprint`` is that of all the good rows. ``done_within`` is set when all
+    is done, to the task's ``max_tries``, which clearing the task raises.
     """
 
     fingerprint: str
@@ -35,12 +36,14 @@ class Sent:
     run_ids: list[str] = field(default_factory=list)
     sending: int = 0
     must_not_repeat: bool = False
+    done_within: int | None = None
 
 
 class Journal:
     """One upload's account in ``store``, under ``key``.
 
-    Without a store it is kept for this process only, and what attempts before this one have sent is not known.
+    Without a store it is kept for this process only, and what attempts before this one have sent is not known. ``max_tries`` is
+    the task's: another one than before tells that the task was cleared, and is to send everything anew.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class Journal:
         key: str = "custobar_upload",
         *,
         is_first_attempt: bool = True,
+        max_tries: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         logger: logging.Logger = log,
     ) -> None:
         self._store = store
         self._key = key
         self._is_first_attempt = is_first_attempt
+        self._max_tries = max_tries
         self._clock = clock
         self._log = logger
         self._saved_at = float("-inf")
@@ -79,7 +84,8 @@ class Journal:
         if value is None:
             return None
         self._is_stored = True
-        return msgspec.convert(value, Sent)
+        sent = msgspec.convert(value, Sent)
+        return sent if sent.done_within in (None, self._max_tries) else None
 
     def start(self, sent: Sent) -> None:
         self.sent = sent
@@ -123,8 +129,20 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - the upload itself is fine
             self._log.warning("Could not record which rows were sent: a next attempt may send some again (%s)", error)
 
+    def finish(self) -> None:
+        """Everything is sent: leave nothing that a run of the same task, when it is cleared, would go on from.
+
+        Of rows that must not be sent twice the account stays: until Airflow knows that the task has succeeded, the worker may
+        die, and another attempt comes.
+        """
+        if self.sent.must_not_repeat and self._max_tries is not None:
+            self.sent = replace(self.sent, done_within=self._max_tries)
+            self.save()
+        else:
+            self.clear()
+
     def clear(self) -> None:
-        """Everything is sent: leave nothing that a run of the same task, when it is cleared, would go on from."""
+        """Leave nothing to go on from."""
         if self._store is not None and self._is_stored:
             try:
                 self._store.delete(self._key)

@@ -80,7 +80,7 @@ class Upload:
                 result.verified = self._verified(sending.sample if plan.options.verify == "sample" else rows)
                 if self.changes is not None:
                     self.changes.commit()
-                self.journal.clear()
+                self.journal.finish()
         return result
 
     def _tell(self, result: UploadResult, seconds: float) -> None:

@@ -105,3 +105,17 @@ def test_killed_at_a_batchs_boundary(batch: int, moment: str, seconds_between_ba
         assert tenant == {row["external_id"]: row for row in rows}
     assert result.uploaded == len(rows) - (len(batches[batch]) if is_in_doubt else 0)
     assert world.stored.values == {}
+
+
+@pytest.mark.parametrize("resource", ROWS)
+def test_killed_when_all_was_sent(resource: str) -> None:
+    """Rule: a worker that dies after the last batch, and before Airflow knows of its success, lets the next attempt send no
+    event again; a task that is cleared, which raises its max_tries, sends all of them.
+    """
+    store, server = Store(), Sent()
+    sent = []
+    for max_tries in (1, 1, 3):
+        journal = Journal(store, max_tries=max_tries)
+        result = run(ROWS[resource], send=server, journal=journal, resource=resource)[0]
+        sent.append((sum(map(len, server.batches)), result.resumed))
+    assert sent == ([(7, False), (7, True), (14, False)] if resource == "events" else [(7, False), (14, False), (21, False)])
