@@ -45,13 +45,6 @@ class _NotInOrder(Exception):  # noqa: N818 - no error: the edge is read in anot
     """The answers do not show the order that was asked for, or are too large to be kept."""
 
 
-class Edge(NamedTuple):
-    """``page`` holds the records that may belong to the window, by time. ``is_small``: the days beside it hold few records."""
-
-    page: Page
-    is_small: bool
-
-
 class _Look(NamedTuple):
     """A page, when each of its records happened, and how their times are written. Unreadable ones are None."""
 
@@ -76,8 +69,9 @@ class EdgeReader:
     query: Query
     fetch: Callable[[Request], Exchange[Page]]
 
-    def read(self, chain: Chain) -> Exchange[Edge | None]:
-        """The edge of the days of ``chain``; None where those have to be read in another way.
+    def read(self, chain: Chain) -> Exchange[Page | None]:
+        """The edge of the days of ``chain``, one page of records that may belong to the window, by time; None where the days
+        have to be read in another way.
 
         :raises CustobarError: the last failure.
         """
@@ -86,12 +80,12 @@ class EdgeReader:
         if sorts is not False and self.query.page_size >= _FEWEST_ON_A_PAGE and not self._window.is_near_a_turn:
             with suppress(_NotInOrder):
                 return (yield from self._in_order(chain, is_proven=sorts is True))
-        if self._has_other_way(chain):
+        if self.has_other_way(chain):
             return None
         return (yield from self._whole(chain))
 
-    def _has_other_way(self, chain: Chain) -> bool:
-        """Whether the same records can be asked for together with those of the window's days."""
+    def has_other_way(self, chain: Chain) -> bool:
+        """Whether the same records can still be asked for together with those of the window's days."""
         return chain.role is Role.BEFORE and self.query.resource.window_filter is WindowFilter.DAY_RANGE
 
     def _may_be_beside(self, chain: Chain, moment: datetime) -> bool:
@@ -100,21 +94,21 @@ class EdgeReader:
         days = self._window.days
         return first < days[0] if chain.role is Role.BEFORE else last > days[-1]
 
-    def _in_order(self, chain: Chain, *, is_proven: bool) -> Exchange[Edge]:
+    def _in_order(self, chain: Chain, *, is_proven: bool) -> Exchange[Page]:
         descending = chain.role is Role.BEFORE
         asked: list[_Look] = []
         limit = self._limit(0)
         if not is_proven:
             other, next_pages = yield from self._ask(chain, limit, descending=not descending)
             if not next_pages.request:
-                return self._edge([other], is_small=True)
+                return self._few(chain, [other])
             self._check_order([other], descending=not descending)
             asked.append(other)
             limit = self._limit(self._expected_from_afar(other) if descending else 0)
         while True:
             own, next_pages = yield from self._ask(chain, limit, descending=descending)
             if not next_pages.request:
-                return self._edge([own], is_small=own.page.fetched < _FIRST, asked=asked)
+                return self._few(chain, [own], asked)
             self._check_order([own], descending=descending)
             if not is_proven:
                 self._check_ends(own, asked[0])
@@ -134,9 +128,9 @@ class EdgeReader:
             self._check_order(looks, descending=descending)
             if _size(looks) > _MOST_BYTES:
                 raise _NotInOrder
-        return self._edge(looks, is_small=False, asked=asked)
+        return self._edge(looks, asked)
 
-    def _whole(self, chain: Chain) -> Exchange[Edge | None]:
+    def _whole(self, chain: Chain) -> Exchange[Page | None]:
         """The days read to their end, whatever their order; None where too much of them may belong to the window."""
         url = self.context.config.url_for(chain.path(self.query.resource))
         next_pages = NextPages(self.context.config, self.query.resource.name, url)
@@ -145,7 +139,7 @@ class EdgeReader:
             looks.append(self._within((yield from self._next(chain, next_pages))))
             if _size(looks) > _MOST_BYTES:
                 return None
-        return self._edge(looks, is_small=False)
+        return self._edge(looks)
 
     @property
     def _window(self) -> Window:
@@ -191,7 +185,7 @@ class EdgeReader:
         if any(moment and not self._may_be_beside(chain, moment) for moment in moments):
             # Where the filter of days is not kept to, each series brings everything, and what it brings would be there twice.
             self._learn(sorts=False)
-            if self._has_other_way(chain):
+            if self.has_other_way(chain):
                 raise _NotInOrder
             raise errors.ProtocolError(
                 f"Custobar gives {self.query.resource.name} of other days than those asked for ({chain.label}), which would be"
@@ -250,20 +244,27 @@ class EdgeReader:
         ]
         return look._replace(page=_with_rows(look.page, [row for _, row in kept]), moments=[moment for moment, _ in kept])
 
-    def _edge(self, looks: Sequence[_Look], *, is_small: bool, asked: Sequence[_Look] = ()) -> Edge:
+    def _few(self, chain: Chain, looks: Sequence[_Look], asked: Sequence[_Look] = ()) -> Page:
+        """The edge of days that came whole. Where they hold few records, to ask for all days together takes fewer requests, and
+        does not build on a range of one day being asked for whole, which only moments truly apart can show.
+        """
+        if self.has_other_way(chain) and sum(look.page.fetched for look in looks) < _FIRST:
+            raise _NotInOrder
+        return self._edge(looks, asked)
+
+    def _edge(self, looks: Sequence[_Look], asked: Sequence[_Look] = ()) -> Page:
         """One page of what may belong to the window, by time; at equal times as it came."""
         within = [self._within(look) for look in looks]
         pairs = [pair for look in within for pair in zip(look.moments, _rows(look.page), strict=True)]
         pairs.sort(key=lambda pair: (pair[0] is None, pair[0] or self._window.end))
         like = next((look.page for look in looks if look.page.fetched), looks[0].page)
         received = [look.page for look in (*asked, *looks)]
-        page = replace(
+        return replace(
             _with_rows(like, [row for _, row in pairs]),
             fetched=sum(page.fetched for page in received),
             size=sum(page.size for page in received),
             next_url=None,
         )
-        return Edge(page, is_small)
 
 
 def _moments(look: _Look) -> list[datetime]:

@@ -70,18 +70,14 @@ class _Run:
             yield from self._stream(number)
             return self._following(number)
         edge = yield from self._edges.read(chain)
-        if edge is None:
-            instead = self._instead(number, Role.ALL)
-            if instead is None:
-                yield from self._stream(number)
-                return self._following(number)
-            return instead
+        if edge is None and self._edges.has_other_way(chain):
+            return self._instead(number)
         following = self._following(number)
-        if edge.is_small and following is not None:
-            # Two requests in place of three.
-            following = self._instead(number, Role.WITHOUT_BEFORE) or following
-        page = self._selection.apply(replace(edge.page, chain=chain.label))
-        yield replace(page, after=None if following is None else self._position(following, "", 0))
+        if edge is None:
+            yield from self._stream(number)
+        else:
+            page = self._selection.apply(replace(edge, chain=chain.label))
+            yield replace(page, after=None if following is None else self._position(following, "", 0))
         return following
 
     def _stream(self, number: int) -> PageFlow:
@@ -136,19 +132,15 @@ class _Run:
         return Position(number, url, self._header, self._selection.tail(), record, self._selection.repeated)
 
     def _following(self, number: int) -> int | None:
-        """The next chain after one, past those that are in place of others."""
+        """The next chain after one, past that which is in place of others, or past those others."""
+        is_all = self._chains[number].role is Role.ALL
         rest = range(number + 1, len(self._chains))
-        after_this = self._chains[number].role not in (Role.WITHOUT_BEFORE, Role.ALL)
-        begins = (Role.MAIN, Role.BEFORE, Role.AFTER) if after_this else (Role.BEFORE,)
+        begins = (Role.BEFORE,) if is_all else (Role.BEFORE, Role.MAIN, Role.AFTER)
         return next((other for other in rest if self._chains[other].role in begins), None)
 
-    def _instead(self, number: int, role: Role) -> int | None:
-        """The chain of the same label that stands in place of this one and others, if there is one."""
-        if self._chains[number].role is not Role.BEFORE:
-            return None
-        rest = range(number + 1, len(self._chains))
-        label = self._chains[number].label
-        return next((other for other in rest if self._chains[other].role is role and self._chains[other].label == label), None)
+    def _instead(self, number: int) -> int:
+        """The chain that holds all of the same label."""
+        return next(other for other in range(number, len(self._chains)) if self._chains[other].role is Role.ALL)
 
 
 def _stored_url(config: ClientConfig, start: Position, name: str) -> str:

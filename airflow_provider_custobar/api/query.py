@@ -38,15 +38,14 @@ class Role(Enum):
     MAIN = "the days of the window, or everything"
     BEFORE = "the days before them, of which the newest records may belong to the window"
     AFTER = "the days after them, of which the oldest records may belong to the window"
-    WITHOUT_BEFORE = "MAIN and AFTER in one, where BEFORE is known to be small"
-    ALL = "all of them in one, where nobody knows in which order the API gives records"
+    ALL = "all of them in one, where the days beside the window hold little, or nobody knows in which order they come"
 
 
 @dataclass(frozen=True)
 class Chain:
     """One series of pages. ``label`` tells chains of one query apart: an event type or a day, else empty.
 
-    Of one label's chains those with the last two roles are in place of the others.
+    Of one label's chains the one with the last role is in place of the others.
     """
 
     label: str
@@ -131,10 +130,8 @@ class Query:
             return [(days, Role.MAIN)]
         own = self.window.days
         before, after = days[: days.index(own[0])], days[days.index(own[-1]) + 1 :]
-        edges = [(before, Role.BEFORE)] * bool(before) + [(own, Role.MAIN)] + [(after, Role.AFTER)] * bool(after)
-        if self.resource.window_filter is WindowFilter.SINGLE_DAY or not before:
-            return edges
-        return [*edges, (own + after, Role.WITHOUT_BEFORE), (days, Role.ALL)]
+        edges = [(before, Role.BEFORE), (own, Role.MAIN), (after, Role.AFTER)]
+        return edges if self.resource.window_filter is WindowFilter.SINGLE_DAY else [*edges, (days, Role.ALL)]
 
 
 def build_query(

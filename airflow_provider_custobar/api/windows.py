@@ -65,11 +65,11 @@ class Window:
     def days_to_ask_for(self) -> list[date]:
         """All days that a record of the window may be filed under, in whatever zone the API cuts days.
 
-        That zone is not documented.
+        At least one more than the window's own on either side: nor is it certain that the last day of a range comes whole.
         """
         days = self.days
         first, last = days_anywhere(self.start, self.end - timedelta(microseconds=1))
-        first, last = min(first, days[0]), max(last, days[-1])
+        first, last = min(first, days[0] - _ONE_DAY), max(last, days[-1] + _ONE_DAY)
         return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
     @property

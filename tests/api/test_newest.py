@@ -171,7 +171,7 @@ def test_moments_are_told_in_utc_and_as_they_were_written(make_runner: Callable[
 
 
 def test_the_days_around_the_window_are_asked_for_newest_first(make_runner: Callable[..., Any], answers: Any) -> None:
-    """Rule: all days that may hold the hour, newest first, beside the query's own filters and page size."""
+    """Rule: one day more on each side, newest first, beside the query's own filters and page size."""
     runner = make_runner()
     query = events_query(filters={"campaign": "x"}, allow_unknown_names=True, page_size=321)
     runner.run(moments(runner.context, query, down_to=FLOOR), [answers.page("events", [])])
@@ -183,7 +183,7 @@ def test_the_days_around_the_window_are_asked_for_newest_first(make_runner: Call
         "limit": "321",
         "order": "-date",
         "date.gte": "2026-01-31",
-        "date.lte": "2026-02-01",
+        "date.lte": "2026-02-02",
     }
 
 
