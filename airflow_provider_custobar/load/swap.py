@@ -27,7 +27,7 @@ class Counts:
 def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -> Counts:
     """Change the table as the load's mode says. ``columns`` are those that were filled.
 
-    :raises LoadError: rows that share a key, where that cannot be right.
+    :raises LoadError: rows that share a key, where that cannot be right; a window that cannot be told in the table.
     """
     rows = staging.with_columns(staging.table, [*columns, POSITION])
     target = staging.with_columns(staging.target, columns)
@@ -37,6 +37,7 @@ def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -
     if load.mode == "replace":
         deleted = _count(staging.connection, target.delete())
     elif load.mode == "replace_window":
+        staging.check_moments(target.c[layout.name_of(str(load.query.resource.timestamp))], _of_types(load, layout, target))
         _check_window(staging, load, layout, rows)
         deleted = _count(staging.connection, target.delete().where(*_in_window(staging, load, layout, target)))
     everything = sa.select(*(rows.c[name] for name in columns))
@@ -65,12 +66,15 @@ def _in_window(staging: Staging, load: Load, layout: Layout, target: sa.TableCla
     # Parameters get names of their own: SQLAlchemy would make them of the columns', which may be anything.
     start: sa.BindParameter[Any] = sa.bindparam("start", staging.moment(window.start))
     end: sa.BindParameter[Any] = sa.bindparam("end", staging.moment(window.end))
-    inside = [moment >= start, moment < end]
-    if query.event_types:
-        # Other types of the same days are somebody else's.
-        types: sa.BindParameter[str] = sa.bindparam("types", list(query.event_types), expanding=True)
-        inside.append(target.c[layout.name_of("type")].in_(types))
-    return inside
+    return [moment >= start, moment < end, *_of_types(load, layout, target)]
+
+
+def _of_types(load: Load, layout: Layout, target: sa.TableClause) -> list[sa.ColumnElement[bool]]:
+    """Other types of the same days are somebody else's."""
+    if not load.query.event_types:
+        return []
+    types: sa.BindParameter[str] = sa.bindparam("types", list(load.query.event_types), expanding=True)
+    return [target.c[layout.name_of("type")].in_(types)]
 
 
 def _upsert(
