@@ -40,5 +40,8 @@ class DuckDbStaging(Staging):
         """Columns and their types."""
         return {row[0]: row[1] for row in self.run(f"DESCRIBE {self.quoted(table)}")}
 
+    def exactly(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.collate(sa.cast(text, sa.Text), "C")
+
     def fold(self, name: str) -> str:
         return name.lower()

@@ -43,6 +43,9 @@ class SqliteStaging(Staging):
                 f" only where all are {_FORM!r}, in UTC, as loads write them: rewrite the others, or use another mode."
             )
 
+    def exactly(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.collate(text, "BINARY")
+
     def fold(self, name: str) -> str:
         return name.lower()
 

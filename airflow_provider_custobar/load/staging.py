@@ -189,6 +189,10 @@ class Staging:
         columns = sa.inspect(self.connection).get_columns(self.load.table, self.load.schema)
         return any(each["name"] == column and isinstance(each["type"], sa.String) for each in columns)
 
+    def exactly(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A column of texts to be compared character by character, whatever its collation."""
+        return sa.cast(text, sa.Text)
+
     def values(self, array: Any) -> list[Any]:
         """An Arrow array as parameters."""
         if pa.types.is_timestamp(array.type) and self.moments != "aware":

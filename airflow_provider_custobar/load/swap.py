@@ -32,7 +32,7 @@ def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -
     rows = staging.with_columns(staging.table, [*columns, POSITION])
     target = staging.with_columns(staging.target, columns)
     if load.mode == "upsert":
-        return _upsert(staging.connection, load, layout, target, rows)
+        return _upsert(staging, load, layout, target, rows)
     deleted = 0
     if load.mode == "replace":
         deleted = _count(staging.connection, target.delete())
@@ -77,16 +77,12 @@ def _of_types(load: Load, layout: Layout, target: sa.TableClause) -> list[sa.Col
     return [target.c[layout.name_of("type")].in_(types)]
 
 
-def _upsert(
-    connection: sa.Connection,
-    load: Load,
-    layout: Layout,
-    target: sa.TableClause,
-    rows: sa.TableClause,
-) -> Counts:
+def _upsert(staging: Staging, load: Load, layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> Counts:
+    connection = staging.connection
     _remove_earlier(connection, load, layout.keys, rows)
+    _check_keys(staging, load, layout, target, rows)
+    same_key = _same_key(layout, target, rows)
     columns, documents = target.c.keys(), layout.json_columns()
-    same_key = sa.and_(*(target.c[key] == rows.c[key] for key in layout.keys))
     others = [name for name in columns if name not in layout.keys]
     updated = 0
     if others:
@@ -96,6 +92,35 @@ def _upsert(
     new = sa.select(*(rows.c[name] for name in columns)).where(~sa.exists().where(same_key).correlate(rows))
     inserted = _count(connection, target.insert().from_select(list(columns), new))
     return Counts(inserted=inserted, updated=updated)
+
+
+def _same_key(layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> sa.ColumnElement[bool]:
+    return sa.and_(*(target.c[key] == rows.c[key] for key in layout.keys))
+
+
+def _check_keys(staging: Staging, load: Load, layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> None:
+    """The target must tell each row from all others, or else one would get the values of another."""
+    keys = layout.keys
+    # A union compares as its first part does; SQLite's staging table has not got the target's collations.
+    told_apart = sa.union(
+        sa.select(*(target.c[key] for key in keys)).where(sa.false()), sa.select(*(rows.c[key] for key in keys))
+    ).subquery("told_apart")
+    alike = _size(staging.connection, rows) - _size(staging.connection, told_apart)
+    if not alike:
+        # What is in the table already may be another row's, too.
+        texts = [(target.c[key], rows.c[key]) for key in keys if key in layout.text_columns()]
+        differently = (staging.exactly(there).is_distinct_from(staging.exactly(new)) for there, new in texts)
+        is_another = sa.and_(_same_key(layout, target, rows), sa.or_(sa.false(), *differently))
+        alike = _size(staging.connection, target.join(rows, is_another))
+    if alike:
+        raise LoadError(
+            f"{alike:,} rows of {load.query.resource.name} have another {', '.join(keys)} than rows that {load.table} takes for"
+            " the same, by the types or collations of its columns: give it such as tell them apart, or name other key_columns."
+        )
+
+
+def _size(connection: sa.Connection, rows: sa.FromClause) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
 
 
 def _differ(there: sa.ColumnElement[object], new: sa.ColumnElement[object], *, is_document: bool) -> sa.ColumnElement[bool]:
