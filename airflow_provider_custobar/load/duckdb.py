@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from airflow_provider_custobar.load.staging import Staging
 
@@ -30,6 +31,17 @@ class DuckDbStaging(Staging):
         self.run(f"INSERT INTO {self.quoted(self.table)} ({names}) SELECT {names} FROM {_BATCH}")  # noqa: S608 - quoted
         # After a failure nothing can be done but to end the transaction.
         driver.unregister(_BATCH)
+
+    def holds_texts(self, column: str) -> bool:
+        # SQLAlchemy asks PostgreSQL's catalogue, which DuckDB has not whole.
+        return self._types(self.target)[column] == "VARCHAR"
+
+    def _types(self, table: sa.TableClause) -> dict[str, str]:
+        """Columns and their types."""
+        return {row[0]: row[1] for row in self.run(f"DESCRIBE {self.quoted(table)}")}
+
+    def exactly(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.collate(sa.cast(text, sa.Text), "C")
 
     def fold(self, name: str) -> str:
         return name.lower()

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from airflow_provider_custobar.api.errors import InvalidArgumentError, field_name, field_names
 from airflow_provider_custobar.api.pages import JsonPage, Page
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.api.resources import NESTED_TYPES, FieldType
+from airflow_provider_custobar.api.resources import NESTED_TYPES, TEXT_TYPES, FieldType
 from airflow_provider_custobar.columns.arrow_columns import EXTRA, Column, ColumnTypeError, UnfitError, columns_of, zone_of
 from airflow_provider_custobar.load.job import LoadError, SchemaChange
 
@@ -113,6 +113,10 @@ class Layout:
     def type_of(self, name: str) -> FieldType | None:
         """The type of a column that is to be added."""
         return self._types.get(name)
+
+    def text_columns(self) -> frozenset[str]:
+        """Columns of fields that are texts, or of no documented type."""
+        return frozenset(name for name, field_type in self._types.items() if field_type is None or field_type in TEXT_TYPES)
 
     def json_columns(self) -> frozenset[str]:
         """Columns that hold lists or objects."""

@@ -156,6 +156,9 @@ class PostgresStaging(Staging):
         self.connection.rollback()
         return bool(status == "committed")
 
+    def exactly(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.collate(sa.cast(text, sa.Text), "C")
+
     def _find_server(self) -> str | None:
         """The server as far as transactions are numbered alike: what was committed before a failover may be gone after it.
 

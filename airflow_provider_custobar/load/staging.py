@@ -173,6 +173,26 @@ class Staging:
         in_utc = moment.astimezone(UTC)
         return in_utc.replace(tzinfo=None) if self.moments == "naive" else in_utc.isoformat(" ", "microseconds")
 
+    def check_moments(self, moment: sa.ColumnClause[Any], among: Sequence[sa.ColumnElement[bool]]) -> None:
+        """Make sure that the database compares a column of the target as moments; ``among`` tells of which rows.
+
+        :raises LoadError: it would compare texts.
+        """
+        if self.holds_texts(moment.name):
+            raise LoadError(
+                f"{moment.name} of {self.load.table} is a column of texts, in which a window cannot be looked for: give it a"
+                " type for moments, or use another mode."
+            )
+
+    def holds_texts(self, column: str) -> bool:
+        """Whether a column of the target has a type for texts."""
+        columns = sa.inspect(self.connection).get_columns(self.load.table, self.load.schema)
+        return any(each["name"] == column and isinstance(each["type"], sa.String) for each in columns)
+
+    def exactly(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A column of texts to be compared character by character, whatever its collation."""
+        return sa.cast(text, sa.Text)
+
     def values(self, array: Any) -> list[Any]:
         """An Arrow array as parameters."""
         if pa.types.is_timestamp(array.type) and self.moments != "aware":

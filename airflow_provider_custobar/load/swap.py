@@ -27,16 +27,17 @@ class Counts:
 def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -> Counts:
     """Change the table as the load's mode says. ``columns`` are those that were filled.
 
-    :raises LoadError: rows that share a key, where that cannot be right.
+    :raises LoadError: rows that share a key, where that cannot be right; a window that cannot be told in the table.
     """
     rows = staging.with_columns(staging.table, [*columns, POSITION])
     target = staging.with_columns(staging.target, columns)
     if load.mode == "upsert":
-        return _upsert(staging.connection, load, layout, target, rows)
+        return _upsert(staging, load, layout, target, rows)
     deleted = 0
     if load.mode == "replace":
         deleted = _count(staging.connection, target.delete())
     elif load.mode == "replace_window":
+        staging.check_moments(target.c[layout.name_of(str(load.query.resource.timestamp))], _of_types(load, layout, target))
         _check_window(staging, load, layout, rows)
         deleted = _count(staging.connection, target.delete().where(*_in_window(staging, load, layout, target)))
     everything = sa.select(*(rows.c[name] for name in columns))
@@ -65,24 +66,23 @@ def _in_window(staging: Staging, load: Load, layout: Layout, target: sa.TableCla
     # Parameters get names of their own: SQLAlchemy would make them of the columns', which may be anything.
     start: sa.BindParameter[Any] = sa.bindparam("start", staging.moment(window.start))
     end: sa.BindParameter[Any] = sa.bindparam("end", staging.moment(window.end))
-    inside = [moment >= start, moment < end]
-    if query.event_types:
-        # Other types of the same days are somebody else's.
-        types: sa.BindParameter[str] = sa.bindparam("types", list(query.event_types), expanding=True)
-        inside.append(target.c[layout.name_of("type")].in_(types))
-    return inside
+    return [moment >= start, moment < end, *_of_types(load, layout, target)]
 
 
-def _upsert(
-    connection: sa.Connection,
-    load: Load,
-    layout: Layout,
-    target: sa.TableClause,
-    rows: sa.TableClause,
-) -> Counts:
+def _of_types(load: Load, layout: Layout, target: sa.TableClause) -> list[sa.ColumnElement[bool]]:
+    """Other types of the same days are somebody else's."""
+    if not load.query.event_types:
+        return []
+    types: sa.BindParameter[str] = sa.bindparam("types", list(load.query.event_types), expanding=True)
+    return [target.c[layout.name_of("type")].in_(types)]
+
+
+def _upsert(staging: Staging, load: Load, layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> Counts:
+    connection = staging.connection
     _remove_earlier(connection, load, layout.keys, rows)
+    _check_keys(staging, load, layout, target, rows)
+    same_key = _same_key(layout, target, rows)
     columns, documents = target.c.keys(), layout.json_columns()
-    same_key = sa.and_(*(target.c[key] == rows.c[key] for key in layout.keys))
     others = [name for name in columns if name not in layout.keys]
     updated = 0
     if others:
@@ -92,6 +92,35 @@ def _upsert(
     new = sa.select(*(rows.c[name] for name in columns)).where(~sa.exists().where(same_key).correlate(rows))
     inserted = _count(connection, target.insert().from_select(list(columns), new))
     return Counts(inserted=inserted, updated=updated)
+
+
+def _same_key(layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> sa.ColumnElement[bool]:
+    return sa.and_(*(target.c[key] == rows.c[key] for key in layout.keys))
+
+
+def _check_keys(staging: Staging, load: Load, layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> None:
+    """The target must tell each row from all others, or else one would get the values of another."""
+    keys = layout.keys
+    # A union compares as its first part does; SQLite's staging table has not got the target's collations.
+    told_apart = sa.union(
+        sa.select(*(target.c[key] for key in keys)).where(sa.false()), sa.select(*(rows.c[key] for key in keys))
+    ).subquery("told_apart")
+    alike = _size(staging.connection, rows) - _size(staging.connection, told_apart)
+    if not alike:
+        # What is in the table already may be another row's, too.
+        texts = [(target.c[key], rows.c[key]) for key in keys if key in layout.text_columns()]
+        differently = (staging.exactly(there).is_distinct_from(staging.exactly(new)) for there, new in texts)
+        is_another = sa.and_(_same_key(layout, target, rows), sa.or_(sa.false(), *differently))
+        alike = _size(staging.connection, target.join(rows, is_another))
+    if alike:
+        raise LoadError(
+            f"{alike:,} rows of {load.query.resource.name} have another {', '.join(keys)} than rows that {load.table} takes for"
+            " the same, by the types or collations of its columns: give it such as tell them apart, or name other key_columns."
+        )
+
+
+def _size(connection: sa.Connection, rows: sa.FromClause) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
 
 
 def _differ(there: sa.ColumnElement[object], new: sa.ColumnElement[object], *, is_document: bool) -> sa.ColumnElement[bool]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.sandbox import CustobarSandbox
-from tests.load.databases import Database, Record, in_order, load, picked
+from tests.load.databases import Database, Record, Sqlite, in_order, load, picked
 
 MICROSECOND = timedelta(microseconds=1)
 #: Arguments, and the instants that they mean for a tenant in Helsinki.
@@ -129,3 +130,48 @@ def test_records_without_a_timestamp_are_in_no_window(tenant: CustobarSandbox, d
     before = in_order(database.records("events"))
     assert load(**arguments, fields=["type", "date", "path"], on_bad_timestamp="drop")["bad_timestamps"] == 0
     assert in_order(database.records("events")) == before == in_order([good, {"type": "BROWSE", "path": "nowhen"}])
+
+
+@pytest.mark.parametrize(
+    ("other", "form"),
+    [
+        ("2026-02-10T10:00:00Z", "dddd-dd-ddTdd:dd:ddZ"),
+        ("2026-02-10 10:00:00", "dddd-dd-dd dd:dd:dd"),
+        ("2026-02-10 12:00:00.000000+02:00", "dddd-dd-dd dd:dd:dd.dddddd+dd:dd"),
+        (1770717600, "dddddddddd"),
+        ("Anna", "xxxx"),
+    ],
+)
+def test_moments_of_another_form_are_refused(tenant: CustobarSandbox, sqlite: Sqlite, other: object, form: str) -> None:
+    """Rule: SQLite compares texts, so that rows outside of a window would go and rows inside stay, where somebody has written
+    moments in another form: the form is told, never the value, and nothing changes. Rows of other types are nobody's concern.
+    """
+    tenant.load("events", [{"type": "BROWSE", "date": "2026-02-10T10:00:00Z"}])
+    arguments: dict[str, Any] = {
+        "resource": "events",
+        "event_types": "BROWSE",
+        "date": "2026-02-10",
+        "fields": ["type", "date"],
+    }
+    load(**arguments)
+    sqlite.query("INSERT INTO t VALUES ('MAIL_OPEN', ?)", other)
+    assert load(**arguments)["deleted"] == 1
+    sqlite.query("INSERT INTO t VALUES ('BROWSE', ?)", other)
+    before = sqlite.rows()
+    with pytest.raises(LoadError, match=r"date of t .*'dddd-dd-dd dd:dd:dd\.dddddd\+00:00'.* in UTC") as caught:
+        load(**arguments)
+    assert repr(form) in str(caught.value)
+    assert str(other) not in str(caught.value)
+    assert sqlite.rows() == before
+
+
+@pytest.mark.parametrize("place", ["postgres", "duck"])
+def test_a_window_in_a_column_of_texts_is_refused(tenant: CustobarSandbox, request: pytest.FixtureRequest, place: str) -> None:
+    """Rule: where a database has types for moments, a column of texts is no place for a window, and no retry makes it one."""
+    database: Database = request.getfixturevalue(place)
+    database.query("CREATE TABLE t (type text, date varchar(40))")
+    database.query("INSERT INTO t VALUES ('BROWSE', '2026-02-10T10:00:00Z')")
+    tenant.load("events", [{"type": "BROWSE", "date": "2026-02-10T10:00:00Z"}])
+    with pytest.raises(LoadError, match="date of t is a column of texts"):
+        load(resource="events", event_types="BROWSE", date="2026-02-10", fields=["type", "date"])
+    assert len(database.rows()) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.sandbox import CustobarSandbox
-from tests.load.databases import Database, Postgres, in_order, load, loader
+from tests.load.databases import Database, Postgres, Sqlite, in_order, load, loader
 
 FIELDS = ["email", "city", "can_email", "birth_date", "last_login", "tags", "lifetime_value_month"]
 ANNA = {
@@ -196,3 +196,24 @@ def test_upsert_leaves_what_the_tenant_no_longer_has(busy_tenant: CustobarSandbo
     cities = {row["external_id"]: row["city"] for row in database.rows()}
     assert cities.pop(gone)
     assert cities == {record["external_id"]: record.get("city") for record in busy_tenant.records("customers")}
+
+
+def test_keys_that_sqlite_takes_for_one_are_refused(tenant: CustobarSandbox, sqlite: Sqlite) -> None:
+    """Rule: rows whose keys the table's collation makes alike would get each other's values: they are refused before anything
+    is changed, whether both come now, or one of them is there already. Other rows are as anywhere else.
+    """
+    sqlite.query("CREATE TABLE t (external_id text COLLATE NOCASE, city text)")
+    key, alike = "abc", "ABC"
+    tenant.load("customers", [{"external_id": key, "city": "Turku"}, {"external_id": alike, "city": "Oulu"}])
+    refused = "1 rows of customers have another external_id than rows that t takes for the same"
+    with pytest.raises(LoadError, match=refused):
+        load(resource="customers", fields=["city"])
+    assert sqlite.rows() == []
+    tenant._store.tables["customers"].remove(alike)
+    for counted in ((1, 0, 0), (0, 0, 0)):
+        assert counts(load(resource="customers", fields=["city"])) == counted
+    tenant._store.tables["customers"].remove(key)
+    tenant.load("customers", [{"external_id": alike, "city": "Oulu"}])
+    with pytest.raises(LoadError, match=refused):
+        load(resource="customers", fields=["city"])
+    assert sqlite.rows() == [{"external_id": key, "city": "Turku"}]
