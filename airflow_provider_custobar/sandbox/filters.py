@@ -145,6 +145,8 @@ class _Maker:
 
     def _range(self, field: str, operator: str, value: str) -> _Condition:
         first, after = self._span(f"{field}.{operator}", value)
+        if self._settings.last_day == "midnight" and is_plain_date(value):
+            after = first + 1
         return self._within(field, (first, None) if operator == "gte" else (None, after))
 
     def _moment(self, field: str, value: str) -> _Condition:

@@ -37,6 +37,8 @@ class SandboxSettings(LiveSettings):
     event_datetimes: bool = option(True, Flag())
     #: S1 shows one record per sale row; C3 reads transactions with nested products (JSON only, CSV is rows).
     sales_shape: str = option("rows", Choice("rows", "transactions"))
+    #: Whether date.lte with a plain date takes that whole day, as the example in S1 suggests, or its first moment alone.
+    last_day: str = option("whole", Choice("whole", "midnight"))
     #: Ranges on sale_date are not documented.
     sale_date_ranges: bool = option(False, Flag())
     #: Ranges on date_joined, last_login and a product's date are not documented.

@@ -141,6 +141,20 @@ def test_records_that_arrive_meanwhile_move_no_other(scenario: Scenario, request
     assert set(marks) <= set(both.expected(scenario.whole))
 
 
+@pytest.mark.parametrize("per_day", [[90] * 5, [0, 0, 300, 300, 300], [300] * 5])
+@pytest.mark.parametrize("hours", [None, 1, 14])
+def test_a_last_day_that_is_only_its_midnight_loses_nothing(per_day: list[int], hours: int | None) -> None:
+    """Rule: where the API takes the last day of a range for its first moment, no record is lost: nothing is built on one day's
+    range coming whole before it is seen to.
+    """
+    piece = day_of(SINCE + 2 * DAY, "UTC")
+    if hours is not None:
+        start = midnight(SINCE + 2 * DAY, UTC) + timedelta(hours=hours)
+        piece = Piece({"window_start": start, "window_end": start + DAY / 24}, between(start, start + DAY / 24))
+    scenario = scenario_of(made("events", per_day, 3), piece, quirks={"last_day": "midnight"})
+    assert sorted(QuietTenant(scenario).export(piece).marks) == scenario.expected(piece) != []
+
+
 @pytest.mark.parametrize("api_zone", ["Europe/Helsinki", "UTC"])
 @pytest.mark.parametrize("resource", ["events", "sales"])
 def test_a_day_costs_little_more_than_it_holds(resource: str, api_zone: str) -> None:
