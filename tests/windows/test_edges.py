@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.soak import times
 from tests.windows.quiet_tenant import QuietTenant
 from tests.windows.scenarios import DAY, Piece, Raw, Scenario, between, midnight, zone
 
@@ -92,7 +93,9 @@ def tenants(draw: st.DrawFn) -> Scenario:
     )
 
 
+@pytest.mark.slow
 @given(scenario=tenants())
+@settings(max_examples=times(2_000, 100_000))
 def test_the_window_is_exact_whatever_the_api_makes_of_order(scenario: Scenario) -> None:
     """Rule: whether the API sorts by time, ignores, refuses or misunderstands that, in whatever zone it cuts days, each record
     of the window is there once, and no other.
