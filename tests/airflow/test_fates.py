@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -25,7 +27,7 @@ from airflow_provider_custobar.transfers.object_storage_to_custobar import Objec
 from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
 from airflow_provider_custobar.transfers.spiffy_stores_to_custobar import SpiffyStoresToCustobarOperator
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
-from airflow_provider_custobar.upload.spool import Spool
+from airflow_provider_custobar.upload import spool
 from tests.export.test_checkpoints import Memory
 from tests.lineage import HookLineageCollector
 from tools.airflow_home import AirflowHome, connection_variables
@@ -190,13 +192,13 @@ def test_nothing_after_the_last_batch_fails_an_upload(
     closed cost a line each.
     """
 
-    close = Spool.close
+    make = tempfile.TemporaryFile
 
-    def full_disk(rows: Spool[Any]) -> None:
-        close(rows)
-        raise OSError("no space left on device")
+    def on_a_full_disk(**arguments: Any) -> Any:
+        file = make(**arguments)
+        return Mock(wraps=file, close=Mock(side_effect=OSError("no space left on device")))
 
-    monkeypatch.setattr(Spool, "close", full_disk)
+    monkeypatch.setattr(f"{spool.__name__}.tempfile.TemporaryFile", on_a_full_disk)
 
     class Broken(HookLineageCollector):
         def create_asset(self, **_: Any) -> Any:
