@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateColumn, CreateTable
 from airflow_provider_custobar.api.errors import field_name
 from airflow_provider_custobar.api.resources import FieldType
 from airflow_provider_custobar.load.job import Load, LoadError
-from airflow_provider_custobar.load.layout import POSITION
+from airflow_provider_custobar.load.layout import POSITION, sent_columns
 from airflow_provider_custobar.load.names import can_be_a_name, is_too_long
 from airflow_provider_custobar.stream.progress import Progress
 
@@ -101,6 +101,8 @@ class Staging:
             self.connection.execute(CreateTable(self._described(self.table, columns, prefixes=[self.kind])))
         if self.load.mode == "upsert":
             self.add_column(self.table, POSITION, FieldType.INTEGER)
+            for name in sent_columns(self.load.keys):
+                self.add_column(self.table, name, None)
 
     def add_column(self, table: sa.TableClause, name: str, field_type: FieldType | None) -> None:
         """Add a column to the staging table or to the target."""
@@ -190,7 +192,7 @@ class Staging:
         return any(each["name"] == column and isinstance(each["type"], sa.String) for each in columns)
 
     def exactly(self, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        """A column of texts to be compared character by character, whatever its collation."""
+        """A column of texts or of JSON, to be compared character by character, whatever its collation."""
         return sa.cast(text, sa.Text)
 
     def values(self, array: Any) -> list[Any]:

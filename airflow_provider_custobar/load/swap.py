@@ -29,7 +29,7 @@ def swap(staging: Staging, load: Load, layout: Layout, columns: Sequence[str]) -
 
     :raises LoadError: rows that share a key, where that cannot be right; a window that cannot be told in the table.
     """
-    rows = staging.with_columns(staging.table, [*columns, POSITION])
+    rows = staging.with_columns(staging.table, [*columns, POSITION, *layout.sent.values()])
     target = staging.with_columns(staging.target, columns)
     if load.mode == "upsert":
         return _upsert(staging, load, layout, target, rows)
@@ -79,14 +79,14 @@ def _of_types(load: Load, layout: Layout, target: sa.TableClause) -> list[sa.Col
 
 def _upsert(staging: Staging, load: Load, layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> Counts:
     connection = staging.connection
-    _remove_earlier(connection, load, layout.keys, rows)
+    _remove_earlier(staging, load, layout, rows)
     _check_keys(staging, load, layout, target, rows)
     same_key = _same_key(layout, target, rows)
-    columns, documents = target.c.keys(), layout.json_columns()
+    columns, texts = target.c.keys(), layout.text_columns() | layout.json_columns()
     others = [name for name in columns if name not in layout.keys]
     updated = 0
     if others:
-        differs = sa.or_(*(_differ(target.c[name], rows.c[name], is_document=name in documents) for name in others))
+        differs = sa.or_(*(_differ(staging, target.c[name], rows.c[name], is_text=name in texts) for name in others))
         change = sa.update(target).values({name: rows.c[name] for name in others}).where(same_key, differs)
         updated = _count(connection, change)
     new = sa.select(*(rows.c[name] for name in columns)).where(~sa.exists().where(same_key).correlate(rows))
@@ -100,7 +100,16 @@ def _same_key(layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> s
 
 def _check_keys(staging: Staging, load: Load, layout: Layout, target: sa.TableClause, rows: sa.TableClause) -> None:
     """The target must tell each row from all others, or else one would get the values of another."""
-    keys = layout.keys
+    keys, resource = layout.keys, load.query.resource.name
+    texts = [key for key in keys if key in layout.text_columns()]
+    for key in texts:
+        kept, sent = staging.exactly(sa.cast(rows.c[key], sa.Text)), staging.exactly(rows.c[layout.sent[key]])
+        changed = _size(staging.connection, sa.select(rows).where(kept.is_distinct_from(sent)).subquery("changed"))
+        if changed:
+            raise LoadError(
+                f"{load.table} keeps another text in {key} than {changed:,} rows of {resource} came with, which may be that of"
+                " another row: give the column a type for texts, or name other key_columns."
+            )
     # A union compares as its first part does; SQLite's staging table has not got the target's collations.
     told_apart = sa.union(
         sa.select(*(target.c[key] for key in keys)).where(sa.false()), sa.select(*(rows.c[key] for key in keys))
@@ -108,14 +117,13 @@ def _check_keys(staging: Staging, load: Load, layout: Layout, target: sa.TableCl
     alike = _size(staging.connection, rows) - _size(staging.connection, told_apart)
     if not alike:
         # What is in the table already may be another row's, too.
-        texts = [(target.c[key], rows.c[key]) for key in keys if key in layout.text_columns()]
-        differently = (staging.exactly(there).is_distinct_from(staging.exactly(new)) for there, new in texts)
+        differently = (_differ(staging, target.c[key], rows.c[key], is_text=True) for key in texts)
         is_another = sa.and_(_same_key(layout, target, rows), sa.or_(sa.false(), *differently))
         alike = _size(staging.connection, target.join(rows, is_another))
     if alike:
         raise LoadError(
-            f"{alike:,} rows of {load.query.resource.name} have another {', '.join(keys)} than rows that {load.table} takes for"
-            " the same, by the types or collations of its columns: give it such as tell them apart, or name other key_columns."
+            f"{alike:,} rows of {resource} have another {', '.join(keys)} than rows that {load.table} takes for the same, by"
+            " the types or collations of its columns: give it such as tell them apart, or name other key_columns."
         )
 
 
@@ -123,16 +131,18 @@ def _size(connection: sa.Connection, rows: sa.FromClause) -> int:
     return int(connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
 
 
-def _differ(there: sa.ColumnElement[object], new: sa.ColumnElement[object], *, is_document: bool) -> sa.ColumnElement[bool]:
-    # PostgreSQL's json has no equality.
-    return (sa.cast(there, sa.Text) if is_document else there).is_distinct_from(sa.cast(new, sa.Text) if is_document else new)
+def _differ(
+    staging: Staging, there: sa.ColumnElement[Any], new: sa.ColumnElement[Any], *, is_text: bool
+) -> sa.ColumnElement[bool]:
+    # A collation may pass over a change of case, and PostgreSQL's json has no equality.
+    return staging.exactly(there).is_distinct_from(staging.exactly(new)) if is_text else there.is_distinct_from(new)
 
 
-def _remove_earlier(connection: sa.Connection, load: Load, keys: Sequence[str], rows: sa.TableClause) -> None:
-    """Of rows that share a key, keep the one that came last: it was read last."""
-    number = (
-        sa.func.row_number().over(partition_by=[rows.c[key] for key in keys], order_by=rows.c[POSITION].desc()).label("number")
-    )
+def _remove_earlier(staging: Staging, load: Load, layout: Layout, rows: sa.TableClause) -> None:
+    """Of rows that came with the same key, keep the one that came last: it was read last."""
+    connection, keys = staging.connection, layout.keys
+    same = [staging.exactly(rows.c[sent]) for sent in layout.sent.values()]
+    number = sa.func.row_number().over(partition_by=same, order_by=rows.c[POSITION].desc()).label("number")
     ranked = sa.select(rows.c[POSITION], number).subquery("ranked")
     # Not in one statement: MySQL cannot name a temporary table twice.
     earlier = list(connection.execute(sa.select(ranked.c[POSITION]).where(ranked.c.number > 1)).scalars())

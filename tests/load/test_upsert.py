@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.sandbox import CustobarSandbox
-from tests.load.databases import Database, Postgres, Sqlite, in_order, load, loader
+from tests.load.databases import Database, Postgres, in_order, load, loader
 
 FIELDS = ["email", "city", "can_email", "birth_date", "last_login", "tags", "lifetime_value_month"]
 ANNA = {
@@ -198,22 +198,70 @@ def test_upsert_leaves_what_the_tenant_no_longer_has(busy_tenant: CustobarSandbo
     assert cities == {record["external_id"]: record.get("city") for record in busy_tenant.records("customers")}
 
 
-def test_keys_that_sqlite_takes_for_one_are_refused(tenant: CustobarSandbox, sqlite: Sqlite) -> None:
-    """Rule: rows whose keys the table's collation makes alike would get each other's values: they are refused before anything
-    is changed, whether both come now, or one of them is there already. Other rows are as anywhere else.
+ALIKE = {
+    # To the database, these are the same in a column of this type.
+    "postgres": ("numeric", "7", "7.0"),
+    "sqlite": ("text COLLATE NOCASE", "abc", "ABC"),
+    "duckdb": ("varchar COLLATE NOCASE", "abc", "ABC"),
+}
+
+
+def test_keys_that_the_table_takes_for_one_are_refused(tenant: CustobarSandbox, database: Database) -> None:
+    """Rule: rows whose keys the table's column makes alike would get each other's values: they are refused before anything is
+    changed, whether both come now, or one of them is there already. Rows that came with the same key are as anywhere else.
     """
-    sqlite.query("CREATE TABLE t (external_id text COLLATE NOCASE, city text)")
-    key, alike = "abc", "ABC"
-    tenant.load("customers", [{"external_id": key, "city": "Turku"}, {"external_id": alike, "city": "Oulu"}])
-    refused = "1 rows of customers have another external_id than rows that t takes for the same"
+    kind, key, alike = ALIKE[database.kind]
+    database.query(f"CREATE TABLE t (sale_external_id {kind}, quantity integer)")
+    arguments: dict[str, Any] = {"resource": "sales", "mode": "upsert", "key_columns": "sale_external_id"}
+    arguments["fields"] = ["sale_external_id", "quantity"]
+    sales = [{"external_id": f"{number}", "sale_external_id": key, "quantity": number} for number in range(2)]
+    other = {"external_id": "other", "sale_external_id": alike, "quantity": 9}
+    tenant.load("sales", [*sales, other])
+    refused = "1 rows of sales have another sale_external_id than rows that t takes for the same"
     with pytest.raises(LoadError, match=refused):
-        load(resource="customers", fields=["city"])
-    assert sqlite.rows() == []
-    tenant._store.tables["customers"].remove(alike)
+        load(**arguments)
+    assert database.rows() == []
+    tenant._store.tables["sales"].remove("other")
     for counted in ((1, 0, 0), (0, 0, 0)):
-        assert counts(load(resource="customers", fields=["city"])) == counted
-    tenant._store.tables["customers"].remove(key)
-    tenant.load("customers", [{"external_id": alike, "city": "Oulu"}])
+        assert counts(load(**arguments)) == counted
+    for sale in sales:
+        tenant._store.tables["sales"].remove(sale["external_id"])
+    tenant.load("sales", [other])
     with pytest.raises(LoadError, match=refused):
+        load(**arguments)
+    assert database.query("SELECT quantity FROM t") == [(1,)]
+
+
+@pytest.mark.parametrize("key", ["007", "0012345678901234567890"])
+@pytest.mark.parametrize("kind", ["bigint", "numeric(30, 0)", "double precision"])
+def test_a_key_that_becomes_another_text_is_refused(tenant: CustobarSandbox, database: Database, kind: str, key: str) -> None:
+    """Rule: an identifier that its column keeps as another may become that of another row, in this run or in a later one: none
+    of the rows is loaded, and no value is told.
+    """
+    database.query(f"CREATE TABLE t (external_id {kind} PRIMARY KEY, city text)")
+    tenant.load("customers", [{"external_id": key, "city": "Turku"}, {"external_id": "8", "city": "Oulu"}])
+    with pytest.raises(LoadError, match=r"t keeps another text in external_id than [12] rows|refused it") as caught:
         load(resource="customers", fields=["city"])
-    assert sqlite.rows() == [{"external_id": key, "city": "Turku"}]
+    assert key not in str(caught.value)
+    assert database.rows() == []
+
+
+def test_numerals_may_be_keys_of_a_number_column(tenant: CustobarSandbox, database: Database) -> None:
+    """Rule: identifiers that a column of numbers keeps as they are may go there."""
+    database.query("CREATE TABLE t (external_id bigint PRIMARY KEY, city text)")
+    tenant.load("customers", [{"external_id": "7", "city": "Turku"}, {"external_id": "-8", "city": "Oulu"}])
+    for counted in ((2, 0, 0), (0, 0, 0)):
+        assert counts(load(resource="customers", fields=["city"])) == counted
+
+
+def test_a_change_that_the_collation_ignores_is_a_change(tenant: CustobarSandbox, database: Database) -> None:
+    """Rule: a text, or one in a list, that is written otherwise is changed, though the column takes both for the same."""
+    kind, old, new = ALIKE[database.kind]
+    tags = "text" if database.kind == "postgres" else kind
+    database.query(f"CREATE TABLE t (external_id text, title {kind}, tags {tags})")
+    tenant.load("products", [{"external_id": "p", "title": old}, {"external_id": "q", "tags": [old]}])
+    assert counts(load(resource="products", fields=["title", "tags"])) == (2, 0, 0)
+    tenant.load("products", [{"external_id": "p", "title": new}, {"external_id": "q", "tags": [new]}])
+    for updated in (2, 0):
+        assert counts(load(resource="products", fields=["title", "tags"])) == (0, updated, 0)
+    assert sorted(str(row[0]) for row in database.query("SELECT title FROM t WHERE title IS NOT NULL")) == [new]
