@@ -153,6 +153,36 @@ def test_what_does_not_fit_changes_nothing(tenant: CustobarSandbox, database: Da
         assert database.tables() == ["t"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("integer", "weight", 2.5),
+        ("boolean", "weight", 2.5),
+        ("boolean", "price", 123456789),
+        ("smallint", "title", "1.26"),
+    ],
+)
+def test_a_number_that_its_column_would_change_is_refused(
+    tenant: CustobarSandbox, duck: DuckDb, kind: str, field: str, value: object
+) -> None:
+    """Rule: whole numbers and booleans take no number that they are not, which DuckDB would make one."""
+    duck.query(f"CREATE TABLE t (external_id text, {field} {kind})")
+    tenant.load("products", [{"external_id": "p", field: value}])
+    with pytest.raises(LoadError, match=field) as caught:
+        load(resource="products", fields=[field])
+    assert str(value) not in str(caught.value)
+    assert duck.rows() == []
+
+
+def test_numbers_that_fit_a_narrow_column_are_loaded(tenant: CustobarSandbox, duck: DuckDb) -> None:
+    """Rule: a whole number without a fraction, a numeral and the words of a boolean are what they were."""
+    duck.query("CREATE TABLE t (external_id text, weight smallint, price boolean, title integer, description boolean)")
+    row = {"external_id": "p", "weight": 2.0, "price": 1, "title": "007", "description": "true"}
+    tenant.load("products", [row, {"external_id": "q"}])
+    load(resource="products", fields=list(row))
+    assert duck.query("SELECT * FROM t ORDER BY ALL") == [("p", 2, True, 7, True), ("q", None, None, None, None)]
+
+
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_errors_show_no_values(tenant: CustobarSandbox, postgres: Postgres, mode: str) -> None:
     """Rule: an error names the column and what the database said, and never a row, which may be personal data."""
