@@ -30,10 +30,14 @@ _SHARED_HOSTS = frozenset({"app", "dev", "developers", "www"})
 
 @dataclass(frozen=True, kw_only=True)
 class ClientConfig:
-    """Where the API is, how to sign in, how fast to ask.
+    """Where the API is, how to sign in, how fast to ask. Make it with :func:`config_from_connection`, which checks it.
 
-    ``base_url`` is scheme, host and port without a path; ``authorization`` the whole header value. ``timeout`` is in
-    seconds and bounds the connecting and each silence of the server.
+    ``base_url`` is scheme, host and port without a path; ``authorization`` the whole header value, and ``secrets`` what of it
+    no message may show. ``requests_per_minute`` is the most that one client starts, retries included. ``timezone``, an IANA
+    name, says what a day is and what a time without an offset means; with ``trust_day_filter`` the API cuts days there, too.
+    ``timeout`` is in seconds and bounds the connecting and each silence of the server; a request is tried ``max_attempts``
+    times. ``test_path`` is what Test Connection asks for. To ``trusted_hosts`` (``host`` or ``host:port``) a next page may
+    lead, and the token with it. ``verify`` is whether TLS certificates are checked, or the path of a bundle of authorities.
     """
 
     base_url: str

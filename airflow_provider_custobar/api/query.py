@@ -60,7 +60,13 @@ class Chain:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A checked request for records. Make it with :func:`build_query`."""
+    """A checked request for records. Make it with :func:`build_query`, which raises for what is not accepted.
+
+    ``page_size`` is in records. ``filters`` are as the API is sent them. ``fields`` and ``order`` are names of fields, with
+    ``-`` before one for descending; without ``fields`` the API sends all. ``event_types`` are for events only, at least one.
+    A record without a readable timestamp in a ``window`` raises :class:`~airflow_provider_custobar.api.errors.ProtocolError`
+    while pages are read, unless ``on_bad_timestamp`` keeps or drops it.
+    """
 
     resource: Resource
     page_size: int
