@@ -158,6 +158,7 @@ def test_a_last_day_that_is_only_its_midnight_loses_nothing(per_day: list[int], 
     assert sorted(QuietTenant(scenario).export(piece).marks) == scenario.expected(piece) != []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api_zone", ["Europe/Helsinki", "UTC"])
 @pytest.mark.parametrize("resource", ["events", "sales"])
 def test_a_day_costs_little_more_than_it_holds(resource: str, api_zone: str) -> None:
