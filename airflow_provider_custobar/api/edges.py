@@ -124,7 +124,7 @@ class EdgeReader:
             limit = wanted
         looks = [own]
         while not self._is_reached(looks[-1], descending=descending) and next_pages.request:
-            looks.append((yield from self._next(chain, next_pages)))
+            looks.append((yield from self._more(chain, next_pages)))
             self._check_order(looks, descending=descending)
             if _size(looks) > _MOST_BYTES:
                 raise _NotInOrder
@@ -134,9 +134,12 @@ class EdgeReader:
         """The days read to their end, whatever their order; None where too much of them may belong to the window."""
         url = self.context.config.url_for(chain.path(self.query.resource))
         next_pages = NextPages(self.context.config, self.query.resource.name, url)
-        looks: list[_Look] = []
+        looks = [self._within((yield from self._next(chain, next_pages)))]
         while next_pages.request:
-            looks.append(self._within((yield from self._next(chain, next_pages))))
+            try:
+                looks.append(self._within((yield from self._more(chain, next_pages))))
+            except _NotInOrder:
+                return None
             if _size(looks) > _MOST_BYTES:
                 return None
         return self._edge(looks)
@@ -170,6 +173,15 @@ class EdgeReader:
         page = yield from self.fetch(replace(next_pages.request, ahead=None))
         next_pages.follow(page.next_url)
         return self._look(chain, page)
+
+    def _more(self, chain: Chain, next_pages: NextPages) -> Exchange[_Look]:
+        """A page that the API itself has named; where it is not there any more, the days are read in another way."""
+        try:
+            return (yield from self._next(chain, next_pages))
+        except errors.ResponseError as error:
+            if not errors.is_refusal(error):
+                raise
+            raise _NotInOrder from None
 
     def _learn(self, *, sorts: bool) -> None:
         name, known = self.query.resource.name, self.context.sorts_by_time

@@ -8,12 +8,15 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_custobar.api.responses import Response
 from tests.soak import times
+from tests.windows import quiet_tenant
 from tests.windows.quiet_tenant import QuietTenant
 from tests.windows.scenarios import DAY, Piece, Raw, Scenario, between, midnight, zone
 
@@ -156,6 +159,26 @@ def test_a_last_day_that_is_only_its_midnight_loses_nothing(per_day: list[int], 
         piece = Piece({"window_start": start, "window_end": start + DAY / 24}, between(start, start + DAY / 24))
     scenario = scenario_of(made("events", per_day, 3), piece, quirks={"last_day": "midnight"})
     assert sorted(QuietTenant(scenario).export(piece).marks) == scenario.expected(piece) != []
+
+
+@pytest.mark.parametrize("resource", ["events", "sales"])
+@pytest.mark.parametrize("time_order", ["obey", "ignore"])
+def test_a_next_page_that_is_not_there_any_more(resource: str, time_order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: where the API no longer takes the address of an edge's next page, the edge is read in another way."""
+    answer, refused = quiet_tenant._answer, Mock(return_value=Response(400, {}, b"{}"))
+
+    def answered(sandbox: Any, config: Any, request: Any) -> Response:
+        is_edge = "2026-02-09" in request.url and "2026-02-1" not in request.url
+        is_once = is_edge and "cursor=" in request.url and not refused.called
+        return refused() if is_once else answer(sandbox, config, request)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(quiet_tenant, "_answer", answered)
+    piece = day_of(SINCE + 2 * DAY, "Asia/Kolkata")
+    types = ("BROWSE",) if resource == "events" else ()
+    chosen: dict[str, Any] = {"resource": resource, "event_types": types, "tenant_zone": "Asia/Kolkata", "page_size": 40}
+    scenario = scenario_of(made(resource, [400] * 5, 5), piece, quirks={"time_order": time_order}, **chosen)
+    assert sorted(QuietTenant(scenario).export(piece).marks) == scenario.expected(piece)
+    assert refused.called == (resource == "sales" or time_order == "obey")
 
 
 @pytest.mark.slow
