@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
 
 import pendulum
 
 from airflow_provider_custobar.api import errors
-from airflow_provider_custobar.api.csv_text import split_rows
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
 from airflow_provider_custobar.api.messages import Request
 from airflow_provider_custobar.api.next_pages import NextPages
-from airflow_provider_custobar.api.pages import JsonPage, Page
+from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.query import Chain, Query, Role
 from airflow_provider_custobar.api.resources import WindowFilter
 from airflow_provider_custobar.api.time_order import TimeOrder
-from airflow_provider_custobar.api.windows import Window, days_anywhere, parse_timestamp
+from airflow_provider_custobar.api.timed_pages import TimedPage, with_rows
+from airflow_provider_custobar.api.windows import Window, days_anywhere
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +35,9 @@ _SURPLUS = 1.12
 #: What an edge may take of memory. Days beside the window that hold more of it are read as they come.
 _MOST_BYTES = 32 << 20
 
-_OFFSET = re.compile(r"(?:Z|[+-]\d\d(?::?\d\d)*)?$")
-
 
 class _NotInOrder(Exception):  # noqa: N818 - no error: the edge is read in another way
     """The answers do not show the order that was asked for, or are too large to be kept."""
-
-
-class _Look(NamedTuple):
-    """A page, when each of its records happened, and how their times are written. Unreadable ones are None."""
-
-    page: Page
-    moments: list[datetime | None]
-    offsets: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +83,7 @@ class EdgeReader:
 
     def _in_order(self, chain: Chain, *, is_proven: bool) -> Exchange[Page]:
         descending = chain.role is Role.BEFORE
-        asked: list[_Look] = []
+        asked: list[TimedPage] = []
         limit = self._limit(0)
         if not is_proven:
             other, next_pages = yield from self._ask(chain, limit, descending=not descending)
@@ -126,7 +113,7 @@ class EdgeReader:
         while not self._is_reached(looks[-1], descending=descending) and next_pages.request:
             looks.append((yield from self._more(chain, next_pages)))
             self._check_order(looks, descending=descending)
-            if _size(looks) > _MOST_BYTES:
+            if sum(len(look.page.view) for look in looks) > _MOST_BYTES:
                 raise _NotInOrder
         return self._edge(looks, asked)
 
@@ -140,7 +127,7 @@ class EdgeReader:
                 looks.append(self._within((yield from self._more(chain, next_pages))))
             except _NotInOrder:
                 return None
-            if _size(looks) > _MOST_BYTES:
+            if sum(len(look.page.view) for look in looks) > _MOST_BYTES:
                 return None
         return self._edge(looks)
 
@@ -153,7 +140,7 @@ class EdgeReader:
     def _limit(self, expected: float) -> int:
         return int(max(min(_FIRST, self.query.page_size), min(self.query.page_size, expected * _SURPLUS + 20)))
 
-    def _ask(self, chain: Chain, limit: int, *, descending: bool) -> Exchange[tuple[_Look, NextPages]]:
+    def _ask(self, chain: Chain, limit: int, *, descending: bool) -> Exchange[tuple[TimedPage, NextPages]]:
         """The first page in an order, and where others are."""
         order = f"{'-' if descending else ''}{self.query.resource.timestamp}"
         url = self.context.config.url_for(chain.path(self.query.resource, limit=str(limit), order=order))
@@ -166,7 +153,7 @@ class EdgeReader:
             self._learn(sorts=False)
             raise _NotInOrder from None
 
-    def _next(self, chain: Chain, next_pages: NextPages) -> Exchange[_Look]:
+    def _next(self, chain: Chain, next_pages: NextPages) -> Exchange[TimedPage]:
         if next_pages.request is None:
             raise TypeError("there is no next page")
         # Without asking for the one after it early: it may be the last page that is wanted.
@@ -174,7 +161,7 @@ class EdgeReader:
         next_pages.follow(page.next_url)
         return self._look(chain, page)
 
-    def _more(self, chain: Chain, next_pages: NextPages) -> Exchange[_Look]:
+    def _more(self, chain: Chain, next_pages: NextPages) -> Exchange[TimedPage]:
         """A page that the API itself has named; where it is not there any more, the days are read in another way."""
         try:
             return (yield from self._next(chain, next_pages))
@@ -189,12 +176,10 @@ class EdgeReader:
             log.info("%s: the API does not show that it sorts them by time, so days beside windows are read whole", name)
         known[name] = sorts
 
-    def _look(self, chain: Chain, page: Page) -> _Look:
+    def _look(self, chain: Chain, page: Page) -> TimedPage:
         zone = pendulum.timezone(self.context.config.timezone)
-        values = list(_values(page, str(self.query.resource.timestamp)))
-        moments = [_moment(value, zone) for value in values]
-        offsets = {match[0] for value in values if isinstance(value, str) and (match := _OFFSET.search(value))}
-        if any(moment and not self._may_be_beside(chain, moment) for moment in moments):
+        timed = TimedPage.of(page, str(self.query.resource.timestamp), zone)
+        if not all(self._may_be_beside(chain, moment) for moment in timed.readable):
             # Where the filter of days is not kept to, each series brings everything, and what it brings would be there twice.
             self._learn(sorts=False)
             if self.has_other_way(chain):
@@ -203,29 +188,29 @@ class EdgeReader:
                 f"Custobar gives {self.query.resource.name} of other days than those asked for ({chain.label}), which would be"
                 " there twice: tell Custobar, and ask without a window until then."
             )
-        return _Look(page, moments, frozenset(offsets))
+        return timed
 
-    def _check_order(self, looks: Sequence[_Look], *, descending: bool) -> None:
+    def _check_order(self, looks: Sequence[TimedPage], *, descending: bool) -> None:
         """Let only pages pass that come in an order. Where they come in another one, it is not believed again."""
         order = TimeOrder(descending=descending)
         for look in looks:
-            order.take(_moments(look))
+            order.take(look.readable)
         is_odd = len(frozenset().union(*(look.offsets for look in looks))) > 1 or any(None in look.moments for look in looks)
         if order.is_broken or is_odd:
             self._learn(sorts=False)
         if order.is_broken or is_odd or order.steps < _EVIDENCE:
             raise _NotInOrder
 
-    def _check_ends(self, own: _Look, other: _Look) -> None:
+    def _check_ends(self, own: TimedPage, other: TimedPage) -> None:
         """Let two pages, one in each order, pass only if they have nothing in common, so that each begins at an end of all."""
-        (low, high), (other_low, other_high) = [(min(each), max(each)) for each in map(_moments, (own, other))]
+        (low, high), (other_low, other_high) = [(min(each), max(each)) for each in (own.readable, other.readable)]
         if len(own.offsets | other.offsets) > 1 or low <= other_low <= other_high <= high:
             # All of one page on another that is not the last: the API sorts what is on a page, and no more.
             self._learn(sorts=False)
         if len(own.offsets | other.offsets) > 1 or (low <= other_high and other_low <= high):
             raise _NotInOrder
 
-    def _expected(self, look: _Look, *, descending: bool) -> float:
+    def _expected(self, look: TimedPage, *, descending: bool) -> float:
         """How many records lie between the beginning of an edge and the window, if they stay as close together."""
         first, last = look.moments[0], look.moments[-1]
         if first is None or last is None or first == last:
@@ -233,7 +218,7 @@ class EdgeReader:
         distance = first - self._window.start if descending else self._window.end - first
         return distance / abs(last - first) * len(look.moments)
 
-    def _expected_from_afar(self, look: _Look) -> float:
+    def _expected_from_afar(self, look: TimedPage) -> float:
         """The same for the days before a window, of which only the beginning is known."""
         first, last = look.moments[0], look.moments[-1]
         if first is None or last is None or first == last:
@@ -244,74 +229,33 @@ class EdgeReader:
         distance = first + days * timedelta(days=1) - self._window.start
         return distance / (last - first) * len(look.moments)
 
-    def _is_reached(self, look: _Look, *, descending: bool) -> bool:
+    def _is_reached(self, look: TimedPage, *, descending: bool) -> bool:
         last = look.moments[-1] if look.moments else None
         return last is not None and (last < self._window.start if descending else last >= self._window.end)
 
-    def _within(self, look: _Look) -> _Look:
+    def _within(self, look: TimedPage) -> TimedPage:
         """What may belong to the window, unreadable moments included, which are not ours to judge."""
-        rows = _rows(look.page)
-        kept = [
-            (moment, row) for moment, row in zip(look.moments, rows, strict=True) if moment is None or moment in self._window
-        ]
-        return look._replace(page=_with_rows(look.page, [row for _, row in kept]), moments=[moment for moment, _ in kept])
+        kept = [(moment, row) for moment, row in look.pairs() if moment is None or moment in self._window]
+        return look._replace(page=with_rows(look.page, [row for _, row in kept]), moments=[moment for moment, _ in kept])
 
-    def _few(self, chain: Chain, looks: Sequence[_Look], asked: Sequence[_Look] = ()) -> Page:
+    def _few(self, chain: Chain, looks: Sequence[TimedPage], asked: Sequence[TimedPage] = ()) -> Page:
         """The edge of days that came whole. Where they hold few records, to ask for all days together takes fewer requests, and
         does not build on a range of one day being asked for whole, which only moments truly apart can show.
         """
-        if self.has_other_way(chain) and sum(look.page.fetched for look in looks) < _FIRST:
+        if self.has_other_way(chain) and sum(look.page.fetched for look in looks) <= _FIRST:
             raise _NotInOrder
         return self._edge(looks, asked)
 
-    def _edge(self, looks: Sequence[_Look], asked: Sequence[_Look] = ()) -> Page:
+    def _edge(self, looks: Sequence[TimedPage], asked: Sequence[TimedPage] = ()) -> Page:
         """One page of what may belong to the window, by time; at equal times as it came."""
         within = [self._within(look) for look in looks]
-        pairs = [pair for look in within for pair in zip(look.moments, _rows(look.page), strict=True)]
+        pairs = [pair for look in within for pair in look.pairs()]
         pairs.sort(key=lambda pair: (pair[0] is None, pair[0] or self._window.end))
         like = next((look.page for look in looks if look.page.fetched), looks[0].page)
         received = [look.page for look in (*asked, *looks)]
         return replace(
-            _with_rows(like, [row for _, row in pairs]),
+            with_rows(like, [row for _, row in pairs]),
             fetched=sum(page.fetched for page in received),
             size=sum(page.size for page in received),
             next_url=None,
         )
-
-
-def _moments(look: _Look) -> list[datetime]:
-    return [moment for moment in look.moments if moment is not None]
-
-
-def _size(looks: Sequence[_Look]) -> int:
-    return sum(len(look.page.view) for look in looks)
-
-
-def _values(page: Page, column: str) -> Iterator[Any]:
-    if isinstance(page, JsonPage):
-        for record in page.dicts():
-            yield record.get(column)
-        return
-    index = page.header.index(column) if column in page.header else -1
-    try:
-        for _, cells in split_rows(page.body):
-            yield cells[index] if index >= 0 and len(cells) == len(page.header) else None
-    except csv.Error as error:
-        raise errors.ProtocolError(f"A CSV page cannot be read ({error}).") from None
-
-
-def _rows(page: Page) -> list[bytes]:
-    return page.records if isinstance(page, JsonPage) else [raw.encode() for raw, _ in split_rows(page.body)]
-
-
-def _with_rows(page: Page, rows: Sequence[bytes]) -> Page:
-    if isinstance(page, JsonPage):
-        return page.with_records(rows)
-    return replace(page, data=b"".join(rows), skip=0, rows=len(rows))
-
-
-def _moment(value: object, zone: tzinfo) -> datetime | None:
-    try:
-        return parse_timestamp(value, zone).astimezone(UTC) if isinstance(value, str) else None
-    except (OverflowError, ValueError):
-        return None
