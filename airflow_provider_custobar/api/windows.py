@@ -224,7 +224,8 @@ def _within_calendar(argument: str, value: DayT) -> DayT:
 
 
 def parse_moment(argument: str, value: object, zone: tzinfo) -> datetime:
-    """An argument as the instant that it names: a date is its midnight, and what has no offset is local to ``zone``.
+    """An argument as the instant that it names, a datetime of the standard library in UTC: a date is its midnight, and what has
+    no offset is local to ``zone``.
 
     :raises InvalidArgumentError: it is none.
     """
@@ -237,7 +238,9 @@ def parse_moment(argument: str, value: object, zone: tzinfo) -> datetime:
     if isinstance(value, date):
         _within_calendar(argument, value)
     if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+        instant = (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+        # Airflow gives pendulum's, whose differences do not reckon with the standard library's: nothing behind here meets them.
+        return datetime.combine(instant, instant.time(), UTC)
     if isinstance(value, date):
         return _midnight(value, zone)
     raise InvalidArgumentError(argument, value, _MOMENT_ACCEPTED)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from unittest.mock import Mock
 
+import pendulum
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,7 +74,8 @@ def tenants(draw: st.DrawFn) -> Scenario:
     else:
         start = datetime.combine(SINCE + 2 * DAY, time(draw(st.integers(0, 23)), 30), zone(tenant_zone)).astimezone(UTC)
         end = start + timedelta(hours=draw(st.sampled_from([1, 3, 24, 40])))
-        piece = Piece({"window_start": start, "window_end": end}, between(start, end))
+        as_given = draw(st.sampled_from([lambda moment: moment, pendulum.instance]))  # Airflow gives pendulum's
+        piece = Piece({"window_start": as_given(start), "window_end": as_given(end)}, between(start, end))
     per_day = draw(st.lists(st.sampled_from([0, 5, 25, 60, 150]), min_size=6, max_size=6))
     styles = ["z", "offset", "mixed", *(["naive"] if tenant_zone == api_zone else [])]
     kinds = draw(st.sampled_from([("BROWSE",), ("BROWSE", "MAIL_OPEN")]))
@@ -139,7 +141,9 @@ def test_records_that_arrive_meanwhile_move_no_other(scenario: Scenario, request
         replace(raw, mark=f"m{number}")
         for number, raw in enumerate(made(scenario.resource, [30] * 6, seed), len(scenario.raws))
     ]
-    both = replace(scenario, raws=scenario.raws + late)
+    # Where pages are counted by records, what arrives moves the others on, however they are read.
+    quirks = {name: value for name, value in scenario.quirks.items() if name != "next_url_style"}
+    both = replace(scenario, raws=scenario.raws + late, quirks=quirks)
     marks = QuietTenant(both, arriving={request: late}).export(scenario.whole).marks
     assert len(marks) == len(set(marks))
     old = {raw.mark for raw in scenario.raws}
