@@ -60,7 +60,7 @@ with DAG(
 
     @task
     def count_clicks(dag_run: Any = None) -> dict[str, Any]:
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415 - a DAG file is parsed all the time
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         day = dag_run.partition_key
         text = S3Hook().read_key(f"custobar/partitions/ds={day}/clicks.jsonl", "custobar-exports")
