@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pendulum
 from airflow.sdk import AssetAlias
 
+from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.api.pages import CsvPage, Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
@@ -60,11 +61,16 @@ class OutletEvents:
             digests = {each: RowDigest() for each in windows}
             for each in windows:
                 self._digests.pop(each, None)
+            is_whole = after is None
             for page in pages(after, turns):
-                _add(digests, page, query)
+                try:
+                    _add(digests, page, query)
+                except CustobarError:
+                    # Who gets the page will say so, if it matters there.
+                    is_whole = False
                 yield page
                 del page
-            if after is None:
+            if is_whole:
                 self._digests |= digests
 
         return replace(job, pages=watched_pages)  # type: ignore[type-var]
@@ -86,6 +92,10 @@ class OutletEvents:
         timetable = timetable_of(self._context)
         run_key, _ = partition_of(self._context)
         keys = _keys(self._windows, run_key, key_format_of(timetable))
+        if not keys:
+            # Then it stands for something else than time, or nobody knows how it would be written for another day.
+            self._log.info("The event of %s has the run's own partition only: %s is not made of its window", outlet, run_key)
+            return
         digests = dict(zip(keys, self._hexdigests(document), strict=True))
         told = ToldWindows(self._context, asset_state_of(self._context, outlet), self._log)
         changed = told.changed(digests) if len(keys) > 1 else set()
@@ -117,15 +127,16 @@ def _extra(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keys(windows: Sequence[Window], run_key: str | None, key_format: str | None) -> list[str]:
-    """The partition keys of ``windows``. The last is the run's own where it has one, and the others are written like it."""
+    """The partition keys of ``windows``. The last is the run's own where it has one, and the others are written like it; none
+    where that cannot be.
+    """
     keys = [_key(window) for window in windows]
-    if run_key is None:
-        return keys
-    for form in filter(None, (key_format, _AIRFLOWS_KEY_FORMAT)):
-        written = [window.start.astimezone(pendulum.timezone(window.timezone)).strftime(form) for window in windows]
-        if written[-1] == run_key:
+    starts = [window.start.astimezone(pendulum.timezone(window.timezone)) for window in windows]
+    forms = [form for form in (key_format, _AIRFLOWS_KEY_FORMAT) if form]
+    for written in (keys, *([start.strftime(form) for start in starts] for form in forms)):
+        if run_key in (None, written[-1]):
             return written
-    return [*keys[:-1], run_key]
+    return []
 
 
 def _key(window: Window) -> str:
