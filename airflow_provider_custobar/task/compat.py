@@ -152,9 +152,15 @@ def asset_state_of(context: Mapping[str, Any], outlet: Any) -> Any:
         return None
 
 
-def takes_partitions(event: Any) -> bool:
+def takes_partitions(event: Any, *, of_lookback: bool) -> bool:
     """Whether an outlet's event takes partition keys (3.3), and the DAG's author has not added any by now."""
-    return hasattr(event, "add_partitions") and not event.partition_keys
+    if not hasattr(event, "add_partitions"):
+        if of_lookback:
+            say_once(
+                "This Airflow's tasks add no partitions to assets (3.3's do): nobody is told which days of lookback changed"
+            )
+        return False
+    return not event.partition_keys
 
 
 def add_partitions(event: Any, keys: list[str], *, and_none: bool) -> None:

@@ -83,7 +83,7 @@ class OutletEvents:
             try:
                 event = self._context["outlet_events"][outlet]
                 event.extra = _extra(document) | event.extra
-                if self._windows and takes_partitions(event):
+                if self._windows and takes_partitions(event, of_lookback=len(self._windows) > 1):
                     self._add_partitions(event, outlet, document)
             except Exception as error:  # noqa: BLE001 - as above
                 self._log.warning("Could not tell everything to who waits for %s: %s", outlet, error)

@@ -23,6 +23,7 @@ from airflow_provider_custobar.api.windows import Window, build_window
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault, SandboxSettings
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.task import outlets
+from airflow_provider_custobar.task.compat import say_once
 from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.told_windows import RowDigest
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
@@ -280,6 +281,16 @@ def test_a_run_with_a_partition_of_its_own(nights: Nights, run_key: str, key_for
     timetable = SimpleNamespace(key_format=key_format, serialize=dict)
     context = {"partition_key": run_key, "dag": SimpleNamespace(timetable=timetable)}
     assert nights.run(date="2026-02-10", lookback=1, context=context).partition_keys == {*expected}
+
+
+def test_an_airflow_whose_tasks_add_no_partitions(nights: Nights, caplog: pytest.LogCaptureFixture) -> None:
+    """Rule: before 3.3 an event tells what was written, and who looks back learns once that it has no partitions."""
+    say_once.cache_clear()
+    for lookback, sentences in ((0, 0), (1, 1), (1, 1)):
+        older = SimpleNamespace(extra={})
+        nights.run(date="2026-02-10", lookback=lookback, context={"outlet_events": {EVENTS: older}})
+        assert older.extra["rows"] == 3 * (1 + lookback)
+        assert caplog.text.count("add no partitions to assets (3.3's do)") == sentences
 
 
 def test_nothing_that_goes_wrong_with_it_fails_a_task(
