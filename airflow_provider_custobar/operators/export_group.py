@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -16,15 +17,13 @@ from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import READABLE, RESOURCES, Resource, WindowFilter
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
-from airflow_provider_custobar.sensors.custobar import CustobarEventSensor
 from airflow_provider_custobar.task.table_check import check_table
-from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
-from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
-from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator
-from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
 
 _GROUP_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
-_BY_SCHEME: dict[str, type[BaseOperator]] = {"s3": CustobarToS3Operator, "gs": CustobarToGCSOperator}
+_SQL = "custobar_to_sql.CustobarToSqlOperator"
+_S3 = "custobar_to_s3.CustobarToS3Operator"
+_GCS = "custobar_to_gcs.CustobarToGCSOperator"
+_OTHER = "custobar_to_object_storage.CustobarToObjectStorageOperator"
 _FILE_NAME = re.compile(
     r"[^.]\.((?P<plain>csv|json|jsonl|parquet)|(?P<packed>csv|json|jsonl)\.(gz|gzip|zst|zstd))$", re.IGNORECASE
 )
@@ -103,6 +102,9 @@ def custobar_export_group(
     with TaskGroup(group_id, default_args=defaults) as group:
         complete = None
         if waits:
+            # Only here, as each operator only where it is wanted: whoever parses the DAG has to wait for it.
+            from airflow_provider_custobar.sensors.custobar import CustobarEventSensor  # noqa: PLC0415
+
             complete = CustobarEventSensor(
                 task_id="complete",
                 event_types=event_types or (),
@@ -172,7 +174,7 @@ def _places(
     if conn_id is not None:
         prefix = "" if "{resource}" in target else target
         tables = {resource: name if not prefix else prefix + resource for resource, name in names.items()}
-        return CustobarToSqlOperator, {resource: {"conn_id": conn_id, "table": table} for resource, table in tables.items()}
+        return _transfer(_SQL), {resource: {"conn_id": conn_id, "table": table} for resource, table in tables.items()}
     scheme, _, rest = target.partition("://")
     folder, _, within = rest.partition("/")
     if not within or bool(folder) == (scheme.lower() in ("file", "local")):
@@ -186,16 +188,20 @@ def _places(
     if ending is None and not has_format:
         raise refused("end it in .csv, .json or .jsonl, each with .gz or .zst behind it if you like, or in .parquet")
     file_format = {} if has_format or ending is None else {"file_format": (ending["plain"] or ending["packed"]).lower()}
-    operator = _BY_SCHEME.get(scheme.lower(), CustobarToObjectStorageOperator)
+    operator = {"s3": _S3, "gs": _GCS}.get(scheme.lower(), _OTHER)
     places: dict[str, dict[str, Any]] = {}
     for resource, name in names.items():
         bucket, _, key = name.partition("://")[2].partition("/")
-        by_operator = {
-            CustobarToS3Operator: {"s3_key": name},
-            CustobarToGCSOperator: {"bucket_name": bucket, "object_name": key},
-        }
-        places[resource] = by_operator.get(operator, {"path": name}) | file_format
-    return operator, places
+        by_operator = {_S3: {"s3_key": name}, _GCS: {"bucket_name": bucket, "object_name": key}, _OTHER: {"path": name}}
+        places[resource] = by_operator[operator] | file_format
+    return _transfer(operator), places
+
+
+def _transfer(name: str) -> type[BaseOperator]:
+    """Imported only where it is wanted, as above."""
+    module, _, operator = name.partition(".")
+    found: type[BaseOperator] = getattr(importlib.import_module(f"airflow_provider_custobar.transfers.{module}"), operator)
+    return found
 
 
 def _check_arguments(given: Mapping[str, Any], operator: type[BaseOperator], exported: Sequence[Resource]) -> None:
