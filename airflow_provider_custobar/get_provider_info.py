@@ -52,7 +52,13 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _SPIFFY_STORES, "python-modules": ["airflow_provider_custobar.hooks.spiffy_stores"]},
         ],
         "operators": [
-            {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.operators.custobar"]},
+            {
+                "integration-name": _CUSTOBAR,
+                "python-modules": [
+                    "airflow_provider_custobar.operators.custobar",
+                    "airflow_provider_custobar.operators.export_group",
+                ],
+            },
         ],
         "sensors": [
             {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.sensors.custobar"]},

@@ -35,6 +35,7 @@
     ├── FileError                   may pass     a file that cannot be read to its end, as it is now
     ├── InvalidRowsError            final        rows that must not be sent
     ├── TooManyRemovedError         final        more rows are gone than max_removed allows
+    ├── DigestMismatchError         final        other rows than expected_digest stands for
     ├── PartlySentError             final        rows that must not be sent twice may have been sent
     └── ChangesError                final        the file of what was uploaded before cannot be used
 

@@ -202,6 +202,7 @@ class CustobarHook(BaseHook):
         verify_delay: float | str = 60,
         dry_run: bool = False,
         timezone: str | None = None,
+        expected_digest: str | None = None,
         reject: Callable[[Rejected], None] = lambda _: None,
     ) -> UploadResult:
         """
@@ -213,6 +214,7 @@ class CustobarHook(BaseHook):
         :param reject: Called with each bad record.
         :raises InvalidArgumentError: before the first request.
         :raises InvalidRowsError: some records are bad and ``on_invalid="fail"``; nothing was sent.
+        :raises DigestMismatchError: other records would be sent than ``expected_digest`` stands for; nothing was sent.
         """
         options = UploadOptions(
             resource=resource,
@@ -230,6 +232,7 @@ class CustobarHook(BaseHook):
             verify_delay=verify_delay,
             dry_run=dry_run,
             timezone=timezone,
+            expected_digest=expected_digest,
         )
         return self.run_upload(options, records, reject=reject)
 
@@ -265,6 +268,7 @@ class CustobarHook(BaseHook):
                 rows=rows,
                 place_of=getattr(rows, "place_of", None),
                 plan=plan,
+                destination=config.base_url,
                 send=lambda batch, may_repeat: client.upload(plan.resource, batch, repeatable=may_repeat),
                 reject=reject,
                 after_check=after_check,

@@ -15,7 +15,7 @@ from airflow_provider_custobar.api.errors import Fate, InvalidArgumentError, fat
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.api.resources import ApiFormat
+from airflow_provider_custobar.api.resources import ApiFormat, WindowFilter
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
     Codec,
@@ -42,9 +42,10 @@ from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
-from airflow_provider_custobar.task.names import fill_in
+from airflow_provider_custobar.task.names import OF_WINDOW, fill_in
 from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
+from airflow_provider_custobar.task.run_period import window_of_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -59,7 +60,8 @@ class CustobarExportOperator(CustobarQueryOperator):
     Rows stream through memory page by page. The result goes to XCom: ``resource``, ``format``, ``uris``, ``rows``, ``bytes``
     (as stored), ``pages``, ``window``, ``windows`` (more than one with ``lookback``), ``event_types``, ``bad_timestamps``,
     ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}``, ``{window_end}``,
-    ``{event_types}`` and ``{part}`` (the number of the object, from ``00000``).
+    ``{event_types}`` and ``{part}`` (the number of the object, from ``00000``). Customers and products have no window: theirs
+    is the period that the run stands for.
 
     With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of two pages at
     most; a Parquet file begins again.
@@ -146,6 +148,7 @@ class CustobarExportOperator(CustobarQueryOperator):
     def _export_all(self, context: Context) -> dict[str, Any]:
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self.make_query(config, context)
+        self._name_snapshot(query, context, config.timezone)
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         attempt = TaskAttempt(context)
@@ -174,6 +177,15 @@ class CustobarExportOperator(CustobarQueryOperator):
         document = self._document(results)
         outlets.tell(document)
         return document
+
+    def _name_snapshot(self, query: Query, context: Context, timezone: str) -> None:
+        """What has no window is named by the period that the run stands for."""
+        if query.resource.window_filter is WindowFilter.NONE:
+            for argument in (self.name_argument, "manifest"):
+                name = getattr(self, argument)
+                if isinstance(name, str) and any(placeholder in name for placeholder in OF_WINDOW):
+                    window = window_of_run(context, timezone)
+                    setattr(self, argument, fill_in(name, argument, replace(query, window=window)))
 
     def page_format(self, draft: Query) -> ApiFormat:
         return page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import pendulum
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.windows import Window, build_window
 from airflow_provider_custobar.task.compat import partition_of
 from airflow_provider_custobar.task.schedule import Ticks, delta_of, has_schedule, key_format_of, ticks_of, timetable_of
 
@@ -76,6 +77,15 @@ def run_period(context: Mapping[str, Any], timezone: str) -> RunPeriod:
         or _of_schedule(context)
         or _day_before(context, timezone)
     )
+
+
+def window_of_run(context: Mapping[str, Any], timezone: str) -> Window:
+    """:func:`run_period` as the window that ``window="auto"`` makes of it."""
+    period = run_period(context, timezone)
+    window = build_window(window_start=period.start, window_end=period.end, timezone=timezone)
+    if window is None:
+        raise AssertionError("unreachable: both ends are given")
+    return window
 
 
 def _of_partition(context: Mapping[str, Any], timezone: str) -> RunPeriod | None:

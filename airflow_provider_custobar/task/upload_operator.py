@@ -41,7 +41,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
 
     Custobar only schedules an import: ``run_ids`` in the result name the imports. The result goes to XCom: ``resource``,
     ``rows``, ``uploaded``, ``rejected``, ``new``, ``changed``, ``unchanged``, ``removed``, ``duplicates``, ``batches``,
-    ``run_ids``, ``rejects_uri``, ``resumed``, ``verified``; what is ``new`` and so on is known with ``only_changed``.
+    ``run_ids``, ``rejects_uri``, ``resumed``, ``verified``, ``digest``; what is ``new`` and so on is known with
+    ``only_changed``.
 
     Where Airflow keeps a task's state (3.3), an attempt that follows a failed one goes on after the rows that it has sent, if
     they are still the same.
@@ -77,6 +78,9 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     :param max_removed: Most rows that may be removed, a number or a share of those of the last run (``0.1``, ``"10%"``): with
         more, nothing is sent. (templated)
     :param dry_run: Do everything but send; the result tells what would be new, changed, unchanged and removed.
+    :param expected_digest: The ``digest`` of an earlier result, such as ``{{ ti.xcom_pull('preview')['digest'] }}`` of a dry
+        run: it stands for the rows that were to go, in their order, and for where to. If anything else would be sent, the task
+        fails for good, and nothing is sent. (templated)
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
 
@@ -91,6 +95,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         "state_path",
         "when_removed",
         "max_removed",
+        "expected_digest",
         "custobar_conn_id",
     )
     template_fields: Sequence[str] = common_template_fields
@@ -118,6 +123,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         when_removed: Mapping[str, Any] | None = None,
         max_removed: float | str = 0.1,
         dry_run: bool = False,
+        expected_digest: str | None = None,
         custobar_conn_id: str = CustobarHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -141,6 +147,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         self.when_removed = when_removed
         self.max_removed = max_removed
         self.dry_run = dry_run
+        self.expected_digest = expected_digest
         self.custobar_conn_id = custobar_conn_id
 
     @abstractmethod
@@ -218,6 +225,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             "rejects_uri": rejects.uri,
             "resumed": result.resumed,
             "verified": asdict(result.verified) if result.verified else None,
+            "digest": result.digest,
             **self.extra_result,
         }
 

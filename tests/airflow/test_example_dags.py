@@ -7,12 +7,13 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome, connection_variables
@@ -194,6 +195,28 @@ def test_mapped_export(stage: Stage) -> None:
     opens = [r for r in stage.of_the_day("events", "date") if r["type"] == "MAIL_OPEN"]
     key = f"custobar/mapped/type=MAIL_OPEN/ds={DAY}/events.jsonl.gz"
     assert [json.loads(line) for line in gzip.decompress(stage.s3_object(key)).splitlines()] == opens
+
+
+def test_tenants(stage: Stage) -> None:
+    """Rule: each tenant's day is in files of its own, with its snapshots beside it."""
+    with CustobarSandbox(seed=7) as other:
+        tenants = {"acme": stage.sandbox, "globex": other}
+        connections = {f"custobar_{name}": each.airflow_connection(requests_per_minute=600) for name, each in tenants.items()}
+        with_tenants = replace(stage, environment=stage.environment | connection_variables(connections))
+        results = with_tenants.run("custobar_tenants", "2026-02-21").results
+        for name, sandbox in tenants.items():
+            for resource in ("customers", "events", "sales", "products"):
+                key = f"{name}/{resource}/ds={DAY}/{resource}.parquet"
+                assert results[f"{name}.{resource}"]["uris"] == [f"s3://{BUCKET}/{key}"]
+                rows = parquet.read_table(io.BytesIO(stage.s3_object(key))).num_rows
+                of_the_day = replace(stage, sandbox=sandbox).of_the_day
+                if resource == "events":
+                    wanted = [r for r in of_the_day("events", "date") if r["type"] in ("BROWSE", "MAIL_OPEN", "MAIL_CLICK")]
+                elif resource == "sales":
+                    wanted = of_the_day("sales", "sale_date")
+                else:
+                    wanted = list(sandbox.records(resource))
+                assert rows == results[f"{name}.{resource}"]["rows"] == len(wanted) > 0
 
 
 def test_taskflow_upload(stage: Stage) -> None:

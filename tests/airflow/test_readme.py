@@ -66,6 +66,23 @@ def test_arguments_of_tables() -> None:
     exec(block_with("CustobarToSqlOperator"), {"CustobarToSqlOperator": CustobarToSqlOperator})
 
 
+def test_a_tenants_group_and_an_approval() -> None:
+    """Rule: the DAG of two tenants is one, and so are the three tasks of an approval."""
+    import pendulum
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+    from airflow.sdk import DAG
+
+    from airflow_provider_custobar.operators.export_group import custobar_export_group
+    from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
+
+    names = {"DAG": DAG, "pendulum": pendulum, "custobar_export_group": custobar_export_group}
+    exec(block_with("custobar_export_group"), names)
+    upload = {"conn_id": "postgres_default", "sql": "SELECT 1 AS external_id"}
+    with DAG("approval", schedule=None):
+        names = {"SqlToCustobarOperator": SqlToCustobarOperator, "ApprovalOperator": ApprovalOperator, "upload": upload}
+        exec(block_with("ApprovalOperator"), names)
+
+
 def test_arguments_of_waits() -> None:
     """Rule: every argument that the README shows is one, and the DAG that starts by itself is one."""
     from airflow.sdk import DAG, Asset, AssetWatcher
