@@ -62,7 +62,7 @@ RUNS: dict[str, tuple[Callable[[Path], Any], dict[str, Any] | None, list[str]]] 
     "export of one page": (
         lambda folder: export(folder, resource="products", event_types=None, date=None, fields=["external_id"]),
         None,
-        ["Exporting products to file://", "(1 page, ", " bytes in "],
+        ["Exporting products to file://", "(1 page,", "bytes in"],
     ),
     "export that is tried again": (export, UNAVAILABLE, ["Trying again in ", "attempt 1 of 2 failed", "exported to"]),
     "export that is denied": (export, DENIED, ["the token may not do this;", "personal keys expire after 8 hours."]),
