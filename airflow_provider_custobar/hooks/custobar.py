@@ -203,7 +203,7 @@ class CustobarHook(BaseHook):
         dry_run: bool = False,
         timezone: str | None = None,
         expected_digest: str | None = None,
-        reject: Callable[[Rejected], None] = lambda _: None,
+        reject: Callable[[Rejected], None] | None = None,
     ) -> UploadResult:
         """
         Check all ``records``, then send them in batches.
@@ -211,7 +211,7 @@ class CustobarHook(BaseHook):
         Takes the options that :class:`~airflow_provider_custobar.upload.options.UploadOptions` describes, and:
 
         :param records: Mappings, read once, so that they may come from a generator. What is none is rejected.
-        :param reject: Called with each bad record.
+        :param reject: Called with each bad record; without it, reasons go to the log.
         :raises InvalidArgumentError: before the first request.
         :raises InvalidRowsError: some records are bad and ``on_invalid="fail"``; nothing was sent.
         :raises DigestMismatchError: other records would be sent than ``expected_digest`` stands for; nothing was sent.
@@ -241,7 +241,7 @@ class CustobarHook(BaseHook):
         options: UploadOptions,
         rows: Iterable[object],
         *,
-        reject: Callable[[Rejected], None] = lambda _: None,
+        reject: Callable[[Rejected], None] | None = None,
         after_check: Callable[[], None] = lambda: None,
         journal: Journal | None = None,
         changes: Changes | None = None,
@@ -275,6 +275,7 @@ class CustobarHook(BaseHook):
                 journal=journal or Journal(None),
                 changes=changes,
                 read_back=partial(_read_back, client, plan.resource.name),
+                pacer=client.pacer,
                 log=self.log,
             ).run()
 

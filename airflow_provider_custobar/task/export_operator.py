@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import Fate, InvalidArgumentError, fate_of, whole_number
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
@@ -148,6 +148,7 @@ class CustobarExportOperator(CustobarQueryOperator):
     def _export_all(self, context: Context) -> dict[str, Any]:
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self.make_query(config, context)
+        self.check_is_over(query.window)
         self._name_snapshot(query, context, config.timezone)
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
@@ -161,13 +162,10 @@ class CustobarExportOperator(CustobarQueryOperator):
             runs = [ExportRun(export) for export in exports]
             for run in runs:
                 run.prepare()
-            last = queries[-1].window
-            if last is not None and last.end > datetime.now(UTC):
-                self.log.warning("The window %s is not over yet: what happens until its end will be missing", last)
             results = []
             try:
                 for each, export, run in zip(queries, exports, runs, strict=True):
-                    self.log.info("Exporting %s to %s", described(each), export.files.uri)
+                    self.log.info("%s", in_lines(f"Exporting {each.resource.name} to {export.files.uri}{described(each)}"))
                     results.append((each, run.run()))
             except BaseException as error:
                 if not attempt.will_follow or fate_of(error) is Fate.FINAL:
@@ -252,7 +250,7 @@ class CustobarExportOperator(CustobarQueryOperator):
             will_follow=attempt.will_follow,
             manifest=None if manifest is None else store.target(manifest),
             describe=partial(manifest_of, query, self.file_format, codec, make),
-            progress_log=ProgressLog(query.resource.name, self.log),
+            progress_log=ProgressLog(query.resource.name, self.log, pacer=client.pacer),
             log=self.log,
         )
 

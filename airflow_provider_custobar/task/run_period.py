@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import pendulum
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.windows import Window, build_window
 from airflow_provider_custobar.task.compat import partition_of
 from airflow_provider_custobar.task.schedule import Ticks, delta_of, has_schedule, key_format_of, ticks_of, timetable_of
@@ -54,7 +55,9 @@ def period_arguments(task: HasPeriod, context: Mapping[str, Any], timezone: str)
     """The rendered period of ``task`` as ``date``, or as ``window_start`` and ``window_end``."""
     if task.window == "auto":
         period = run_period(context, timezone)
-        task.log.info("window='auto' is [%s, %s): %s", period.start.isoformat(), period.end.isoformat(), period.reason)
+        start, end = (moment.astimezone(pendulum.timezone(timezone)) for moment in (period.start, period.end))
+        told = f"window='auto' is {period.reason}: [{start.isoformat()}, {end.isoformat()})"
+        task.log.info("%s", in_lines(told))
         return {"window_start": period.start, "window_end": period.end}
     return {"date": task.date, "window_start": task.window_start, "window_end": task.window_end}
 
@@ -159,9 +162,7 @@ def _of_schedule(context: Mapping[str, Any]) -> RunPeriod | None:
     ticks = ticks_of(timetable)
     if ticks is not None:
         end = ticks.last_until(moment)
-        return RunPeriod(
-            ticks.before(end), end, "the last whole period of the DAG's schedule, as the data interval has no length"
-        )
+        return RunPeriod(ticks.before(end), end, "the last whole period of the schedule, as the data interval has no length")
     delta = delta_of(timetable)
     if delta is not None:
         return RunPeriod(moment - delta, moment, "the time since the run before, as the data interval has no length")

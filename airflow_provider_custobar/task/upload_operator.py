@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stores.local import canonical_uri
 from airflow_provider_custobar.stores.protocol import Location
@@ -184,9 +185,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         base_url = hook.get_config().base_url
         rows = self.make_rows(context)
         rejects_place, state_place = self._locations()
-        rejects = Rejects(rejects_place.target if rejects_place else None, self.log)
+        told = f"Checking {self.resource} for {base_url}; nothing will be sent (dry run)"
+        self.log.info("%s", in_lines(told if self.dry_run else f"Uploading {self.resource} to {base_url}"))
         with ExitStack() as stack:
-            stack.enter_context(rejects)
+            rejects = stack.enter_context(Rejects(rejects_place.target)) if rejects_place is not None else None
             changes = None
             if state_place is not None:
                 tenant = f"{self.resource} of {base_url}"
@@ -202,9 +204,9 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             result = hook.run_upload(
                 self.options,
                 rows,
-                reject=rejects.add,
+                reject=rejects.add if rejects is not None else None,
                 # Before anything is sent, and where nothing will be: that is when the reasons are wanted most.
-                after_check=rejects.publish,
+                after_check=rejects.publish if rejects is not None else lambda: None,
                 journal=self._journal(context),
                 changes=changes,
             )
@@ -222,7 +224,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             "duplicates": result.duplicates,
             "batches": result.batches,
             "run_ids": result.run_ids,
-            "rejects_uri": rejects.uri,
+            "rejects_uri": rejects.uri if rejects is not None else None,
             "resumed": result.resumed,
             "verified": asdict(result.verified) if result.verified else None,
             "digest": result.digest,

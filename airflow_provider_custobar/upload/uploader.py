@@ -10,6 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_custobar.api.log_lines import counted, in_lines
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.check import Check, CheckedRows
 from airflow_provider_custobar.upload.journal import Journal
@@ -22,19 +24,16 @@ from airflow_provider_custobar.upload.verification import ReadBack, Verification
 log = logging.getLogger(__name__)
 
 
-def _nowhere(_: Rejected) -> None:
-    """Rejects that nobody wants."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Upload:
     """Everything that one upload needs.
 
     ``rows`` are read once. What is good of them waits in a file until all are checked, so that nothing is sent where
     ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time. ``reject`` gets each bad row as it is found;
-    ``after_check`` is called once when all were found, before any is sent. With ``changes``, only rows go that are not as they
-    were. ``destination`` is the tenant's address, for the digest. ``place_of`` tells where a row stands, by its position, which
-    is told without it. ``read_back`` is needed where the plan verifies; ``sleep`` waits for that.
+    without it the log tells them. ``after_check`` is called once when all were found, before any is sent. With ``changes``,
+    only rows go that are not as they were. ``destination`` is the tenant's address, for the digest. ``place_of`` tells where a
+    row stands, by its position, which is told without it. ``pacer`` is what ``send`` waits for. ``read_back`` is needed where
+    the plan verifies; ``sleep`` waits for that.
     """
 
     rows: Iterable[object]
@@ -42,11 +41,12 @@ class Upload:
     plan: UploadPlan
     destination: str = ""
     send: Send
-    reject: Callable[[Rejected], None] = _nowhere
+    reject: Callable[[Rejected], None] | None = None
     after_check: Callable[[], None] = lambda: None
     journal: Journal = field(default_factory=lambda: Journal(None))
     changes: Changes | None = None
     read_back: ReadBack | None = None
+    pacer: Pacer | None = None
     sleep: Callable[[float], Any] = time.sleep
     log: logging.Logger = log
 
@@ -65,7 +65,7 @@ class Upload:
                 changes=self.changes, reject=self.reject, after_check=self.after_check, place_of=self.place_of, log=self.log,
             )  # fmt: skip
             result = check.run(self.rows)
-            sending = Sending(plan, rows, send=self.send, journal=self.journal, log=self.log)
+            sending = Sending(plan, rows, send=self.send, journal=self.journal, log=self.log, pacer=self.pacer)
             result.digest = digest_of(plan, self.destination, rows.fingerprint)
             if plan.expected_digest not in (None, result.digest):
                 return self._sent_before(result, plan.expected_digest, rows.count)
@@ -114,15 +114,16 @@ class Upload:
         name = self.plan.resource.name
         if result.duplicates:
             self.log.warning(
-                "%s: %s rows have the identifier of an earlier one; all were kept in their order, so the last one counts",
-                name, f"{result.duplicates:,}",
+                "%s of %s with the identifier of an earlier one: all were kept in their order, so the last one counts",
+                counted(result.duplicates, "row"), name,
             )  # fmt: skip
-        if result.removed:
-            self.log.info("%s: %s rows are gone since the last run", name, f"{result.removed:,}")
+        sent = f"{counted(result.uploaded, 'row')} of {name} sent in {counted(result.batches, 'batch', 'batches')}"
+        if not result.uploaded:
+            sent = f"{'Dry run: nothing' if self.plan.options.dry_run else 'Nothing'} was sent of {name}"
+        gone = f", {result.removed:,} gone since the last run" if result.removed else ""
         self.log.info(
-            "%s: %s rows, %s sent in %s batches, %s rejected, %s unchanged, %.1f s%s",
-            name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
-            f"{result.unchanged:,}", seconds, " (dry run: nothing was sent)" if self.plan.options.dry_run else "",
+            "%s: %s came in, %s rejected, %s unchanged%s (%.1f s)",
+            sent, counted(result.rows, "row"), f"{result.rejected:,}", f"{result.unchanged:,}", gone, seconds,
         )  # fmt: skip
 
     def _verified(self, rows: Iterable[GoodRow]) -> Verification | None:
@@ -133,7 +134,7 @@ class Upload:
         self.sleep(self.plan.verify_delay)
         zone = zoneinfo.ZoneInfo(self.plan.timezone)
         try:
-            return verify(rows, self.read_back, self.plan.resource, zone, self.log)
+            return verify(rows, self.read_back, self.plan.resource, zone, self.log, place_of=self.place_of)
         except Exception as error:  # noqa: BLE001 - the upload itself is done
-            self.log.warning("The rows were sent, but could not be read back: %s", error)
+            self.log.warning("%s", in_lines(f"The rows were sent, but could not be read back: {error}"))
             return None

@@ -24,16 +24,18 @@ def block_with(text: str) -> str:
 
 def test_first_dag(tmp_path: Path) -> None:
     """Rule: a newcomer who saves the first DAG and pastes the commands below it sees the first lines of a file."""
-    (commands,) = re.findall(r"```bash\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    readme = (PROJECT / "README.md").read_text()
+    prepare, commands = re.findall(r"```bash\n(.*?)```", readme, re.DOTALL)
     install, _, rest = commands.partition("\n")
     assert install == "pip install 'airflow-provider-custobar[sandbox]'"
-    dags = tmp_path / "airflow" / "dags"
-    dags.mkdir(parents=True)
-    (dags / "first_dag.py").write_text(block_with("custobar_sales").replace("/tmp/custobar", str(tmp_path)))
-    environment = {
-        "HOME": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-    }
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    environment = {"HOME": str(tmp_path), "PATH": path, "PYTHONPATH": str(PROJECT)}
+    # What the virtual environment would get is here already.
+    assert prepare.splitlines()[1:] == ["python3 -m venv venv", ". venv/bin/activate"]
+    subprocess.run(["bash", "-c", prepare.splitlines()[0]], env=environment, check=True)
+    (tmp_path / "airflow" / "dags" / "first_dag.py").write_text(
+        block_with("custobar_sales").replace("/tmp/custobar", str(tmp_path))
+    )
     here = rest.replace("--port 8765", "--port 0").replace("/tmp/custobar", str(tmp_path))
     # -m is for the %1 that an interactive shell has; the trap, so that a failing line leaves no sandbox behind.
     script = f"trap 'kill %1 || true' EXIT\n{here}"
@@ -43,6 +45,8 @@ def test_first_dag(tmp_path: Path) -> None:
     assert "sale_date" in header
     assert "2026-02-10" in first
     assert "2026-02-10" in second
+    (told,) = re.findall(r"look for `(.*?)`", readme)
+    assert told.replace("/tmp/custobar", str(tmp_path)) in done.stdout.replace("\n", " ")
 
 
 def test_arguments_of_exports() -> None:
