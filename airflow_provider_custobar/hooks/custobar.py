@@ -63,7 +63,8 @@ class CustobarHook(BaseHook):
             port=connection.port,
             login=connection.login,
             password=connection.password,
-            extra=connection.extra_dejson,
+            # Not extra_dejson: Airflow then masks all of it, and warns in every log of values as short as "UTC".
+            extra=connection.extra,
         )
 
     def get_conn(self) -> CustobarClient:

@@ -55,7 +55,8 @@ class SpiffyStoresHook(BaseHook):
             port=connection.port,
             login=connection.login,
             password=connection.password,
-            extra=connection.extra_dejson,
+            # Not extra_dejson: Airflow then masks all of it, and warns in every log of values as short as "UTC".
+            extra=connection.extra,
             service=SPIFFY_STORES,
         )
 

@@ -92,6 +92,8 @@ class CustobarExportOperator(CustobarQueryOperator):
     )
     #: The argument that names the object.
     name_argument: ClassVar[str]
+    #: Airflow's Rendered Templates then shows names as they turned out, not with their placeholders.
+    overwrite_rtif_after_execution = True
     template_fields: Sequence[str] = common_template_fields
 
     def __init__(
@@ -147,6 +149,8 @@ class CustobarExportOperator(CustobarQueryOperator):
         query = self.make_query(config, context)
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
+        if len(queries) == 1:
+            self._fill_in_names(query)
         attempt = TaskAttempt(context)
         with CustobarHook.client_of(config) as client:
             exports = [self._export(number, each, store, client, attempt) for number, each in enumerate(queries)]
@@ -163,11 +167,19 @@ class CustobarExportOperator(CustobarQueryOperator):
                     self.log.info("Exporting %s to %s", described(each), export.files.uri)
                     results.append((each, run.run()))
             except BaseException as error:
+                if isinstance(error, SystemExit) and attempt.was_marked:
+                    for run in runs:
+                        run.give_up()
                 if not attempt.will_follow or fate_of(error) is Fate.FINAL:
                     attempt.forget()
                 raise
             attempt.forget()
         return self._document(results)
+
+    def _fill_in_names(self, query: Query) -> None:
+        for argument in (self.name_argument, "manifest"):
+            if isinstance(value := getattr(self, argument), str):
+                setattr(self, argument, fill_in(value, argument, query))
 
     def page_format(self, draft: Query) -> ApiFormat:
         return page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)
