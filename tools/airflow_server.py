@@ -78,6 +78,8 @@ class AirflowServer:
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
                 "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
                 "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+                # After five seconds, the default, tasks of a busy machine fail without a word.
+                "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
                 # The scheduler starts so many processes at once; 32 by default.
                 "AIRFLOW__CORE__PARALLELISM": "8",
                 **(environment or {}),
@@ -92,7 +94,11 @@ class AirflowServer:
             stack.enter_context(self.home)
             if self._connections:
                 file = self.home.directory / "connections.json"
-                file.write_text(json.dumps({conn_id: json.loads(text) for conn_id, text in self._connections.items()}))
+                # This command does not take an empty extra, which "connections add" leaves out by itself.
+                fields = {conn_id: json.loads(document).items() for conn_id, document in self._connections.items()}
+                file.write_text(
+                    json.dumps({conn_id: {name: value for name, value in each if value} for conn_id, each in fields.items()})
+                )
                 self.home.call([sys.executable, "-m", "airflow", "connections", "import", str(file)])
             self._process = self._start(stack, "standalone")
             self._wait()

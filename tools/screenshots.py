@@ -29,6 +29,8 @@ FOLDER = PROJECT / "docs"
 WIDTH, HEIGHT = 1280, 800
 MOST_BYTES = 200_000
 DAG_ID, TASK_ID = "custobar_late_events", "clicks_to_s3"
+ASSET, STARTED_DAG_ID = "custobar_unsubscribes", "custobar_new_unsubscribes"
+_PATIENCE_MILLISECONDS = 60_000
 #: Nothing that looks for Google's servers, and no sandbox, which root cannot have.
 _FLAGS = (
     "--no-sandbox",
@@ -51,18 +53,33 @@ class Airflow:
 
     def run(self, dag_id: str) -> str:
         """Trigger a DAG, as the button does; its run's id, once that has succeeded."""
-        wait_until(f"{dag_id} is read", lambda: self._call("GET", f"dags/{dag_id}"))
-        self._call("PATCH", f"dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
-        run_id = str(self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": datetime.now(UTC).isoformat()})["dag_run_id"])
+        self.switch_on(dag_id)
+        run_id = str(
+            self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": datetime.now(UTC).isoformat()})["dag_run_id"]
+        )
 
         def ended() -> bool:
-            state = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
-            if state == "failed":
-                raise DemoError(f"the run {run_id} of {dag_id} has failed")
-            return bool(state == "success")
+            return self._has_succeeded(self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}"))
 
         wait_until(f"{dag_id} has run", ended, every_seconds=1)
         return run_id
+
+    def switch_on(self, dag_id: str) -> None:
+        wait_until(f"{dag_id} is read", lambda: self._call("GET", f"dags/{dag_id}"))
+        self._call("PATCH", f"dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+
+    def wait_for_runs(self, dag_id: str) -> None:
+        """Wait until ``dag_id`` has run by itself."""
+
+        def ended() -> bool:
+            return any(map(self._has_succeeded, self._call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]))
+
+        wait_until(f"{dag_id} has run", ended, every_seconds=1)
+
+    def _has_succeeded(self, run: dict[str, Any]) -> bool:
+        if run["state"] == "failed":
+            raise DemoError(f"the run {run['dag_run_id']} of {run['dag_id']} has failed")
+        return bool(run["state"] == "success")
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=60)
@@ -73,10 +90,14 @@ class Airflow:
 def take(stack: ExitStack) -> int:
     with step("find a browser"):
         page = stack.enter_context(_browser())
-    _, server = start(stack)
+    stage, server = start(stack)
     airflow = Airflow(server.url)
+    airflow.switch_on(STARTED_DAG_ID)
     with step(f"run {DAG_ID}"):
         run_id = airflow.run(DAG_ID)
+    with step(f"let somebody unsubscribe, which starts {STARTED_DAG_ID}"):
+        stage.unsubscribe_somebody()
+        airflow.wait_for_runs(STARTED_DAG_ID)
     shots: dict[str, Callable[[], None]] = {
         "task": lambda: _task(page, server.url, run_id),
         "assets": lambda: _assets(page, server.url),
@@ -91,13 +112,14 @@ def take(stack: ExitStack) -> int:
 
 def _task(page: Page, url: str, run_id: str) -> None:
     page.goto(f"{url}/dags/{DAG_ID}/runs/{run_id}/tasks/{TASK_ID}")
-    page.get_by_text("Exported").first.wait_for()
+    # What the log says last of all, whatever its words.
+    page.get_by_text("s3://").last.wait_for()
 
 
 def _assets(page: Page, url: str) -> None:
     page.goto(f"{url}/assets")
-    page.get_by_role("link", name=re.compile("custobar")).first.click()
-    page.locator(".react-flow__node").first.wait_for()
+    page.get_by_role("link", name=ASSET).first.click()
+    page.get_by_text(STARTED_DAG_ID).first.wait_for()
 
 
 def _connection(page: Page, url: str) -> None:
@@ -119,6 +141,7 @@ def _browser() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB", color_scheme="light")
+        page.set_default_timeout(_PATIENCE_MILLISECONDS)
         yield page
         browser.close()
 
