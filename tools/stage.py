@@ -60,8 +60,7 @@ class ExamplesStage(Stage):
     def connections(self) -> dict[str, str]:
         """Airflow's UI tests only connections that have a port of their own: for those without it sends 0, and refuses that."""
         return {
-            # With the settings that the form stores, too.
-            "custobar_default": _apart(self.sandbox.airflow_connection(timezone="UTC"), self.sandbox.url),
+            "custobar_default": _apart(self.sandbox.airflow_connection(), self.sandbox.url),
             "spiffy_stores_default": _apart(self.shop.airflow_connection(), self.shop.url),
             "aws_default": _with(self.s3.airflow_connection(), port=urlsplit(self.s3.endpoint_url).port),
             "google_cloud_default": _with(self.gcs.airflow_connection(), port=urlsplit(self.gcs.endpoint_url).port),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 import os
 import re
@@ -120,14 +119,14 @@ def config_from_connection(
     port: int | None = None,
     login: str | None = None,
     password: str | None = None,
-    extra: Mapping[str, Any] | str | None = None,
+    extra: Mapping[str, Any] | None = None,
     service: Service = CUSTOBAR,
 ) -> ClientConfig:
-    """Build a :class:`ClientConfig` from the fields of an Airflow connection to ``service``; ``extra`` may be JSON.
+    """Build a :class:`ClientConfig` from the fields of an Airflow connection to ``service``.
 
     :raises InvalidArgumentError: names the field, its value and what is accepted; never shows the password.
     """
-    extra = _parsed(extra)
+    extra = extra or {}
     authorization = _authorization(login, password, extra.get("auth_scheme"), service)
     return ClientConfig(
         base_url=_base_url(host, schema, port, service),
@@ -143,16 +142,6 @@ def config_from_connection(
         trust_day_filter=_flag(extra, "trust_day_filter"),
         service=service,
     )
-
-
-def _parsed(extra: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
-    try:
-        parsed = json.loads(extra) if isinstance(extra, str) and extra.strip() else extra or {}
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, Mapping):
-        raise InvalidArgumentError("extra", None, "give a JSON object of settings by name", secret=True)
-    return parsed
 
 
 def _base_url(host: str | None, schema: str | None, port: int | None, service: Service) -> str:

@@ -63,8 +63,7 @@ class CustobarHook(BaseHook):
             port=connection.port,
             login=connection.login,
             password=connection.password,
-            # Not extra_dejson: Airflow then masks all of it, and warns in every log of values as short as "UTC".
-            extra=connection.extra,
+            extra=connection.extra_dejson,
         )
 
     def get_conn(self) -> CustobarClient:

@@ -55,8 +55,7 @@ class SpiffyStoresHook(BaseHook):
             port=connection.port,
             login=connection.login,
             password=connection.password,
-            # Not extra_dejson: Airflow then masks all of it, and warns in every log of values as short as "UTC".
-            extra=connection.extra,
+            extra=connection.extra_dejson,
             service=SPIFFY_STORES,
         )
 

@@ -95,17 +95,6 @@ def test_a_login_means_basic_authentication() -> None:
     assert base64.b64decode(encoded).decode() == "teppo:sala sänä: 1"
 
 
-def test_extras_may_be_json() -> None:
-    """Rule: the extra is JSON as Airflow keeps it; what is no object of JSON is refused, and not shown."""
-    config = config_from_connection(host="acme", password=TOKEN, extra='{"timezone": "Europe/Helsinki"}')
-    assert config.timezone == "Europe/Helsinki"
-    assert config_from_connection(host="acme", password=TOKEN, extra="").timezone == "UTC"
-    for wrong in ("sesame", '["sesame"]'):
-        with pytest.raises(InvalidArgumentError, match="^extra=") as caught:
-            config_from_connection(host="acme", password=TOKEN, extra=wrong)
-        assert "sesame" not in str(caught.value)
-
-
 def test_extras_are_read_from_the_texts_of_a_form_as_from_json() -> None:
     """Rule: numbers and switches may be texts, because Airflow's connection form makes texts of them; empty means default."""
     texts = {
