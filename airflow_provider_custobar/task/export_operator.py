@@ -43,6 +43,7 @@ from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.names import fill_in
+from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
@@ -152,8 +153,11 @@ class CustobarExportOperator(CustobarQueryOperator):
         if len(queries) == 1:
             self._fill_in_names(query)
         attempt = TaskAttempt(context)
+        outlets = OutletEvents(self, context, [each.window for each in queries])
         with CustobarHook.client_of(config) as client:
-            exports = [self._export(number, each, store, client, attempt) for number, each in enumerate(queries)]
+            exports = [
+                outlets.watched(self._export(number, each, store, client, attempt), each) for number, each in enumerate(queries)
+            ]
             _refuse_same_place(exports)
             runs = [ExportRun(export) for export in exports]
             for run in runs:
@@ -174,7 +178,9 @@ class CustobarExportOperator(CustobarQueryOperator):
                     attempt.forget()
                 raise
             attempt.forget()
-        return self._document(results)
+        document = self._document(results)
+        outlets.tell(document)
+        return document
 
     def _fill_in_names(self, query: Query) -> None:
         for argument in (self.name_argument, "manifest"):
