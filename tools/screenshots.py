@@ -126,7 +126,7 @@ def _connection(page: Page, url: str) -> None:
     page.goto(f"{url}/connections")
     row = page.get_by_role("row").filter(has_text="custobar_default")
     row.get_by_role("button", name=re.compile("edit", re.IGNORECASE)).click()
-    page.get_by_role("dialog").get_by_text("Host").wait_for()
+    page.get_by_role("dialog").get_by_text("Host").first.wait_for()
 
 
 @contextmanager
