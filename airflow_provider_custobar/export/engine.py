@@ -63,6 +63,14 @@ class ExportRun:
             self._check()
         return _Attempt(self._export).run()
 
+    def give_up(self) -> None:
+        """After :meth:`run`: remove what it has left for a next attempt, since none will come."""
+        checkpoints = self._export.checkpoints
+        found = checkpoints.load() if checkpoints is not None else None
+        if found is not None:
+            self._export.log.info("No attempt follows: removing what was kept for it")
+            self._forget(*found[:2])
+
     def _left_before(self) -> tuple[Checkpoint, list[WholeFile], bool] | None:
         export = self._export
         if export.checkpoints is None:

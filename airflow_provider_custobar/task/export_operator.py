@@ -95,6 +95,8 @@ class CustobarExportOperator(CustobarQueryOperator):
     )
     #: The argument that names the object.
     name_argument: ClassVar[str]
+    #: Airflow's Rendered Templates then shows names as they turned out, not with their placeholders.
+    overwrite_rtif_after_execution = True
     template_fields: Sequence[str] = common_template_fields
 
     def __init__(
@@ -149,9 +151,10 @@ class CustobarExportOperator(CustobarQueryOperator):
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self.make_query(config, context)
         self.check_is_over(query.window)
-        self._name_snapshot(query, context, config.timezone)
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
+        if len(queries) == 1:
+            self._fill_in_names(query, context, config.timezone)
         attempt = TaskAttempt(context)
         outlets = OutletEvents(self, context, [each.window for each in queries])
         with CustobarHook.client_of(config) as client:
@@ -168,6 +171,9 @@ class CustobarExportOperator(CustobarQueryOperator):
                     self.log.info("%s", in_lines(f"Exporting {each.resource.name} to {export.files.uri}{described(each)}"))
                     results.append((each, run.run()))
             except BaseException as error:
+                if isinstance(error, SystemExit) and attempt.was_marked:
+                    for run in runs:
+                        run.give_up()
                 if not attempt.will_follow or fate_of(error) is Fate.FINAL:
                     attempt.forget()
                 raise
@@ -176,14 +182,17 @@ class CustobarExportOperator(CustobarQueryOperator):
         outlets.tell(document)
         return document
 
-    def _name_snapshot(self, query: Query, context: Context, timezone: str) -> None:
-        """What has no window is named by the period that the run stands for."""
-        if query.resource.window_filter is WindowFilter.NONE:
-            for argument in (self.name_argument, "manifest"):
-                name = getattr(self, argument)
-                if isinstance(name, str) and any(placeholder in name for placeholder in OF_WINDOW):
-                    window = window_of_run(context, timezone)
-                    setattr(self, argument, fill_in(name, argument, replace(query, window=window)))
+    def _fill_in_names(self, query: Query, context: Context, timezone: str) -> None:
+        """Now, so that Airflow shows them as they are. What has no window is named by the period that the run stands for."""
+        for argument in (self.name_argument, "manifest"):
+            name = getattr(self, argument)
+            if not isinstance(name, str):
+                continue
+            if query.resource.window_filter is WindowFilter.NONE and any(placeholder in name for placeholder in OF_WINDOW):
+                named = replace(query, window=window_of_run(context, timezone))
+            else:
+                named = query
+            setattr(self, argument, fill_in(name, argument, named))
 
     def page_format(self, draft: Query) -> ApiFormat:
         return page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)

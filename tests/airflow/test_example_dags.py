@@ -116,13 +116,10 @@ def test_upload_of_files(stage: Stage, tmp_path: Path) -> None:
     """Rule: the files' good rows are customers of the tenant afterwards; the next night sends only what has changed."""
     stage.put("incoming/customers/1.csv.gz", "Member;Mail;Newsletter\r\nF-1;a@example.com;yes\r\nF-2;not an address;no\r\n")
     stage.put("incoming/customers/2.csv.gz", "Member,Mail,Newsletter\r\nF-3,c@example.com,no\r\n")
-    example = (PROJECT / "dags_examples" / "custobar_upload_files.py").read_text()
-    dag_file = tmp_path / "custobar_upload_files.py"
-    dag_file.write_text(example.replace("/tmp/custobar", str(tmp_path)))
-    results = [
-        outcome.results["customers"]
-        for outcome in stage.home.run_dag(dag_file, "custobar_upload_files", [DAY, "2026-02-21"], environment=stage.environment)
-    ]
+    environment = stage.environment | {"AIRFLOW_VAR_CUSTOBAR_STATE": f"file://{tmp_path}"}
+    file = PROJECT / "dags_examples" / "custobar_upload_files.py"
+    outcomes = stage.home.run_dag(file, "custobar_upload_files", [DAY, "2026-02-21"], environment=environment)
+    results = [outcome.results["customers"] for outcome in outcomes]
     first, second = results
     assert (first["rows"], first["uploaded"], first["rejected"]) == (3, 2, 1)
     assert first["verified"] == {"checked": 2, "missing": 0, "different": 0}

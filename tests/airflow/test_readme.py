@@ -53,7 +53,7 @@ def test_arguments_of_exports() -> None:
     """Rule: every argument that the README shows is one."""
     from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
 
-    exec(block_with('task_id="clicks"'), {"CustobarToGCSOperator": CustobarToGCSOperator})
+    exec(block_with('CustobarToGCSOperator(\n    task_id="clicks"'), {"CustobarToGCSOperator": CustobarToGCSOperator})
 
 
 def test_arguments_of_uploads() -> None:

@@ -470,7 +470,8 @@ class Task:
                 yield changed(self.pages[number], after=after)
 
         checkpoints = Checkpoints(self.state, "export", changes.pop("fingerprint", "f"), logger=LOG)
-        return run_export(Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes)))
+        self.export = Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes))
+        return run_export(self.export)
 
     def recorded(self) -> int | None:
         """How many pages the state tells of."""
@@ -526,6 +527,16 @@ def test_the_last_attempt_keeps_nothing() -> None:
         task.attempt(stop_at=7, will_follow=False)
     assert (task.store.debris(), task.state.values) == ([], {})
     assert task.asked == list(range(7))
+
+
+def test_what_was_kept_for_an_attempt_that_does_not_come_can_be_removed() -> None:
+    """Rule: where it turns out that no attempt follows, nothing stays of what was kept for it."""
+    task = Task(pages_of(10))
+    with pytest.raises(SystemExit):
+        task.attempt(stop_at=5, error=SystemExit())
+    assert task.store.debris()
+    ExportRun(task.export).give_up()
+    assert (task.store.debris(), task.state.values) == ([], {})
 
 
 @pytest.mark.parametrize("why", ["cursor", "upload", "fingerprint"])
