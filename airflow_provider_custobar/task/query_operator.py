@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -50,6 +50,7 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         With ``skip``, what an earlier run has written under the same names stays as it is: objects, a manifest, a table's rows.
     :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
+    :param multiple_outputs: Push each key of the result by itself as well, for ``task.output["uris"]``.
     """
 
     query_template_fields: ClassVar[tuple[str, ...]] = (
@@ -88,9 +89,10 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         on_empty: OnEmpty = "write",
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         one_of("api_format", api_format, API_FORMATS)
         one_of("on_empty", on_empty, ON_EMPTY)
         one_of("on_bad_timestamp", on_bad_timestamp, ON_BAD_TIMESTAMP)
@@ -155,6 +157,15 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
                 "lookback", self.lookback, f"it goes with a window of one day of the tenant's, not with {window or 'none'}"
             )
         return window.days_before(days)
+
+    def window_is_complete(self, window: Window | None) -> bool | None:
+        """Whether the window is over, so that nothing more happens in it; None without one. The log warns where it is not."""
+        if window is None:
+            return None
+        is_over = window.end <= datetime.now(UTC)
+        if not is_over:
+            self.log.warning("The window %s is not over yet: what happens until its end will be missing", window)
+        return is_over
 
 
 def one_of(argument: str, value: object, accepted: Sequence[object]) -> None:

@@ -78,6 +78,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         more, nothing is sent. (templated)
     :param dry_run: Do everything but send; the result tells what would be new, changed, unchanged and removed.
     :param custobar_conn_id: The Custobar connection id. (templated)
+    :param multiple_outputs: Push each key of the result by itself as well, for ``task.output["uploaded"]``.
     """
 
     common_template_fields: ClassVar[tuple[str, ...]] = (
@@ -119,9 +120,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         max_removed: float | str = 0.1,
         dry_run: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify, unknown_fields=unknown_fields)
         self.resource = resource
         self.field_mapping = field_mapping

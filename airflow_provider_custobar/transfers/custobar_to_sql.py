@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar import __version__
@@ -43,8 +42,8 @@ class CustobarToSqlOperator(CustobarQueryOperator):
     is there, its own types count, and columns that Custobar has no fields for keep their defaults.
 
     The result goes to XCom: ``resource``, ``format``, ``uris``, ``table``, ``mode``, ``rows``, ``inserted``, ``updated``,
-    ``deleted``, ``bytes`` (what the API sent), ``pages``, ``window``, ``event_types``, ``bad_timestamps``, ``created``,
-    ``new_columns``, ``resumed``.
+    ``deleted``, ``bytes`` (what the API sent), ``pages``, ``window``, ``window_complete``, ``event_types``, ``bad_timestamps``,
+    ``created``, ``new_columns``, ``resumed``; each by itself as well, for ``load.output["rows"]``.
 
     On PostgreSQL rows are copied, and an attempt that fails or dies is taken up by the next one. Elsewhere the staging table is
     a temporary one, and the next attempt starts over. Needs the extra ``sql``.
@@ -149,15 +148,14 @@ class CustobarToSqlOperator(CustobarQueryOperator):
                 uri = uri_of(hook, load.schema or connection.dialect.default_schema_name, load.table)
                 run = LoadRun(load, connection)
                 run.prepare()
-                if query.window is not None and query.window.end > datetime.now(UTC):
-                    self.log.warning("The window %s is not over yet: what happens until its end will be missing", query.window)
+                is_complete = self.window_is_complete(query.window)
                 self.log.info("Loading %s into %s (%s)", described(query), uri, mode)
                 result = run.run(ProgressLog(query.resource.name, self.log), uri)
         finally:
             engine.dispose()
         self._columns = result.columns
         tell_lineage(hook, outputs=[uri], log=self.log)
-        return self._document(query, load, result, uri)
+        return self._document(query, load, result, uri, is_complete)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What was read and written, with the table's columns."""
@@ -264,7 +262,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             ]
         )
 
-    def _document(self, query: Query, load: Load, result: LoadResult, uri: str) -> dict[str, Any]:
+    def _document(self, query: Query, load: Load, result: LoadResult, uri: str, is_complete: bool | None) -> dict[str, Any]:
         window = query.window
         return {
             "resource": query.resource.name,
@@ -279,6 +277,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             "bytes": result.bytes,
             "pages": result.pages,
             "window": interval(window.start, window.end) if window else None,
+            "window_complete": is_complete,
             "event_types": list(query.event_types),
             "bad_timestamps": result.unplaced,
             "created": result.created,
