@@ -32,9 +32,9 @@ with DAG(
     @task
     def best_customers(uris: list[str]) -> list[list[Any]]:
         """The ten customers who bought for most, and for how much, by DuckDB over all files."""
-        import duckdb  # noqa: PLC0415 - parsing a DAG is to be cheap
-        from fsspec.implementations.arrow import ArrowFSWrapper  # noqa: PLC0415
-        from pyarrow.fs import S3FileSystem  # noqa: PLC0415
+        import duckdb
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow.fs import S3FileSystem
 
         hook = S3Hook()
         keys = hook.get_credentials()
@@ -62,9 +62,9 @@ with DAG(
     @task
     def look_into(bucket: str, name: str) -> dict[str, Any]:
         """One file's rows and its first and last sale, by ClickHouse's engine."""
-        import json  # noqa: PLC0415
+        import json
 
-        import chdb  # noqa: PLC0415
+        import chdb
 
         hook = S3Hook()
         keys = hook.get_credentials()
