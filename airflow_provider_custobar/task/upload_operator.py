@@ -83,6 +83,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         run: it stands for the rows that were to go, in their order, and for where to. If anything else would be sent, the task
         fails for good, and nothing is sent. (templated)
     :param custobar_conn_id: The Custobar connection id. (templated)
+    :param multiple_outputs: Push each key of the result by itself as well, for ``task.output["uploaded"]``.
     """
 
     common_template_fields: ClassVar[tuple[str, ...]] = (
@@ -126,9 +127,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         dry_run: bool = False,
         expected_digest: str | None = None,
         custobar_conn_id: str = CustobarHook.default_conn_name,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify, unknown_fields=unknown_fields)
         self.resource = resource
         self.field_mapping = field_mapping

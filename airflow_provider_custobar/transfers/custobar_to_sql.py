@@ -44,8 +44,8 @@ class CustobarToSqlOperator(CustobarQueryOperator):
     is there, its own types count, and columns that Custobar has no fields for keep their defaults.
 
     The result goes to XCom: ``resource``, ``format``, ``uris``, ``table``, ``mode``, ``rows``, ``inserted``, ``updated``,
-    ``deleted``, ``bytes`` (what the API sent), ``pages``, ``window``, ``event_types``, ``bad_timestamps``, ``created``,
-    ``new_columns``, ``resumed``.
+    ``deleted``, ``bytes`` (what the API sent), ``pages``, ``window``, ``window_complete``, ``event_types``, ``bad_timestamps``,
+    ``created``, ``new_columns``, ``resumed``; each by itself as well, for ``load.output["rows"]``.
 
     On PostgreSQL rows are copied, and an attempt that fails or dies is taken up by the next one. Elsewhere the staging table is
     a temporary one, and the next attempt starts over. Needs the extra ``sql``.
@@ -143,7 +143,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         query = self._window_of(asked)
         outlets = OutletEvents(self, context, [*self.days_before(asked), asked.window])
         mode = self._mode(query)
-        self.check_is_over(query.window)
+        is_complete = self.window_is_complete(query.window)
         hook = find_hook(self.conn_id, self.hook_params, self.database)
         attempt = TaskAttempt(context)
         engine = engine_of(hook)
@@ -159,7 +159,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             engine.dispose()
         self._columns = result.columns
         tell_lineage(hook, outputs=[uri], log=self.log)
-        document = self._document(query, load, result, uri)
+        document = self._document(query, load, result, uri, is_complete)
         outlets.tell(document)
         return document
 
@@ -268,7 +268,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             ]
         )
 
-    def _document(self, query: Query, load: Load, result: LoadResult, uri: str) -> dict[str, Any]:
+    def _document(self, query: Query, load: Load, result: LoadResult, uri: str, is_complete: bool | None) -> dict[str, Any]:
         window = query.window
         return {
             "resource": query.resource.name,
@@ -283,6 +283,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             "bytes": result.bytes,
             "pages": result.pages,
             "window": interval(window.start, window.end) if window else None,
+            "window_complete": is_complete,
             "event_types": list(query.event_types),
             "bad_timestamps": result.unplaced,
             "created": result.created,

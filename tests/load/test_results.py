@@ -16,8 +16,8 @@ from tests.load.databases import Database, Postgres, load, loader
 from tests.windows.page_server import serving
 
 KEYS = (
-    "resource format uris table mode rows inserted updated deleted bytes pages window event_types bad_timestamps created"
-    " new_columns resumed"
+    "resource format uris table mode rows inserted updated deleted bytes pages window window_complete event_types"
+    " bad_timestamps created new_columns resumed"
 ).split()
 
 
@@ -50,6 +50,7 @@ def test_the_result(tenant: CustobarSandbox, postgres: Postgres) -> None:
             "bytes": sum(request.response_bytes for request in tenant.requests),
             "pages": 3,
             "window": {"start": "2026-02-09T22:00:00+00:00", "end": "2026-02-10T22:00:00+00:00"},
+            "window_complete": True,
             "event_types": ["BROWSE", "MAIL_OPEN"],
             "bad_timestamps": 0,
             "created": created,
