@@ -42,6 +42,7 @@ from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
+from airflow_provider_custobar.task.lineage import Dataset, custobar_dataset, folder_of, merged, stored_dataset
 from airflow_provider_custobar.task.names import fill_in
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
@@ -143,14 +144,18 @@ class CustobarExportOperator(CustobarQueryOperator):
             return self._export_all(context)
 
     def _export_all(self, context: Context) -> dict[str, Any]:
-        config = CustobarHook(self.custobar_conn_id).get_config()
+        hook = CustobarHook(self.custobar_conn_id)
+        config = hook.get_config()
         query = self.make_query(config, context)
+        source = partial(custobar_dataset, config.base_url, query.resource.name, fields=query.columns)
+        self.lineage.note(inputs=lambda: [source()])
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         attempt = TaskAttempt(context)
         with CustobarHook.client_of(config) as client:
             exports = [self._export(number, each, store, client, attempt) for number, each in enumerate(queries)]
             _refuse_same_place(exports)
+            self.lineage.note(outputs=lambda: merged(stored_dataset(_place_of(export)) for export in exports))
             runs = [ExportRun(export) for export in exports]
             for run in runs:
                 run.prepare()
@@ -167,6 +172,9 @@ class CustobarExportOperator(CustobarQueryOperator):
                     attempt.forget()
                 raise
             attempt.forget()
+        written = [(export, result) for export, (_, result) in zip(exports, results, strict=True) if result.files]
+        self.lineage.note(outputs=lambda: _datasets(source(), written))
+        self.lineage.tell(hook)
         return self._document(results)
 
     def page_format(self, draft: Query) -> ApiFormat:
@@ -275,6 +283,32 @@ class CustobarExportOperator(CustobarQueryOperator):
             "bad_timestamps": sum(result.unplaced for _, result in results),
             "resumed": any(result.resumed for _, result in results),
         }
+
+
+def _place_of(export: Export) -> str:
+    """Where an export's files are: the same for as many as there may be."""
+    uri = export.files.uri
+    return folder_of(uri, PART) if export.files.is_many else uri
+
+
+def _datasets(source: Dataset, written: Sequence[tuple[Export, ExportResult]]) -> list[Dataset]:
+    """What was written, with its columns, of which fields they are made, and counts; and the manifests."""
+    datasets = []
+    for export, result in written:
+        described: Any = export.describe(result)
+        columns = {column["name"]: column["type"] for column in described["schema"]}
+        datasets.append(
+            stored_dataset(
+                _place_of(export),
+                columns=columns,
+                made_of={name: [source.field(name)] for name in columns if name in source.columns},
+                rows=result.rows,
+                bytes=result.bytes,
+                files=len(result.files),
+            )
+        )
+    manifests = [stored_dataset(export.manifest.uri) for export, _ in written if export.manifest]
+    return merged([*datasets, *manifests])
 
 
 def _refuse_same_place(exports: Sequence[Export]) -> None:
