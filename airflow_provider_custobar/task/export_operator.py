@@ -42,7 +42,7 @@ from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
-from airflow_provider_custobar.task.lineage import Dataset, custobar_dataset, folder_of, merged, stored_dataset
+from airflow_provider_custobar.task.lineage import custobar_dataset, files_to_write, written_files
 from airflow_provider_custobar.task.names import fill_in
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
@@ -155,7 +155,7 @@ class CustobarExportOperator(CustobarQueryOperator):
         with CustobarHook.client_of(config) as client:
             exports = [self._export(number, each, store, client, attempt) for number, each in enumerate(queries)]
             _refuse_same_place(exports)
-            self.lineage.note(outputs=lambda: merged(stored_dataset(_place_of(export)) for export in exports))
+            self.lineage.note(outputs=lambda: files_to_write(exports))
             runs = [ExportRun(export) for export in exports]
             for run in runs:
                 run.prepare()
@@ -173,7 +173,7 @@ class CustobarExportOperator(CustobarQueryOperator):
                 raise
             attempt.forget()
         written = [(export, result) for export, (_, result) in zip(exports, results, strict=True) if result.files]
-        self.lineage.note(outputs=lambda: _datasets(source(), written))
+        self.lineage.note(outputs=lambda: written_files(source(), written))
         self.lineage.tell(hook)
         return self._document(results)
 
@@ -283,32 +283,6 @@ class CustobarExportOperator(CustobarQueryOperator):
             "bad_timestamps": sum(result.unplaced for _, result in results),
             "resumed": any(result.resumed for _, result in results),
         }
-
-
-def _place_of(export: Export) -> str:
-    """Where an export's files are: the same for as many as there may be."""
-    uri = export.files.uri
-    return folder_of(uri, PART) if export.files.is_many else uri
-
-
-def _datasets(source: Dataset, written: Sequence[tuple[Export, ExportResult]]) -> list[Dataset]:
-    """What was written, with its columns, of which fields they are made, and counts; and the manifests."""
-    datasets = []
-    for export, result in written:
-        described: Any = export.describe(result)
-        columns = {column["name"]: column["type"] for column in described["schema"]}
-        datasets.append(
-            stored_dataset(
-                _place_of(export),
-                columns=columns,
-                made_of={name: [source.field(name)] for name in columns if name in source.columns},
-                rows=result.rows,
-                bytes=result.bytes,
-                files=len(result.files),
-            )
-        )
-    manifests = [stored_dataset(export.manifest.uri) for export, _ in written if export.manifest]
-    return merged([*datasets, *manifests])
 
 
 def _refuse_same_place(exports: Sequence[Export]) -> None:

@@ -10,14 +10,19 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_custobar.api.resources import RESOURCES
 from airflow_provider_custobar.assets import custobar
+from airflow_provider_custobar.export.file_set import PART
 from airflow_provider_custobar.task.compat import is_lineage_read
+
+if TYPE_CHECKING:
+    from airflow_provider_custobar.export.job import Export
+    from airflow_provider_custobar.export.results import ExportResult
 
 #: How OpenLineage calls what other spellings of a scheme mean.
 _SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "local": "file"}
@@ -81,12 +86,38 @@ def stored_dataset(uri: str, **facts: Any) -> Dataset:
     return Dataset(uri=f"{scheme}://{place}/{path}", namespace=f"{scheme}://{place}", name=path.strip("/") or "/", **facts)
 
 
-def folder_of(uri: str, placeholder: str) -> str:
-    """The folder of the objects that one URI stands for with ``placeholder`` in it: it is the same however many there are."""
-    return uri.partition(placeholder)[0].rpartition("/")[0] + "/"
+def files_to_write(exports: Iterable[Export]) -> list[Dataset]:
+    """Where exports will be."""
+    return _merged(stored_dataset(_place_of(export)) for export in exports)
 
 
-def merged(datasets: Iterable[Dataset]) -> list[Dataset]:
+def written_files(source: Dataset, written: Sequence[tuple[Export, ExportResult]]) -> list[Dataset]:
+    """What exports have written, with its columns, of which fields they are made, and counts; and the manifests."""
+    datasets = []
+    for export, result in written:
+        described: Any = export.describe(result)
+        columns = {column["name"]: column["type"] for column in described["schema"]}
+        datasets.append(
+            stored_dataset(
+                _place_of(export),
+                columns=columns,
+                made_of={name: [source.field(name)] for name in columns if name in source.columns},
+                rows=result.rows,
+                bytes=result.bytes,
+                files=len(result.files),
+            )
+        )
+    manifests = [stored_dataset(export.manifest.uri) for export, _ in written if export.manifest]
+    return _merged([*datasets, *manifests])
+
+
+def _place_of(export: Export) -> str:
+    """Where an export's files are: one URI, the same for as many as there may be."""
+    uri = export.files.uri
+    return uri.partition(PART)[0].rpartition("/")[0] + "/" if export.files.is_many else uri
+
+
+def _merged(datasets: Iterable[Dataset]) -> list[Dataset]:
     """Each once: files of several days may go to one folder."""
     found: dict[tuple[str, str], Dataset] = {}
     for each in datasets:
@@ -148,18 +179,14 @@ class Lineage:
             return None
         try:
             from airflow.providers.common.compat.openlineage import facet  # noqa: PLC0415 - only where it is installed
-            from airflow.providers.common.compat.openlineage.utils.utils import translate_airflow_asset  # noqa: PLC0415
             from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
 
-            declared = (
-                [] if self.inputs else [translate_airflow_asset(each, None) for each in inlets if isinstance(each, Asset)]
-            )
             return OperatorLineage(
                 inputs=[
                     facet.InputDataset(namespace=each.namespace, name=each.name, facets=_facets(facet, each))
                     for each in self.inputs
                 ]
-                or [each for each in declared if each is not None],
+                or _declared(inlets),
                 outputs=[
                     facet.OutputDataset(
                         namespace=each.namespace,
@@ -173,6 +200,13 @@ class Lineage:
         except Exception as error:  # noqa: BLE001 - as above
             self._log.info("OpenLineage is told nothing: %s: %s", type(error).__name__, error)
             return None
+
+
+def _declared(inlets: Sequence[Any]) -> list[Any]:
+    from airflow.providers.common.compat.openlineage.utils.utils import translate_airflow_asset  # noqa: PLC0415 - as above
+
+    translated = [translate_airflow_asset(each, None) for each in inlets if isinstance(each, Asset)]
+    return [each for each in translated if each is not None]
 
 
 def _facets(facet: Any, dataset: Dataset) -> dict[str, Any]:

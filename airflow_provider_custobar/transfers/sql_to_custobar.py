@@ -117,6 +117,8 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         return self._made_of
 
     def _tables(self, hook: DbApiHook, default_schema: str | None) -> list[Dataset]:
+        # Where SQLAlchemy does not know the database, its hook may.
+        default_schema = default_schema or hook.get_openlineage_default_schema()
         tables, self._made_of = tables_of(self.sql, names_of(hook), default_schema)
         return tables
 
