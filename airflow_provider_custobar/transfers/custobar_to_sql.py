@@ -26,6 +26,7 @@ from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.database import engine_of, find_hook, names_of, uri_of
 from airflow_provider_custobar.task.lineage import Dataset, custobar_dataset
+from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             ) from error
         custobar_hook = CustobarHook(self.custobar_conn_id)
         config = custobar_hook.get_config()
-        query = self._window_of(self.make_query(config, context))
+        asked = self.make_query(config, context)
+        query = self._window_of(asked)
+        outlets = OutletEvents(self, context, [*self.days_before(asked), asked.window])
         mode = self._mode(query)
         self.lineage.note(inputs=lambda: [custobar_dataset(config.base_url, query.resource.name, fields=query.columns)])
         hook = find_hook(self.conn_id, self.hook_params, self.database)
@@ -146,7 +149,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         engine = engine_of(hook)
         try:
             with CustobarHook.client_of(config) as client, engine.connect() as connection:
-                load = self._load(query, mode, client, attempt, connection.dialect)
+                load = outlets.watched(self._load(query, mode, client, attempt, connection.dialect), query)
                 schema = load.schema or connection.dialect.default_schema_name
                 uri = uri_of(hook, schema, load.table)
                 self.lineage.note(outputs=lambda: [names_of(hook).table(schema, load.table)])
@@ -160,7 +163,9 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         finally:
             engine.dispose()
         self.lineage.tell(custobar_hook)
-        return self._document(query, load, result, uri)
+        document = self._document(query, load, result, uri)
+        outlets.tell(document)
+        return document
 
     def _filled(self, load: Load, result: LoadResult, types: Mapping[str, str]) -> list[Dataset]:
         """The table, with its columns, of which fields they are made, and counts."""
