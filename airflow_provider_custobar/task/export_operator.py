@@ -42,6 +42,7 @@ from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
+from airflow_provider_custobar.task.lineage import custobar_dataset, files_to_write, written_files
 from airflow_provider_custobar.task.names import OF_WINDOW, fill_in
 from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
@@ -155,8 +156,11 @@ class CustobarExportOperator(CustobarQueryOperator):
             return self._export_all(context)
 
     def _export_all(self, context: Context) -> dict[str, Any]:
-        config = CustobarHook(self.custobar_conn_id).get_config()
+        hook = CustobarHook(self.custobar_conn_id)
+        config = hook.get_config()
         query = self.make_query(config, context)
+        source = partial(custobar_dataset, config.base_url, query.resource.name, fields=query.columns)
+        self.lineage.note(inputs=lambda: [source()])
         is_complete = self.window_is_complete(query.window)
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
@@ -169,6 +173,7 @@ class CustobarExportOperator(CustobarQueryOperator):
                 outlets.watched(self._export(number, each, store, client, attempt), each) for number, each in enumerate(queries)
             ]
             _refuse_same_place(exports)
+            self.lineage.note(outputs=lambda: files_to_write(exports))
             runs = [ExportRun(export) for export in exports]
             for run in runs:
                 run.prepare()
@@ -185,6 +190,9 @@ class CustobarExportOperator(CustobarQueryOperator):
                     attempt.forget()
                 raise
             attempt.forget()
+        written = [(export, result) for export, (_, result) in zip(exports, results, strict=True) if result.files]
+        self.lineage.note(outputs=lambda: written_files(source(), written))
+        self.lineage.tell(hook)
         document = self._document(results, is_complete)
         outlets.tell(document)
         return document

@@ -18,6 +18,7 @@ from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stream.endings import ON_EMPTY, ON_INCOMPLETE, IncompleteWindowError, OnEmpty, OnIncomplete
 from airflow_provider_custobar.task.execution import CustobarTask
+from airflow_provider_custobar.task.lineage import TellsLineage
 from airflow_provider_custobar.task.run_period import check_period, period_arguments
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ API_FORMATS = ("auto", "json", "csv")
 _MOST_LOOKBACK_DAYS = 3_660
 
 
-class CustobarQueryOperator(CustobarTask, BaseOperator):
+class CustobarQueryOperator(TellsLineage, CustobarTask, BaseOperator):
     """
     Asks Custobar for the records of one resource.
 
