@@ -21,8 +21,11 @@ from airflow_provider_custobar.sandbox import CustobarSandbox, SpiffyStoresSandb
 from tools.servers import GcsServer, PostgresServer, S3Server
 
 BUCKET = "custobar-exports"
-#: Mapped examples share it: Custobar's limit is for all tasks together. Name, slots, description.
-POOL = ("custobar", "2", "Custobar's rate limit")
+#: Two names for one tenant, for the example of several.
+TENANTS = ("custobar_acme", "custobar_globex")
+_POOL = {"slots": 2, "description": "Custobar's rate limit", "include_deferred": False}
+#: As "airflow pools import" reads them. Tasks of one tenant share one: Custobar's limit is for all of them together.
+POOLS = dict.fromkeys(("custobar", *TENANTS), _POOL)
 _WAREHOUSE_DAYS = 7
 
 
@@ -60,7 +63,7 @@ class ExamplesStage(Stage):
     def connections(self) -> dict[str, str]:
         """Airflow's UI tests only connections that have a port of their own: for those without it sends 0, and refuses that."""
         return {
-            "custobar_default": _apart(self.sandbox.airflow_connection(), self.sandbox.url),
+            **dict.fromkeys(("custobar_default", *TENANTS), _apart(self.sandbox.airflow_connection(), self.sandbox.url)),
             "spiffy_stores_default": _apart(self.shop.airflow_connection(), self.shop.url),
             "aws_default": _with(self.s3.airflow_connection(), port=urlsplit(self.s3.endpoint_url).port),
             "google_cloud_default": _with(self.gcs.airflow_connection(), port=urlsplit(self.gcs.endpoint_url).port),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from datetime import date
 
 from tools.airflow_home import AirflowError
 from tools.airflow_server import AirflowServer, check_port
-from tools.stage import POOL, DemoError, ExamplesStage, run_to_the_end, set_examples_stage, step
+from tools.stage import POOLS, DemoError, ExamplesStage, run_to_the_end, set_examples_stage, step
 
 _SECONDS_BETWEEN_EVENTS = 60.0
 
@@ -24,7 +25,9 @@ def start(stack: ExitStack) -> tuple[ExamplesStage, AirflowServer]:
     stage = set_examples_stage(stack, date.today())  # noqa: DTZ011
     with step("start Airflow (its own home, SQLite)"):
         airflow = stack.enter_context(AirflowServer(stage.connections, stage.environment, port=port))
-        airflow.home.call([sys.executable, "-m", "airflow", "pools", "set", *POOL])
+        pools = airflow.home.directory / "pools.json"
+        pools.write_text(json.dumps(POOLS))
+        airflow.home.call([sys.executable, "-m", "airflow", "pools", "import", str(pools)])
     return stage, airflow
 
 
