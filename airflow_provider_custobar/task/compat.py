@@ -25,11 +25,14 @@ __all__ = [
     "RetryPolicy",
     "SharedStreamProducer",
     "TakesRetryPolicy",
+    "add_partitions",
     "arguments_of",
     "asset_state",
+    "asset_state_of",
     "partition_of",
     "save_asset_state",
     "say_once",
+    "takes_partitions",
     "task_state_store",
     "tell_sql_lineage",
 ]
@@ -138,6 +141,37 @@ async def save_asset_state(store: Any, key: str, value: Any) -> None:
         await store.aset(key, value)
     else:
         await asyncio.to_thread(store.set, key, value)
+
+
+def asset_state_of(context: Mapping[str, Any], outlet: Any) -> Any:
+    """The state of an asset that a task writes, with blocking ``get`` and ``set``; None where Airflow keeps none (3.3 does)."""
+    states = context.get("asset_state_store")
+    try:
+        return None if states is None else states[outlet]
+    except (KeyError, TypeError):
+        return None
+
+
+def takes_partitions(event: Any, *, of_lookback: bool) -> bool:
+    """Whether an outlet's event takes partition keys (3.3), and the DAG's author has not added any by now."""
+    if not hasattr(event, "add_partitions"):
+        if of_lookback:
+            say_once(
+                "This Airflow's tasks add no partitions to assets (3.3's do): nobody is told which days of lookback changed"
+            )
+        return False
+    return not event.partition_keys
+
+
+def add_partitions(event: Any, keys: list[str], *, and_none: bool) -> None:
+    """Let there be an asset event for each key, and with ``and_none`` one without a key.
+
+    DAGs that are scheduled on the asset, and not on its partitions, are started by events without a key only.
+    """
+    event.add_partitions(keys)
+    if and_none:
+        # What stands for no key in the events that a task sends. There is no other way to have both.
+        event.partition_keys.add(None)
 
 
 def tell_sql_lineage(hook: Any, sql: str) -> None:

@@ -43,6 +43,7 @@ from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.names import fill_in
+from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
@@ -148,8 +149,11 @@ class CustobarExportOperator(CustobarQueryOperator):
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         attempt = TaskAttempt(context)
+        outlets = OutletEvents(self, context, [each.window for each in queries])
         with CustobarHook.client_of(config) as client:
-            exports = [self._export(number, each, store, client, attempt) for number, each in enumerate(queries)]
+            exports = [
+                outlets.watched(self._export(number, each, store, client, attempt), each) for number, each in enumerate(queries)
+            ]
             _refuse_same_place(exports)
             runs = [ExportRun(export) for export in exports]
             for run in runs:
@@ -167,7 +171,9 @@ class CustobarExportOperator(CustobarQueryOperator):
                     attempt.forget()
                 raise
             attempt.forget()
-        return self._document(results)
+        document = self._document(results)
+        outlets.tell(document)
+        return document
 
     def page_format(self, draft: Query) -> ApiFormat:
         return page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)

@@ -38,7 +38,8 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
     :param window_end: End of the period, not included. (templated)
     :param window: ``auto`` in place of all of these: the period that the DAG run stands for, whatever its schedule; see
         :func:`~airflow_provider_custobar.task.run_period.run_period`.
-    :param lookback: That many days before ``date`` once more, for records that Custobar got late. (templated)
+    :param lookback: That many days before ``date`` once more, for records that Custobar got late. With Airflow 3.3 assets in
+        ``outlets`` get the partitions of those that have changed, beside the run's own. (templated)
     :param on_bad_timestamp: What to do with a record that cannot be placed in the window, since it has no readable timestamp:
         ``fail``, ``keep`` it or ``drop`` it. ``bad_timestamps`` in the result counts them.
     :param filters: Custobar's filters by name, such as ``{"country": "FI"}``. (templated)

@@ -26,6 +26,7 @@ from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.database import dataset_of, engine_of, find_hook, uri_of
 from airflow_provider_custobar.task.lineage import tell_lineage
+from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
@@ -138,14 +139,16 @@ class CustobarToSqlOperator(CustobarQueryOperator):
                 "CustobarToSqlOperator needs the pyarrow package: pip install 'airflow-provider-custobar[sql]'"
             ) from error
         config = CustobarHook(self.custobar_conn_id).get_config()
-        query = self._window_of(self.make_query(config, context))
+        asked = self.make_query(config, context)
+        query = self._window_of(asked)
+        outlets = OutletEvents(self, context, [*self.days_before(asked), asked.window])
         mode = self._mode(query)
         hook = find_hook(self.conn_id, self.hook_params, self.database)
         attempt = TaskAttempt(context)
         engine = engine_of(hook)
         try:
             with CustobarHook.client_of(config) as client, engine.connect() as connection:
-                load = self._load(query, mode, client, attempt, connection.dialect)
+                load = outlets.watched(self._load(query, mode, client, attempt, connection.dialect), query)
                 uri = uri_of(hook, load.schema or connection.dialect.default_schema_name, load.table)
                 run = LoadRun(load, connection)
                 run.prepare()
@@ -157,7 +160,9 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             engine.dispose()
         self._columns = result.columns
         tell_lineage(hook, outputs=[uri], log=self.log)
-        return self._document(query, load, result, uri)
+        document = self._document(query, load, result, uri)
+        outlets.tell(document)
+        return document
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """What was read and written, with the table's columns."""

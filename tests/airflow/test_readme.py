@@ -78,6 +78,18 @@ def test_arguments_of_waits() -> None:
     exec(block_with("AssetWatcher"), names)
 
 
+def test_partitions_of_assets() -> None:
+    """Rule: the DAGs that the README shows are some, where Airflow has partitions."""
+    from airflow import sdk
+
+    from airflow_provider_custobar.transfers.custobar_to_s3 import CustobarToS3Operator
+
+    if not hasattr(sdk, "PartitionedAssetTimetable"):
+        pytest.skip("Airflow has partitions from 3.2 on")
+    names = {name: getattr(sdk, name) for name in ("DAG", "Asset", "CronPartitionTimetable", "PartitionedAssetTimetable")}
+    exec(block_with("PartitionedAssetTimetable"), {**names, "CustobarToS3Operator": CustobarToS3Operator})
+
+
 def test_testing_ones_own_dags(tmp_path: Path) -> None:
     """Rule: the test that the README shows passes in an empty folder."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
