@@ -1,10 +1,11 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui bench test test-fast soak matrix release-check lint clean
+.PHONY: help setup demo ui screenshots bench test test-fast soak matrix release-check lint clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
+SCREENSHOTS_STAMP := .venv/.installed-screenshots
 # Files stay whole, because their tests share servers; they come in the order that tests/conftest.py gives them.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -25,6 +26,13 @@ demo: $(STAMP) ## Run the example DAGs with real Airflow, S3 and GCS servers and
 
 ui: $(STAMP) ## Open Airflow's UI with the same servers, connections and DAGs, until Ctrl-C
 	@$(BIN)/python -m tools.ui
+
+screenshots: $(SCREENSHOTS_STAMP) ## Take the pictures in docs/ anew, of what make ui shows; needs Debian's chromium
+	@$(BIN)/python -m tools.screenshots
+
+$(SCREENSHOTS_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt 'playwright~=1.60'
+	@touch $@
 
 bench: $(BENCH_STAMP) ## Measure exports beside a raw copy and other tools: an hour, or a part of it, see ARGS=--help
 	@$(BIN)/python -m tools.bench $(ARGS)

@@ -14,17 +14,19 @@ _FILES = "Common IO"
 # Fields of both connections' forms. Every type admits null: without it the form would not let a field stay empty.
 _TIMEOUT = {
     "label": "Timeout in seconds",
-    "description": "For connecting and for each silence of the server. 60 by default.",
+    "description": "How long to wait for a connection, and then for more of an answer, before the request is tried again."
+    " 60 by default.",
     "schema": {"type": ["number", "null"], "minimum": 1},
 }
 _MAX_ATTEMPTS = {
     "label": "Attempts per request",
-    "description": "8 by default.",
+    "description": "How often a request is tried, while the server is busy, fails or cannot be reached, before the task fails."
+    " 8 by default.",
     "schema": {"type": ["integer", "null"], "minimum": 1},
 }
 _VERIFY = {
-    "label": "Verify TLS",
-    "description": "true (default), false, or the path of a CA bundle.",
+    "label": "Check the server's certificate",
+    "description": "true (default), false (never outside of tests), or the path of a file with your own CA certificates.",
     "schema": {"type": ["string", "null"]},
 }
 
@@ -34,7 +36,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-custobar",
         "name": _CUSTOBAR,
-        "description": "`Custobar <https://www.custobar.com/>`__ customer data platform: exports, uploads, events.",
+        "description": "Exports, uploads and events of the customer data platform `Custobar <https://www.custobar.com/>`__",
         "integrations": [
             {
                 "integration-name": _CUSTOBAR,
@@ -52,7 +54,13 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _SPIFFY_STORES, "python-modules": ["airflow_provider_custobar.hooks.spiffy_stores"]},
         ],
         "operators": [
-            {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.operators.custobar"]},
+            {
+                "integration-name": _CUSTOBAR,
+                "python-modules": [
+                    "airflow_provider_custobar.operators.custobar",
+                    "airflow_provider_custobar.operators.export_group",
+                ],
+            },
         ],
         "sensors": [
             {"integration-name": _CUSTOBAR, "python-modules": ["airflow_provider_custobar.sensors.custobar"]},
@@ -107,34 +115,40 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "auth_scheme": {
                         "label": "Authorization scheme",
-                        "description": "Token (default) or Bearer. Not used with HTTP Basic.",
+                        "description": "The word before the token in each request. Token works; Custobar's newest pages"
+                        " write Bearer. Not used with a user's password.",
                         "schema": {"type": ["string", "null"], "enum": ["Token", "Bearer"], "default": "Token"},
                     },
                     "requests_per_minute": {
                         "label": "Requests per minute",
-                        "description": "The most that one task asks for. 60 by default; Custobar's own limit seems to be 180.",
+                        "description": "The most that one task asks for. 60 by default. Custobar seems to take 180 in all:"
+                        " tasks that run side by side have to share them.",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
                     "timezone": {
                         "label": "Time zone of the tenant",
-                        "description": "IANA name such as Europe/Helsinki: what a day is. UTC by default.",
+                        "description": "Where your company's days begin and end, and what times without an offset mean: an"
+                        " IANA name, such as Europe/Helsinki. UTC by default.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "trust_day_filter": {
-                        "label": "Trust the API's days",
-                        "description": "The API cuts days in the zone above: windows of whole days need no second look.",
+                        "label": "Custobar's days are those of this time zone",
+                        "description": "Leave it off if you are not sure: exports then look for records in the days beside"
+                        " theirs, too, which costs two or three small requests. On, Custobar's days are taken as they are.",
                         "schema": {"type": ["boolean", "null"], "default": False},
                     },
                     "timeout": _TIMEOUT,
                     "max_attempts": _MAX_ATTEMPTS,
                     "test_path": {
                         "label": "Path for Test Connection",
-                        "description": "A GET that the token's scope allows. A customer's external_id by default.",
+                        "description": "Only where the token may not read customers: a path that it may read, such as"
+                        " /api/data/products/?limit=1.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "trusted_hosts": {
-                        "label": "Trusted hosts",
-                        "description": "Other hosts that a next page may be on, host or host:port, with commas between them.",
+                        "label": "Other hosts for next pages",
+                        "description": "Mostly empty. Hosts that the token may be sent to, too, because Custobar's links to"
+                        " next pages name them: host or host:port, with commas between them.",
                         "schema": {"type": ["string", "null"]},
                     },
                     "verify": _VERIFY,
@@ -162,7 +176,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "requests_per_minute": {
                         "label": "Requests per minute",
-                        "description": "The most that one task asks for. 60 by default; the store's own limit is kept, too.",
+                        "description": "The most that one task asks for. 60 by default; where the store allows less, less.",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
                     "timeout": _TIMEOUT,

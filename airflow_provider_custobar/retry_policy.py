@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_custobar.api.errors import CustobarError, Fate, RateLimitedError, ResponseError, shorten
-from airflow_provider_custobar.api.flow import LONGEST_WAIT_SECONDS, RATE_LIMIT_WAIT_SECONDS
+from airflow_provider_custobar.api.errors import CustobarError, Fate, shorten
+from airflow_provider_custobar.api.flow import asked_pause
 from airflow_provider_custobar.task.compat import RetryDecision, RetryPolicy
 
 # What Airflow's database has room for.
@@ -53,6 +53,5 @@ def _custobar_error(exception: BaseException | None) -> CustobarError | None:
 
 def _delay(error: CustobarError) -> timedelta | None:
     """What the server asked for; None leaves it to the task's ``retry_delay``."""
-    if isinstance(error, ResponseError) and error.retry_after is not None:
-        return timedelta(seconds=min(error.retry_after, LONGEST_WAIT_SECONDS))
-    return timedelta(seconds=RATE_LIMIT_WAIT_SECONDS) if isinstance(error, RateLimitedError) else None
+    seconds = asked_pause(error)
+    return None if seconds is None else timedelta(seconds=seconds)

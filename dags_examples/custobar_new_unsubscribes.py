@@ -46,6 +46,7 @@ with DAG(
         fields=["type", "date", "customer_id"],
         s3_bucket="custobar-exports",
         s3_key="custobar/unsubscribes/{window_start}-{window_end}.jsonl",
+        map_index_template="{{ task.window_start }}",
         retries=3,
         retry_policy=CustobarRetryPolicy(),
     ).expand_kwargs(periods())

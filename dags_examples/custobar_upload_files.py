@@ -7,6 +7,9 @@ from airflow.sdk import DAG
 
 from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOperator
 
+# Where the bad rows go, and what is remembered from night to night: in production, an object store's URL.
+STATE = "{{ var.value.get('custobar_state', 'file:///tmp/custobar') }}"
+
 with DAG(
     dag_id="custobar_upload_files",
     schedule=None,
@@ -21,10 +24,10 @@ with DAG(
         s3_key="incoming/customers/*.csv.gz",
         field_mapping={"Member": "external_id", "Mail": "email", "Newsletter": "can_email"},
         on_invalid="skip",
-        rejects_path="file:///tmp/custobar/rejected-customers.jsonl",
-        # A digest of each row from night to night: what is as it was is not sent again. In production, an object store's URL.
+        rejects_path=STATE + "/rejected-customers.jsonl",
+        # A digest of each row from night to night: what is as it was is not sent again.
         only_changed=True,
-        state_path="file:///tmp/custobar/customers.sqlite",
+        state_path=STATE + "/customers.sqlite",
         # Twenty of them are read back and compared. Custobar imports later than it answers, so a minute is a better choice.
         verify="sample",
         verify_delay=1,

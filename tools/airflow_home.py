@@ -129,12 +129,15 @@ class AirflowHome:
         logical_dates: Sequence[str],
         conf: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        by_api: bool = False,
     ) -> list[DagRunOutcome]:
         """Run one DAG for each date with ``dag.test()``, retries and triggers included.
 
         A failed run is an outcome, not an error. ``log`` is what was printed for all dates.
 
         :param environment: further environment variables, for this call only
+        :param by_api: the runs have no logical date, as those that Airflow's API starts; the dates are when they come
         :raises AirflowError: the process ended, as it does where the DAG cannot be imported; the next call starts another.
         """
         if self._runner is None:
@@ -151,7 +154,14 @@ class AirflowHome:
         assert process.stdin is not None
         assert process.stdout is not None
         answer = self.directory / f"{uuid.uuid4().hex}.json"
-        order = {"file": str(file), "dag_id": dag_id, "dates": list(logical_dates), "conf": conf, "answer": str(answer)}
+        order = {
+            "file": str(file),
+            "dag_id": dag_id,
+            "dates": list(logical_dates),
+            "conf": conf,
+            "by_api": by_api,
+            "answer": str(answer),
+        }
         # Airflow keeps DAGs only that it finds in a bundle.
         bundle = {"name": "dags", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
         bundles = json.dumps([{**bundle, "kwargs": {"path": str(file.parent)}}])

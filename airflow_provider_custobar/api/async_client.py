@@ -18,6 +18,7 @@ from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body, BodyError
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.messages import Outcome, Request, Wait
 from airflow_provider_custobar.api.network import Proxy, network_of, tls_context
 from airflow_provider_custobar.api.pacing import Pacer
@@ -136,7 +137,7 @@ class AsyncCustobarClient:
         if isinstance(step, Request):
             return await self._transfer(step)
         if step.reason:
-            log.warning(step.reason)
+            log.warning("%s", in_lines(step.reason))
         await self._sleep(step.seconds)
         return None
 

@@ -18,6 +18,7 @@ from airflow_provider_custobar.api.content_encoding import ACCEPT_ENCODING, Body
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.flow import Exchange, FlowContext
 from airflow_provider_custobar.api.http_response import FinalResponseAdapter
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.messages import Outcome, Request, Wait
 from airflow_provider_custobar.api.network import network_of, tls_context
 from airflow_provider_custobar.api.pacing import Pacer
@@ -84,6 +85,10 @@ class Driver:
             session.close()
         self._session.close()
 
+    @property
+    def pacer(self) -> Pacer:
+        return self._context.pacer
+
     def _make_session(self) -> requests.Session:
         session = requests.Session()
         session.auth = _Authorization(self.config.authorization)
@@ -140,7 +145,7 @@ class Driver:
         if isinstance(step, Request):
             return self._transfer(step, prefetch)
         if step.reason:
-            log.warning(step.reason)
+            log.warning("%s", in_lines(step.reason))
         self._sleep(step.seconds)
         return None
 

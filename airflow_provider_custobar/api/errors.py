@@ -27,6 +27,7 @@
     ├── SupersededError             final        Airflow has given the task to another attempt
     ├── UnreadableStateError        may pass     Airflow does not tell what an earlier attempt has left
     ├── EmptyExportError            may pass     nothing to export, and on_empty="fail"
+    ├── IncompleteWindowError       may pass     the window is not over yet, and on_incomplete="fail"
     ├── ColumnTypeError             final        a value that its column cannot hold
     ├── MissingExtraError           final        a package that is not installed
     ├── LoadError                   final        rows, or a table, that do not fit
@@ -35,6 +36,7 @@
     ├── FileError                   may pass     a file that cannot be read to its end, as it is now
     ├── InvalidRowsError            final        rows that must not be sent
     ├── TooManyRemovedError         final        more rows are gone than max_removed allows
+    ├── DigestMismatchError         final        other rows than expected_digest stands for
     ├── PartlySentError             final        rows that must not be sent twice may have been sent
     └── ChangesError                final        the file of what was uploaded before cannot be used
 

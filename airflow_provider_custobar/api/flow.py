@@ -82,7 +82,7 @@ def exchange(
             if attempt == attempts:
                 error.add_advice(f"Given up after {attempts} attempts.")
                 raise
-            yield Wait(seconds, f"{error} Trying again in {seconds:.1f} s (attempt {attempt} of {attempts} failed).")
+            yield Wait(seconds, f"Trying again in {seconds:.1f} s, as attempt {attempt} of {attempts} failed. {error}")
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -190,10 +190,16 @@ def _may_repeat(request: Request, error: errors.CustobarError) -> bool:
     return error.fate is errors.Fate.TRANSIENT and (request.repeatable or not error.may_have_arrived)
 
 
-def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> float:
+def asked_pause(error: BaseException) -> float | None:
+    """For how many seconds the server wants nobody to ask again; None if it did not say."""
     if isinstance(error, errors.ResponseError) and error.retry_after is not None:
         return min(error.retry_after, LONGEST_WAIT_SECONDS)
-    if isinstance(error, errors.RateLimitedError):
-        return RATE_LIMIT_WAIT_SECONDS
+    return RATE_LIMIT_WAIT_SECONDS if isinstance(error, errors.RateLimitedError) else None
+
+
+def _pause(context: FlowContext, attempt: int, error: errors.CustobarError) -> float:
+    asked = asked_pause(error)
+    if asked is not None:
+        return asked
     # Half of the pause is drawn by chance, so that tasks that failed together do not come back together.
     return min(LONGEST_BACKOFF_SECONDS, 2.0 ** min(attempt - 1, 10)) * (0.5 + 0.5 * context.random())

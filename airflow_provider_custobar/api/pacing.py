@@ -10,12 +10,15 @@ class Pacer:
     """Keeps the starts of requests at least ``60 / requests_per_minute`` seconds apart, for all who share it."""
 
     def __init__(self, requests_per_minute: float) -> None:
+        self.requests_per_minute = requests_per_minute
         self._interval = 60.0 / requests_per_minute
         self._next_start = float("-inf")
         self._paused_until = float("-inf")
         self._has_void_starts = False
         #: How often a pause was asked for; who waits for a start looks whether it grew meanwhile, and then takes another.
         self.pauses = 0
+        #: How long all starts so far had to wait for the pace alone, without the pauses that were asked for.
+        self.seconds_waited = 0.0
         self._lock = threading.Lock()
 
     def reserve(self, now: float) -> float:
@@ -29,6 +32,7 @@ class Pacer:
                 self._next_start = max(self._next_start - void * self._interval, self._paused_until)
             start = max(self._next_start, now)
             self._next_start = start + self._interval
+            self.seconds_waited += start - min(max(now, self._paused_until), start)
             return start - now
 
     def hold(self, until: float) -> None:

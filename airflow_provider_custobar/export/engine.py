@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate, fate_of
+from airflow_provider_custobar.api.log_lines import counted, in_lines
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.export.checkpoints import Checkpoint, WholeFile
 from airflow_provider_custobar.export.cutting import Cutter, ExportProgress
@@ -58,9 +59,17 @@ class ExportRun:
         except CustobarError as error:
             if not may_start_over(error, is_continued=self._saved is not None):
                 raise
-            self._export.log.warning("Starting over from the first page: %s", error)
+            self._export.log.warning("%s", in_lines(f"Starting over from the first page: {error}"))
             self._check()
         return _Attempt(self._export).run()
+
+    def give_up(self) -> None:
+        """After :meth:`run`: remove what it has left for a next attempt, since none will come."""
+        checkpoints = self._export.checkpoints
+        found = checkpoints.load() if checkpoints is not None else None
+        if found is not None:
+            self._export.log.info("No attempt follows: removing what was kept for it")
+            self._forget(*found[:2])
 
     def _left_before(self) -> tuple[Checkpoint, list[WholeFile], bool] | None:
         export = self._export
@@ -72,7 +81,7 @@ class ExportRun:
             # What cannot be read now is not lost for an attempt that comes after this one.
             if export.may_have_debris and export.will_follow:
                 raise
-            export.log.warning("Starting from the first page: %s", error)
+            export.log.warning("%s", in_lines(f"Starting from the first page: {error}"))
             return None
 
     def _check(self) -> None:
@@ -125,15 +134,15 @@ class _Attempt:
                 pipeline.wait()
                 self._clean_up()
             raise
-        self._export.progress_log.done(result.uris, pages=result.pages, rows=result.rows, stored=result.bytes)
+        self._export.progress_log.exported(result.uris, pages=result.pages, rows=result.rows, stored=result.bytes)
         return result
 
     def _tell_of(self, saved: Checkpoint) -> None:
         self._export.log.info(
-            "Going on where an earlier attempt stopped: %s pages with %s rows are stored, %s",
-            f"{saved.progress.pages:,}",
-            f"{saved.progress.rows:,}",
-            "only publishing is left" if saved.is_whole else f"{saved.progress.files:,} files of them whole",
+            "Going on where an earlier attempt stopped: %s with %s stored, %s",
+            counted(saved.progress.pages, "page"),
+            counted(saved.progress.rows, "row"),
+            "only publishing is left" if saved.is_whole else f"{counted(saved.progress.files, 'file')} of them whole",
         )
 
     def _pipeline(self) -> Pipeline[Page]:

@@ -202,7 +202,8 @@ class CustobarHook(BaseHook):
         verify_delay: float | str = 60,
         dry_run: bool = False,
         timezone: str | None = None,
-        reject: Callable[[Rejected], None] = lambda _: None,
+        expected_digest: str | None = None,
+        reject: Callable[[Rejected], None] | None = None,
     ) -> UploadResult:
         """
         Check all ``records``, then send them in batches.
@@ -210,9 +211,10 @@ class CustobarHook(BaseHook):
         Takes the options that :class:`~airflow_provider_custobar.upload.options.UploadOptions` describes, and:
 
         :param records: Mappings, read once, so that they may come from a generator. What is none is rejected.
-        :param reject: Called with each bad record.
+        :param reject: Called with each bad record; without it, reasons go to the log.
         :raises InvalidArgumentError: before the first request.
         :raises InvalidRowsError: some records are bad and ``on_invalid="fail"``; nothing was sent.
+        :raises DigestMismatchError: other records would be sent than ``expected_digest`` stands for; nothing was sent.
         """
         options = UploadOptions(
             resource=resource,
@@ -230,6 +232,7 @@ class CustobarHook(BaseHook):
             verify_delay=verify_delay,
             dry_run=dry_run,
             timezone=timezone,
+            expected_digest=expected_digest,
         )
         return self.run_upload(options, records, reject=reject)
 
@@ -238,7 +241,7 @@ class CustobarHook(BaseHook):
         options: UploadOptions,
         rows: Iterable[object],
         *,
-        reject: Callable[[Rejected], None] = lambda _: None,
+        reject: Callable[[Rejected], None] | None = None,
         after_check: Callable[[], None] = lambda: None,
         journal: Journal | None = None,
         changes: Changes | None = None,
@@ -265,12 +268,14 @@ class CustobarHook(BaseHook):
                 rows=rows,
                 place_of=getattr(rows, "place_of", None),
                 plan=plan,
+                destination=config.base_url,
                 send=lambda batch, may_repeat: client.upload(plan.resource, batch, repeatable=may_repeat),
                 reject=reject,
                 after_check=after_check,
                 journal=journal or Journal(None),
                 changes=changes,
                 read_back=partial(_read_back, client, plan.resource.name),
+                pacer=client.pacer,
                 log=self.log,
             ).run()
 

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, fate_of
+from airflow_provider_custobar.api.log_lines import counted, in_lines
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.columns.arrow_pages import ArrowPages
 from airflow_provider_custobar.load.duckdb import DuckDbStaging
@@ -92,10 +93,11 @@ class LoadRun:
         except CustobarError as error:
             if not may_start_over(error, is_continued=self._saved is not None):
                 raise
-            self._load.log.warning("Starting over from the first page: %s", error)
+            self._load.log.warning("%s", in_lines(f"Starting over from the first page: {error}"))
             self._saved = None
             result = self._attempt(None, progress_log)
-        progress_log.done([uri], pages=result.pages, rows=result.rows, stored=result.bytes)
+        changes = f"{result.inserted:,} inserted, {result.updated:,} updated, {result.deleted:,} deleted"
+        progress_log.loaded(uri, changes, pages=result.pages, rows=result.rows, stored=result.bytes)
         return result
 
     def _names(self) -> set[str]:
@@ -159,8 +161,8 @@ class LoadRun:
         if saved is not None:
             layout.resume(saved.discovered)
             self._load.log.info(
-                "Going on where an earlier attempt stopped: %s pages with %s rows are in the staging table",
-                f"{saved.pages:,}", f"{saved.rows:,}",
+                "Going on where an earlier attempt stopped: %s with %s in the staging table",
+                counted(saved.pages, "page"), counted(saved.rows, "row"),
             )  # fmt: skip
             return layout
         staging.create(layout.created_columns(), like_target=self._there is not None)

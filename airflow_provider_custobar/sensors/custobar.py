@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
@@ -20,13 +21,24 @@ from airflow.triggers.base import StartTriggerArgs
 from airflow_provider_custobar.api import errors
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate
+from airflow_provider_custobar.api.flow import asked_pause
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.task.compat import TRIGGERS_RENDER_TEMPLATES, say_once
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.run_period import check_period, period_arguments
 from airflow_provider_custobar.triggers.custobar import DEFAULT_MAX_CONSECUTIVE_FAILURES, CustobarEventTrigger
-from airflow_provider_custobar.watch.event_check import EventCheck, Match, WaitFor, build_event_check, check_events, check_words
+from airflow_provider_custobar.watch.event_check import (
+    EventCheck,
+    EventsFound,
+    Match,
+    WaitFor,
+    build_event_check,
+    check_events,
+    check_words,
+    counts_in_words,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -53,7 +65,8 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
     :param settle: How long after its end a window counts as complete without a later event; a timedelta or seconds.
     :param max_consecutive_failures: Failed pokes in a row to give up after, each of them after all of its attempts. A final
         answer, such as 401, 403 or 404, ends the wait at once. (In ``mode="reschedule"`` every poke begins a new count.)
-    :param deferrable: Wait in the triggerer and give the worker slot back, without poking first.
+    :param deferrable: Wait in the triggerer and give the worker slot back, after one look in the worker, without a second
+        attempt: where the events are there already, the task succeeds at once.
     :param start_from_trigger: Begin in the triggerer, without any worker; implies ``deferrable``. Templates are rendered there,
         without the DAG's own macros. Needs Airflow 3.3, without which the task defers from a worker. Mapped tasks do so, too.
     :param end_from_trigger: Let the triggerer end the task when the wait succeeds, without a worker. Airflow then serves no
@@ -133,20 +146,49 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         with self.executing():
-            return self._defer(context) if self.deferrable else super().execute(context)
+            return self._look_and_defer(context) if self.deferrable else super().execute(context)
 
-    def _defer(self, context: Context) -> NoReturn:
+    def _look_and_defer(self, context: Context) -> dict[str, Any]:
         if self._needs_worker:
             say_once("start_from_trigger needs Airflow 3.3, whose triggerer renders templates: deferring from a worker")
-        check = self._check(CustobarHook(self.custobar_conn_id).get_config(), context)
+        config = CustobarHook(self.custobar_conn_id).get_config()
+        check = self._check(config, context)
+        # The triggerer keeps a pace of its own, which knows nothing of this request.
+        pause = max(self.poke_interval, 60.0 / config.requests_per_minute)
+        try:
+            # A worker is not to wait for a better answer: that is what the triggerer is for.
+            found = self._look(replace(config, max_attempts=1), check)
+            if found.satisfied:
+                return found.as_document()
+        except CustobarError as error:
+            if error.fate is Fate.FINAL:
+                self._give_up(error)
+            pause = max(pause, asked_pause(error) or 0.0)
+            self.log.warning("%s", in_lines(f"The first look failed, and the triggerer goes on: {error}"))
         self.defer(
             trigger=CustobarEventTrigger(
-                **self._trigger_arguments(window_start=check.window.start.isoformat(), window_end=check.window.end.isoformat())
+                **self._trigger_arguments(window_start=check.window.start.isoformat(), window_end=check.window.end.isoformat()),
+                not_before=(datetime.now(UTC) + timedelta(seconds=pause)).isoformat(),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
         )
         raise AssertionError("unreachable: defer() raises")
+
+    def _look(self, config: ClientConfig, check: EventCheck) -> EventsFound:
+        # One pace over all looks, however short the interval between them.
+        self._pacer = self._pacer or Pacer(config.requests_per_minute)
+        with CustobarHook.client_of(config, pacer=self._pacer) as client:
+            found = client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
+        self.log.info("%s", in_lines(str(found)))
+        return found
+
+    def _give_up(self, error: CustobarError) -> NoReturn:
+        # Airflow asks for never_fail where it pokes, not where a sensor defers.
+        for name in ("soft_fail", "never_fail"):
+            if getattr(self, name):
+                raise AirflowSkipException(f"Skipped, because {name} is set: {error}") from error
+        raise error
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any] | None:
         """Take over from the trigger."""
@@ -156,29 +198,24 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
         if event["status"] != "success":
             error = errors.from_document(event["error"])
             # A final error is not retried.
+            self.tell_failure(error)
             raise (AirflowFailException if error.fate is Fate.FINAL else AirflowException)(str(error)) from error
         found: dict[str, Any] = event["found"]
-        self.log.info("Found %s", found)
+        counts = counts_in_words({name: each["count"] for name, each in found.items()}, self.min_events)
+        self.log.info("%s", in_lines(f"The wait is over: {counts or 'the window is complete'}"))
         return found
 
     def poke(self, context: Context) -> PokeReturnValue:
         config = CustobarHook(self.custobar_conn_id).get_config()
-        check = self._check(config, context)
-        # One pace over all pokes, however short the interval between them.
-        self._pacer = self._pacer or Pacer(config.requests_per_minute)
         try:
-            with CustobarHook.client_of(config, pacer=self._pacer) as client:
-                found = client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
+            found = self._look(config, self._check(config, context))
         except CustobarError as error:
             self._failures += 1
             if error.fate is Fate.FINAL or self._failures >= self.max_consecutive_failures:
-                if self.soft_fail:
-                    raise AirflowSkipException(f"Skipped, because soft_fail is set: {error}") from error
-                raise
-            self.log.warning("Poke failed (%s in a row): %s", self._failures, error)
+                self._give_up(error)
+            self.log.warning("%s", in_lines(f"Poke failed ({self._failures} in a row): {error}"))
             return PokeReturnValue(is_done=False)
         self._failures = 0
-        self.log.info("Poked: %s", found)
         return PokeReturnValue(is_done=found.satisfied, xcom_value=found.as_document())
 
     def _check(self, config: ClientConfig, context: Context) -> EventCheck:

@@ -1,4 +1,4 @@
-"""How a run over a query's pages may end: without a row, or to be begun once more."""
+"""How a run over a query's pages may end: before it begins, without a row, or to be begun once more."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from airflow_provider_custobar.api.errors import CustobarError, Fate, ProtocolEr
 
 OnEmpty = Literal["write", "skip", "fail"]
 ON_EMPTY: tuple[OnEmpty, ...] = ("write", "skip", "fail")
+OnIncomplete = Literal["warn", "fail", "skip"]
+ON_INCOMPLETE: tuple[OnIncomplete, ...] = ("warn", "fail", "skip")
 
 
 class EmptyExportError(CustobarError):
     """Nothing to export, and ``on_empty="fail"``."""
+
+
+class IncompleteWindowError(CustobarError):
+    """The window is not over yet, and ``on_incomplete="fail"``."""
 
 
 def may_start_over(error: CustobarError, *, is_continued: bool) -> bool:

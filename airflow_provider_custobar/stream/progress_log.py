@@ -6,40 +6,57 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-log = logging.getLogger(__name__)
+from airflow_provider_custobar.api.log_lines import counted, in_lines, size_of
+from airflow_provider_custobar.api.pacing import Pacer
+from airflow_provider_custobar.stream.now_and_then import NowAndThen
+from airflow_provider_custobar.stream.pace_share import PaceShare
 
-_PROGRESS_SECONDS = 5.0
+log = logging.getLogger(__name__)
 
 
 class ProgressLog:
-    """One line in the log every few seconds, and one at the end."""
+    """One line in the log now and then, and one at the end. With the ``pacer``, they tell who waits for it."""
 
-    def __init__(self, subject: str, logger: logging.Logger = log, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        subject: str,
+        logger: logging.Logger = log,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        pacer: Pacer | None = None,
+    ) -> None:
         self._subject = subject
         self._logger = logger
         self._clock = clock
-        self._started = self._last = clock()
-        self._rows_before = 0
+        self._pacer = pacer
+        self.start()
 
     def start(self, rows_before: int = 0) -> None:
         """The work begins now. An earlier attempt's rows say nothing about the speed of this one."""
-        self._started = self._last = self._clock()
+        self._started = self._clock()
         self._rows_before = rows_before
+        self._is_time = NowAndThen(self._clock)
+        self._pace = PaceShare(self._pacer, self._clock)
 
     def step(self, *, pages: int, rows: int, stored: int) -> None:
-        now = self._clock()
-        if now - self._last >= _PROGRESS_SECONDS:
-            self._last = now
-            self._write("so far", pages, rows, stored, now)
+        if self._is_time:
+            effort = self._effort(pages, rows, stored)
+            self._write(f"{counted(rows, 'row')} of {self._subject} so far ({effort}){self._pace.in_words()}")
 
-    def done(self, uris: Sequence[str], *, pages: int, rows: int, stored: int) -> None:
-        where = f"{uris[0]} to {uris[-1]}" if len(uris) > 2 else ", ".join(uris) or "nothing written"
-        self._write(f"exported to {where}", pages, rows, stored, self._clock())
+    def exported(self, uris: Sequence[str], *, pages: int, rows: int, stored: int) -> None:
+        where = f"{uris[0]} to {uris[-1]}" if len(uris) > 2 else " and ".join(uris)
+        end = f"exported to {where}" if uris else "found, and nothing was written"
+        self._write(f"{counted(rows, 'row')} of {self._subject} {end} ({self._effort(pages, rows, stored)})")
 
-    def _write(self, what: str, pages: int, rows: int, stored: int, now: float) -> None:
-        seconds = max(now - self._started, 1e-9)
-        self._logger.info(
-            "%s %s: %s pages, %s rows, %.1f MiB in %.1f s (%s rows/s)",
-            self._subject, what, f"{pages:,}", f"{rows:,}", stored / (1 << 20), seconds,
-            f"{max(rows - self._rows_before, 0) / seconds:,.0f}",
-        )  # fmt: skip
+    def loaded(self, uri: str, changes: str, *, pages: int, rows: int, stored: int) -> None:
+        """``changes`` tells what that did to the table."""
+        effort = self._effort(pages, rows, stored)
+        self._write(f"{counted(rows, 'row')} of {self._subject} loaded into {uri}: {changes} ({effort})")
+
+    def _effort(self, pages: int, rows: int, stored: int) -> str:
+        seconds = max(self._clock() - self._started, 1e-9)
+        speed = f"{max(rows - self._rows_before, 0) / seconds:,.0f}"
+        return f"{counted(pages, 'page')}, {size_of(stored)} in {seconds:.1f} s, {speed} rows/s"
+
+    def _write(self, text: str) -> None:
+        self._logger.info("%s", in_lines(text))

@@ -10,6 +10,8 @@ from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.stream.state_store import StateStore
 from airflow_provider_custobar.task.compat import task_state_store
 
+_MARKED = {"failed", "success", "skipped", "removed"}
+
 
 class TaskAttempt:
     """Made of the context that Airflow gives to ``execute``; tests and scripts may leave anything out."""
@@ -44,6 +46,22 @@ class TaskAttempt:
     def will_follow(self) -> bool:
         """Whether another attempt comes when this one fails."""
         return self._ti is None or self._ti.try_number <= self._ti.max_tries
+
+    @property
+    def was_marked(self) -> bool:
+        """Whether somebody has marked the task while it ran: then no attempt follows, whatever ``retries`` say.
+
+        Airflow answers that also while it stops the task, for a few seconds.
+        """
+        if self._ti is None:
+            return False
+        ti = self._ti
+        try:
+            found = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
+            states = {str(state) for state in found[ti.run_id].values()}
+        except Exception:  # noqa: BLE001 - what is left then is found when the task is cleared
+            return False
+        return bool(states) and states <= _MARKED
 
     def object_id(self, uri: str) -> str | None:
         """Hexadecimal digits that are the same in all attempts of this task at writing to ``uri``."""

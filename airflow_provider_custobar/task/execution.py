@@ -10,6 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.task.compat import TakesRetryPolicy
 from airflow_provider_custobar.task.rendered import Rendered
 
@@ -23,6 +24,7 @@ class CustobarTask(Rendered, TakesRetryPolicy):
     ``SystemExit`` passes every ``except Exception``, and Airflow takes it for a failure that may be retried.
     """
 
+    log: Any
     _is_executing = False
 
     @contextmanager
@@ -39,6 +41,7 @@ class CustobarTask(Rendered, TakesRetryPolicy):
             self.refuse_lost_arguments()
             yield
         except CustobarError as error:
+            self.tell_failure(error)
             if error.fate is Fate.FINAL:
                 # Not another error because of this one: what it is, and what it knows, stays for who catches or logs it.
                 kind: Any = type(error)
@@ -46,6 +49,12 @@ class CustobarTask(Rendered, TakesRetryPolicy):
             raise
         finally:
             self._is_executing = False
+
+    def tell_failure(self, error: CustobarError) -> None:
+        """Airflow's log has the message in one line, behind a traceback: a long one is told in lines that can be read, too."""
+        text = str(error)
+        if (lines := in_lines(text)) != text:
+            self.log.error("%s", lines)
 
     def on_kill(self) -> None:
         if self._is_executing:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import Fate, InvalidArgumentError, fate_of, whole_number
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
-from airflow_provider_custobar.api.resources import ApiFormat
+from airflow_provider_custobar.api.resources import ApiFormat, WindowFilter
 from airflow_provider_custobar.export.compression import (
     COMPRESSIONS,
     Codec,
@@ -42,9 +42,10 @@ from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
-from airflow_provider_custobar.task.names import fill_in
+from airflow_provider_custobar.task.names import OF_WINDOW, fill_in
 from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
+from airflow_provider_custobar.task.run_period import window_of_run
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -59,7 +60,8 @@ class CustobarExportOperator(CustobarQueryOperator):
     Rows stream through memory page by page. The result goes to XCom: ``resource``, ``format``, ``uris``, ``rows``, ``bytes``
     (as stored), ``pages``, ``window``, ``windows`` (more than one with ``lookback``), ``event_types``, ``bad_timestamps``,
     ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}``, ``{window_end}``,
-    ``{event_types}`` and ``{part}`` (the number of the object, from ``00000``).
+    ``{event_types}`` and ``{part}`` (the number of the object, from ``00000``). Customers and products have no window: theirs
+    is the period that the run stands for.
 
     With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of two pages at
     most; a Parquet file begins again.
@@ -93,6 +95,8 @@ class CustobarExportOperator(CustobarQueryOperator):
     )
     #: The argument that names the object.
     name_argument: ClassVar[str]
+    #: Airflow's Rendered Templates then shows names as they turned out, not with their placeholders.
+    overwrite_rtif_after_execution = True
     template_fields: Sequence[str] = common_template_fields
 
     def __init__(
@@ -146,8 +150,11 @@ class CustobarExportOperator(CustobarQueryOperator):
     def _export_all(self, context: Context) -> dict[str, Any]:
         config = CustobarHook(self.custobar_conn_id).get_config()
         query = self.make_query(config, context)
+        self.check_is_over(query.window)
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
+        if len(queries) == 1:
+            self._fill_in_names(query, context, config.timezone)
         attempt = TaskAttempt(context)
         outlets = OutletEvents(self, context, [each.window for each in queries])
         with CustobarHook.client_of(config) as client:
@@ -158,15 +165,15 @@ class CustobarExportOperator(CustobarQueryOperator):
             runs = [ExportRun(export) for export in exports]
             for run in runs:
                 run.prepare()
-            last = queries[-1].window
-            if last is not None and last.end > datetime.now(UTC):
-                self.log.warning("The window %s is not over yet: what happens until its end will be missing", last)
             results = []
             try:
                 for each, export, run in zip(queries, exports, runs, strict=True):
-                    self.log.info("Exporting %s to %s", described(each), export.files.uri)
+                    self.log.info("%s", in_lines(f"Exporting {each.resource.name} to {export.files.uri}{described(each)}"))
                     results.append((each, run.run()))
             except BaseException as error:
+                if isinstance(error, SystemExit) and attempt.was_marked:
+                    for run in runs:
+                        run.give_up()
                 if not attempt.will_follow or fate_of(error) is Fate.FINAL:
                     attempt.forget()
                 raise
@@ -174,6 +181,18 @@ class CustobarExportOperator(CustobarQueryOperator):
         document = self._document(results)
         outlets.tell(document)
         return document
+
+    def _fill_in_names(self, query: Query, context: Context, timezone: str) -> None:
+        """Now, so that Airflow shows them as they are. What has no window is named by the period that the run stands for."""
+        for argument in (self.name_argument, "manifest"):
+            name = getattr(self, argument)
+            if not isinstance(name, str):
+                continue
+            if query.resource.window_filter is WindowFilter.NONE and any(placeholder in name for placeholder in OF_WINDOW):
+                named = replace(query, window=window_of_run(context, timezone))
+            else:
+                named = query
+            setattr(self, argument, fill_in(name, argument, named))
 
     def page_format(self, draft: Query) -> ApiFormat:
         return page_format_for(self.file_format, self.api_format, draft.resource, draft.columns)
@@ -240,7 +259,7 @@ class CustobarExportOperator(CustobarQueryOperator):
             will_follow=attempt.will_follow,
             manifest=None if manifest is None else store.target(manifest),
             describe=partial(manifest_of, query, self.file_format, codec, make),
-            progress_log=ProgressLog(query.resource.name, self.log),
+            progress_log=ProgressLog(query.resource.name, self.log, pacer=client.pacer),
             log=self.log,
         )
 

@@ -18,6 +18,8 @@ _S3_ARN = re.compile(
 _GCS_BUCKET = re.compile(r"(?=.{3,222}\Z)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)*")
 _BUCKET_SCHEME = re.compile(r"(s3[an]?|gs|gcs)://", re.IGNORECASE)
 _S3_URL = re.compile(r"s3[an]?://(?P<bucket>[^/]*)/?(?P<key>.*)", re.IGNORECASE | re.DOTALL)
+#: Placeholders of a name that a window fills.
+OF_WINDOW = ("{date}", "{window_start}", "{window_end}")
 _WITHIN = "give the name within the bucket, without scheme, bucket and first slash"
 
 
@@ -31,7 +33,7 @@ def fill_in(name: str, argument: str, query: Query) -> str:
     filled = name.replace("{event_types}", "+".join(query.event_types))
     window = query.window
     if window is None:
-        if any(placeholder in filled for placeholder in ("{date}", "{window_start}", "{window_end}")):
+        if any(placeholder in filled for placeholder in OF_WINDOW):
             raise InvalidArgumentError(argument, name, "without a window there is nothing to put into its placeholder")
         return filled
     return (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import InvalidArgumentError, whole_number
@@ -16,7 +16,7 @@ from airflow_provider_custobar.api.query import ON_BAD_TIMESTAMP, OnBadTimestamp
 from airflow_provider_custobar.api.resources import ApiFormat
 from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.hooks.custobar import CustobarHook
-from airflow_provider_custobar.stream.endings import ON_EMPTY, OnEmpty
+from airflow_provider_custobar.stream.endings import ON_EMPTY, ON_INCOMPLETE, IncompleteWindowError, OnEmpty, OnIncomplete
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.run_period import check_period, period_arguments
 
@@ -49,6 +49,8 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
     :param api_format: Which pages to ask the API for: ``json``, ``csv`` (ten times as many records a request) or ``auto``.
     :param on_empty: What to do where there are no rows: ``write`` that there are none, ``skip`` writing, or ``fail``.
         With ``skip``, what an earlier run has written under the same names stays as it is: objects, a manifest, a table's rows.
+    :param on_incomplete: What to do with a window that is not over yet, whose last records are still to come: ``warn`` and go
+        on, ``fail`` (a later attempt may find it over), or ``skip`` the task; the last two before the first request.
     :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
@@ -87,6 +89,7 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         page_size: int | str | None = None,
         api_format: Literal["auto", "json", "csv"] = "auto",
         on_empty: OnEmpty = "write",
+        on_incomplete: OnIncomplete = "warn",
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
         **kwargs: Any,
@@ -94,6 +97,7 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         super().__init__(**kwargs)
         one_of("api_format", api_format, API_FORMATS)
         one_of("on_empty", on_empty, ON_EMPTY)
+        one_of("on_incomplete", on_incomplete, ON_INCOMPLETE)
         one_of("on_bad_timestamp", on_bad_timestamp, ON_BAD_TIMESTAMP)
         check_period(date, window_start, window_end, window)
         self.resource = resource
@@ -110,6 +114,7 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         self.page_size = page_size
         self.api_format = api_format
         self.on_empty = on_empty
+        self.on_incomplete = on_incomplete
         self.allow_unknown_names = allow_unknown_names
         self.custobar_conn_id = custobar_conn_id
 
@@ -142,6 +147,20 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         # Which pages to ask for may depend on the fields, which are known once they are checked.
         return build(page_size=self.page_size, api_format=self.page_format(build()))
 
+    def check_is_over(self, window: Window | None) -> None:
+        """Do as ``on_incomplete`` says where ``window`` is not over yet.
+
+        :raises IncompleteWindowError: it says ``fail``.
+        :raises AirflowSkipException: it says ``skip``.
+        """
+        if window is None or window.end <= datetime.now(UTC):
+            return
+        if self.on_incomplete == "warn":
+            self.log.warning("Not over yet, so what happens until its end will be missing: the window %s", window)
+            return
+        text = f"Nothing was asked for, as on_incomplete={self.on_incomplete!r} and the window is not over yet: {window}"
+        raise IncompleteWindowError(text) if self.on_incomplete == "fail" else AirflowSkipException(text)
+
     def days_before(self, query: Query) -> list[Window]:
         """The days that ``lookback`` asks for beside the window, oldest first.
 
@@ -168,10 +187,10 @@ def one_of(argument: str, value: object, accepted: Sequence[object]) -> None:
 
 
 def described(query: Query) -> str:
-    """What a query asks for, in a few words."""
-    types = f" of type {', '.join(query.event_types)}" if query.event_types else ""
-    period = f" in {query.window}" if query.window else ""
-    return f"{query.resource.name}{types}{period}"
+    """What goes on a line about a query's resource: which types of events, of which period."""
+    types = f", of type {', '.join(query.event_types)}" if query.event_types else ""
+    period = f", in {query.window}" if query.window else ""
+    return f"{types}{period}"
 
 
 def interval(start: datetime, end: datetime) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 import pendulum
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.log_lines import in_lines
+from airflow_provider_custobar.api.windows import Window, build_window
 from airflow_provider_custobar.task.compat import partition_of
 from airflow_provider_custobar.task.schedule import Ticks, delta_of, has_schedule, key_format_of, ticks_of, timetable_of
 
@@ -53,7 +55,9 @@ def period_arguments(task: HasPeriod, context: Mapping[str, Any], timezone: str)
     """The rendered period of ``task`` as ``date``, or as ``window_start`` and ``window_end``."""
     if task.window == "auto":
         period = run_period(context, timezone)
-        task.log.info("window='auto' is [%s, %s): %s", period.start.isoformat(), period.end.isoformat(), period.reason)
+        start, end = (moment.astimezone(pendulum.timezone(timezone)) for moment in (period.start, period.end))
+        told = f"window='auto' is {period.reason}: [{start.isoformat()}, {end.isoformat()})"
+        task.log.info("%s", in_lines(told))
         return {"window_start": period.start, "window_end": period.end}
     return {"date": task.date, "window_start": task.window_start, "window_end": task.window_end}
 
@@ -76,6 +80,15 @@ def run_period(context: Mapping[str, Any], timezone: str) -> RunPeriod:
         or _of_schedule(context)
         or _day_before(context, timezone)
     )
+
+
+def window_of_run(context: Mapping[str, Any], timezone: str) -> Window:
+    """:func:`run_period` as the window that ``window="auto"`` makes of it."""
+    period = run_period(context, timezone)
+    window = build_window(window_start=period.start, window_end=period.end, timezone=timezone)
+    if window is None:
+        raise AssertionError("unreachable: both ends are given")
+    return window
 
 
 def _of_partition(context: Mapping[str, Any], timezone: str) -> RunPeriod | None:
@@ -149,9 +162,7 @@ def _of_schedule(context: Mapping[str, Any]) -> RunPeriod | None:
     ticks = ticks_of(timetable)
     if ticks is not None:
         end = ticks.last_until(moment)
-        return RunPeriod(
-            ticks.before(end), end, "the last whole period of the DAG's schedule, as the data interval has no length"
-        )
+        return RunPeriod(ticks.before(end), end, "the last whole period of the schedule, as the data interval has no length")
     delta = delta_of(timetable)
     if delta is not None:
         return RunPeriod(moment - delta, moment, "the time since the run before, as the data interval has no length")

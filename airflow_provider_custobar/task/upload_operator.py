@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stores.local import canonical_uri
 from airflow_provider_custobar.stores.protocol import Location
@@ -41,7 +42,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
 
     Custobar only schedules an import: ``run_ids`` in the result name the imports. The result goes to XCom: ``resource``,
     ``rows``, ``uploaded``, ``rejected``, ``new``, ``changed``, ``unchanged``, ``removed``, ``duplicates``, ``batches``,
-    ``run_ids``, ``rejects_uri``, ``resumed``, ``verified``; what is ``new`` and so on is known with ``only_changed``.
+    ``run_ids``, ``rejects_uri``, ``resumed``, ``verified``, ``digest``; what is ``new`` and so on is known with
+    ``only_changed``.
 
     Where Airflow keeps a task's state (3.3), an attempt that follows a failed one goes on after the rows that it has sent, if
     they are still the same.
@@ -77,6 +79,9 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
     :param max_removed: Most rows that may be removed, a number or a share of those of the last run (``0.1``, ``"10%"``): with
         more, nothing is sent. (templated)
     :param dry_run: Do everything but send; the result tells what would be new, changed, unchanged and removed.
+    :param expected_digest: The ``digest`` of an earlier result, such as ``{{ ti.xcom_pull('preview')['digest'] }}`` of a dry
+        run: it stands for the rows that were to go, in their order, and for where to. If anything else would be sent, the task
+        fails for good, and nothing is sent. (templated)
     :param custobar_conn_id: The Custobar connection id. (templated)
     """
 
@@ -91,6 +96,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         "state_path",
         "when_removed",
         "max_removed",
+        "expected_digest",
         "custobar_conn_id",
     )
     template_fields: Sequence[str] = common_template_fields
@@ -118,6 +124,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         when_removed: Mapping[str, Any] | None = None,
         max_removed: float | str = 0.1,
         dry_run: bool = False,
+        expected_digest: str | None = None,
         custobar_conn_id: str = CustobarHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -141,6 +148,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         self.when_removed = when_removed
         self.max_removed = max_removed
         self.dry_run = dry_run
+        self.expected_digest = expected_digest
         self.custobar_conn_id = custobar_conn_id
 
     @abstractmethod
@@ -177,9 +185,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         base_url = hook.get_config().base_url
         rows = self.make_rows(context)
         rejects_place, state_place = self._locations()
-        rejects = Rejects(rejects_place.target if rejects_place else None, self.log)
+        told = f"Checking {self.resource} for {base_url}; nothing will be sent (dry run)"
+        self.log.info("%s", in_lines(told if self.dry_run else f"Uploading {self.resource} to {base_url}"))
         with ExitStack() as stack:
-            stack.enter_context(rejects)
+            rejects = stack.enter_context(Rejects(rejects_place.target)) if rejects_place is not None else None
             changes = None
             if state_place is not None:
                 tenant = f"{self.resource} of {base_url}"
@@ -195,9 +204,9 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             result = hook.run_upload(
                 self.options,
                 rows,
-                reject=rejects.add,
+                reject=rejects.add if rejects is not None else None,
                 # Before anything is sent, and where nothing will be: that is when the reasons are wanted most.
-                after_check=rejects.publish,
+                after_check=rejects.publish if rejects is not None else lambda: None,
                 journal=self._journal(context),
                 changes=changes,
             )
@@ -215,9 +224,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             "duplicates": result.duplicates,
             "batches": result.batches,
             "run_ids": result.run_ids,
-            "rejects_uri": rejects.uri,
+            "rejects_uri": rejects.uri if rejects is not None else None,
             "resumed": result.resumed,
             "verified": asdict(result.verified) if result.verified else None,
+            "digest": result.digest,
             **self.extra_result,
         }
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar import __version__
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import InvalidArgumentError, MissingExtraError
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.pages import Page
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.api.query import Query
@@ -143,6 +143,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         query = self._window_of(asked)
         outlets = OutletEvents(self, context, [*self.days_before(asked), asked.window])
         mode = self._mode(query)
+        self.check_is_over(query.window)
         hook = find_hook(self.conn_id, self.hook_params, self.database)
         attempt = TaskAttempt(context)
         engine = engine_of(hook)
@@ -152,10 +153,8 @@ class CustobarToSqlOperator(CustobarQueryOperator):
                 uri = uri_of(hook, load.schema or connection.dialect.default_schema_name, load.table)
                 run = LoadRun(load, connection)
                 run.prepare()
-                if query.window is not None and query.window.end > datetime.now(UTC):
-                    self.log.warning("The window %s is not over yet: what happens until its end will be missing", query.window)
-                self.log.info("Loading %s into %s (%s)", described(query), uri, mode)
-                result = run.run(ProgressLog(query.resource.name, self.log), uri)
+                self.log.info("%s", in_lines(f"Loading {query.resource.name} into {uri} ({mode}){described(query)}"))
+                result = run.run(ProgressLog(query.resource.name, self.log, pacer=client.pacer), uri)
         finally:
             engine.dispose()
         self._columns = result.columns

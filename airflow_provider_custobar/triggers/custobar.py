@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskSuccessEven
 
 from airflow_provider_custobar.api.config import ClientConfig
 from airflow_provider_custobar.api.errors import CustobarError, Fate, InvalidArgumentError, as_document
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.task.compat import SharedStreamProducer
@@ -58,6 +59,7 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
     :param poke_interval: Seconds between two polls, at least.
     :param exponential_backoff: Double the interval after each poll, up to ``max_wait`` seconds.
     :param max_consecutive_failures: Failed polls in a row to give up after.
+    :param not_before: No poll before that moment, ISO 8601 with an offset: somebody has just looked.
     :param end_from_trigger: End the task here when the wait succeeds, and put what was found into XCom.
     :param allow_unknown_names: Let event types and filters through that the documentation does not list.
     :param custobar_conn_id: The Custobar connection id.
@@ -65,7 +67,8 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
 
     _FIELDS = (
         "event_types date window_start window_end window min_events match filters wait_for settle poke_interval"
-        " exponential_backoff max_wait max_consecutive_failures end_from_trigger allow_unknown_names custobar_conn_id"
+        " exponential_backoff max_wait max_consecutive_failures not_before end_from_trigger allow_unknown_names"
+        " custobar_conn_id"
     ).split()
 
     def __init__(
@@ -85,6 +88,7 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
         exponential_backoff: bool = False,
         max_wait: float | None = None,
         max_consecutive_failures: int = DEFAULT_MAX_CONSECUTIVE_FAILURES,
+        not_before: str | None = None,
         end_from_trigger: bool = False,
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
@@ -104,6 +108,7 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
         self.max_consecutive_failures = max_consecutive_failures
+        self.not_before = not_before
         self.end_from_trigger = end_from_trigger
         self.allow_unknown_names = allow_unknown_names
         self.custobar_conn_id = custobar_conn_id
@@ -136,19 +141,22 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
         config = await self._find_config()
         check = self._check(config)
         polls = failures = 0
+        if self.not_before is not None:
+            # However often the triggerer is restarted meanwhile.
+            await asyncio.sleep(max(0.0, (datetime.fromisoformat(self.not_before) - datetime.now(UTC)).total_seconds()))
         async with shared_client(config) as client:
             while True:
                 try:
                     found = await client.exchange(partial(check_events, check=check, now=datetime.now(UTC)))
                     failures = 0
-                    self.log.info("Polled: %s", found)
+                    self.log.info("%s", in_lines(str(found)))
                     if found.satisfied:
                         return found
                 except CustobarError as error:
                     failures += 1
                     if error.fate is Fate.FINAL or failures >= self.max_consecutive_failures:
                         raise
-                    self.log.warning("Poll failed (%s in a row): %s", failures, error)
+                    self.log.warning("%s", in_lines(f"Poll failed ({failures} in a row): {error}"))
                 await asyncio.sleep(self._pause(check, polls))
                 polls += 1
 
@@ -165,7 +173,7 @@ class CustobarEventTrigger(Rendered, BaseTrigger):
                 reason = f"The connection {self.custobar_conn_id!r} cannot be read ({type(error).__name__}: {error})"
                 if failures >= self.max_consecutive_failures:
                     raise CustobarError(f"{reason}. Given up after {failures} attempts.") from error
-                self.log.warning("%s (%s in a row)", reason, failures)
+                self.log.warning("%s", in_lines(f"{reason} ({failures} in a row)"))
             await asyncio.sleep(self.poke_interval)
 
     def _check(self, config: ClientConfig) -> EventCheck:
@@ -306,7 +314,8 @@ class CustobarNewEventsTrigger(BaseEventTrigger):
         lookback = timedelta(seconds=self.lookback)
         since = datetime.now(UTC) if self.since is None else datetime.fromisoformat(self.since)
         marks = {name: saved.get(name) or Watermark.begin(since, lookback) for name in self.event_types}
-        self.log.info("Watching %s", {name: f"since {mark.at.isoformat()}" for name, mark in marks.items()})
+        for name, mark in marks.items():
+            self.log.info("Watching %s since %s", name, mark.at.isoformat())
         return Subscription(marks, lookback)
 
 

@@ -10,16 +10,18 @@ from contextlib import closing
 from dataclasses import replace
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.api.log_lines import counted, in_lines
+from airflow_provider_custobar.stream.now_and_then import NowAndThen
 from airflow_provider_custobar.upload.changes import Changes, Standing
 from airflow_provider_custobar.upload.duplicates import Duplicates
 from airflow_provider_custobar.upload.groups import Groups
-from airflow_provider_custobar.upload.now_and_then import NowAndThen
 from airflow_provider_custobar.upload.plan import UploadPlan
 from airflow_provider_custobar.upload.results import InvalidRowsError, TooManyRemovedError, UploadResult
-from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row, storable
+from airflow_provider_custobar.upload.rows import GoodRow, Rejected, check_row, row_in_words, storable
 from airflow_provider_custobar.upload.spool import Spool
 
 _REASONS_SHOWN = 10
+_MOST_REASONS_LOGGED = 1_000
 _FIELDS_SHOWN = 50
 
 
@@ -59,7 +61,7 @@ class Check:
         checked: CheckedRows,
         *,
         changes: Changes | None,
-        reject: Callable[[Rejected], None],
+        reject: Callable[[Rejected], None] | None,
         after_check: Callable[[], None],
         place_of: Callable[[int], str] | None,
         log: logging.Logger,
@@ -89,13 +91,14 @@ class Check:
         first = self._read_all(source)
         self._after_check()
         if self._dropped:
-            told = ", ".join(f"{name} in {count:,} rows" for name, count in self._dropped.most_common(_FIELDS_SHOWN))
-            self._log.warning("%s: values of fields that Custobar does not have are left out: %s", self._name, told)
+            told = ", ".join(f"{name} in {counted(count, 'row')}" for name, count in self._dropped.most_common(_FIELDS_SHOWN))
+            text = f"{self._name}: values of fields that Custobar does not have are left out: {told}"
+            self._log.warning("%s", in_lines(text))
         if first:
             summary = self._summary(first)
             if self._plan.options.on_invalid == "fail":
                 raise InvalidRowsError(f"{summary}\nNothing was sent.", rejected=self._result.rejected)
-            self._log.warning("%s", summary)
+            self._log.warning("%s", in_lines(summary))
         if self._plan.when_removed is not None and self._changes is not None:
             self._add_removed(self._plan.when_removed, self._changes)
         return self._result
@@ -111,7 +114,10 @@ class Check:
                 self._note_there(row)
                 if isinstance(row, Rejected):
                     result.rejected += 1
-                    self._reject(row)
+                    if self._reject is not None:
+                        self._reject(row)
+                    elif self._is_told_at_once or len(first) == _REASONS_SHOWN:
+                        self._tell(row)
                     if len(first) < _REASONS_SHOWN:
                         first.append(row)
                 elif self._is_to_go(row):
@@ -119,8 +125,22 @@ class Check:
                 else:
                     result.unchanged += 1
                 if is_time:
-                    self._log.info("%s: %s rows checked, %s rejected", self._name, f"{result.rows:,}", f"{result.rejected:,}")
+                    told = f"{counted(result.rows, 'row')} of {self._name} checked"
+                    self._log.info("%s so far, %s rejected; nothing is sent yet", told, f"{result.rejected:,}")
         return first
+
+    @property
+    def _is_told_at_once(self) -> bool:
+        """Whether each bad row goes to the log as it is found. An error tells the first ones itself."""
+        return self._reject is None and self._plan.options.on_invalid == "skip"
+
+    def _tell(self, row: Rejected) -> None:
+        if self._result.rejected <= _MOST_REASONS_LOGGED:
+            place = row_in_words(row.position, self._place_of)
+            text = f"{place[:1].upper()}{place[1:]} is set aside: {'; '.join(row.reasons)}"
+            self._log.warning("%s", in_lines(text))
+        elif self._result.rejected == _MOST_REASONS_LOGGED + 1:
+            self._log.warning("More rows are set aside than are told here: give rejects_path to have them all")
 
     def _read(self, source: Iterable[object]) -> Generator[GoodRow | Rejected]:
         rows = iter(source)
@@ -139,7 +159,8 @@ class Check:
                 groups.note(row, is_to_go=isinstance(row, GoodRow) and row.group is not None and self._is_new(row))
                 spool.add(storable(row))
                 if is_time:
-                    self._log.info("%s: %s rows read, to know which belong together", self._name, f"{row.position + 1:,}")
+                    told = f"{counted(row.position + 1, 'row')} of {self._name} read"
+                    self._log.info("%s so far, to know which belong together; nothing is sent yet", told)
             groups.noted()
             # Only rows that are not set aside count as uploaded.
             self._begin_to_note()
@@ -206,14 +227,14 @@ class Check:
         return row
 
     def _summary(self, first: Sequence[Rejected]) -> str:
-        lines = []
-        for rejected in first:
-            place = f" ({self._place_of(rejected.position)})" if self._place_of else ""
-            lines.append(f"row {rejected.position}{place}: {'; '.join(rejected.reasons)}")
+        said = f"{self._result.rejected:,} of {counted(self._result.rows, 'row')} of {self._name} cannot be uploaded"
+        if self._is_told_at_once:
+            return f"{said}, see above."
+        lines = [f"{row_in_words(row.position, self._place_of)}: {'; '.join(row.reasons)}" for row in first]
         more = self._result.rejected - len(first)
         return "\n".join(
             [
-                f"{self._result.rejected:,} of {self._result.rows:,} rows of {self._name} cannot be uploaded:",
+                f"{said}:",
                 *lines,
                 *([f"and {more:,} more"] if more else []),
             ]

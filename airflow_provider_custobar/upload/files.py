@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError
+from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.upload.formats.content_codings import decoded, has_end_mark
 from airflow_provider_custobar.upload.formats.csv_rows import read_csv
 from airflow_provider_custobar.upload.formats.errors import UnreadableFileError
@@ -77,9 +78,9 @@ class FileRows:
         self._before: list[tuple[int, str]] = []
 
     def place_of(self, position: int) -> str:
-        """Where the row stands that the last reading gave at ``position``."""
+        """Where the row stands that the last reading gave at ``position``: in its file, counted from 1."""
         before, name = next(begun for begun in reversed(self._before) if begun[0] <= position)
-        return f"number {position - before + 1:,} in {name}"
+        return f"row {position - before + 1:,} of {name}"
 
     def __iter__(self) -> Iterator[object]:
         position = 0
@@ -111,7 +112,8 @@ class FileRows:
 
 def _tell_of_open_end(file: File, compression: UploadCompression) -> None:
     if not has_end_mark(file.content_encoding, compression):
-        log.warning("%s may be cut short: its last line has no line end, and others have; see its last row", file.name)
+        text = f"{file.name} may be cut short: its last line has no line end, and others have; see its last row"
+        log.warning("%s", in_lines(text))
 
 
 def _format_of(name: str, file_format: UploadFormat) -> UploadFormat:

@@ -109,7 +109,7 @@ class Groups:
             return row
         known = self._known(row.group)
         if known.bad is not None:
-            reasons = [f"another row of its {self._noun} is set aside: {known.bad}"]
+            reasons = [f"another row of its {self._noun} is set aside, {known.bad}"]
         else:
             reasons = [
                 f"{need(names)}, in one row of its {self._noun}"
@@ -130,7 +130,7 @@ class Groups:
 
 
 def _told(bad: Rejected) -> str:
-    return f"row {bad.position}: {shorten('; '.join(bad.reasons), _LONGEST_REASON)}"
+    return f"at position {bad.position}: {shorten('; '.join(bad.reasons), _LONGEST_REASON)}"
 
 
 def _texts_in(content: object) -> Iterator[str]:

@@ -129,13 +129,13 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - the upload itself is fine
             self._log.warning("Could not record which rows were sent: a next attempt may send some again (%s)", error)
 
-    def finish(self) -> None:
+    def finish(self, *, keep: bool = False) -> None:
         """Everything is sent: leave nothing that a run of the same task, when it is cleared, would go on from.
 
-        Of rows that must not be sent twice the account stays: until Airflow knows that the task has succeeded, the worker may
-        die, and another attempt comes.
+        Of rows that must not be sent twice, or with ``keep``, the account stays: until Airflow knows that the task has
+        succeeded, the worker may die, and another attempt comes.
         """
-        if self.sent.must_not_repeat and self._max_tries is not None:
+        if (keep or self.sent.must_not_repeat) and self._max_tries is not None:
             self.sent = replace(self.sent, done_within=self._max_tries)
             self.save()
         else:

@@ -50,6 +50,8 @@ class UploadOptions:
         external_id, such as ``{"tags.remove": ["gold"]}``. Needs what ``only_changed`` keeps.
     :param max_removed: Most rows that this may be, a number or a share of those of the last run (``0.1``, ``"10%"``): with
         more, nothing is sent.
+    :param expected_digest: The ``digest`` that an earlier result tells, such as a dry run's: unless the same rows are to go, in
+        the same order, to the same place, nothing is sent.
     """
 
     resource: str = "customers"
@@ -69,6 +71,7 @@ class UploadOptions:
     timezone: str | None = None
     when_removed: Mapping[str, object] | None = None
     max_removed: float | str = 0.1
+    expected_digest: str | None = None
 
 
 def check_choices(*, on_invalid: object, events_delivery: object, verify: object, unknown_fields: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from airflow_provider_custobar.upload.validation import IRREVERSIBLE, Checker, R
 #: What a batch adds around its rows: ``{"customers":[`` and ``]}``, rounded up.
 ENVELOPE_BYTES = 32
 _SMALLEST_BATCH_BYTES = 1_000
+_DIGEST = re.compile(r"blake2b:[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class UploadPlan:
     timezone: str
     when_removed: Mapping[str, object] | None
     max_removed: int | Fraction
+    expected_digest: str | None
 
     def may_be_sent_again(self, identity: str | None) -> bool:
         """Whether a row that is known by ``identity`` may go out again after it may have arrived."""
@@ -96,7 +100,22 @@ def build_plan(options: UploadOptions) -> UploadPlan:
         timezone=zone,
         when_removed=_patch(options, found),
         max_removed=_most_removed(options.max_removed),
+        expected_digest=_digest(options.expected_digest),
     )
+
+
+def digest_of(plan: UploadPlan, base_url: str, fingerprint: str) -> str:
+    """What stands for these rows, in their order, on their way to this place."""
+    parts = [base_url, plan.resource.name, plan.options.company, fingerprint]
+    # With its prefix it is no literal of Python's, which native rendering of templates would make a number of.
+    return f"blake2b:{hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()}"
+
+
+def _digest(value: object) -> str | None:
+    if value is not None and not (isinstance(value, str) and _DIGEST.fullmatch(value)):
+        accepted = "give the digest that the result of an upload tells, such as that of one with dry_run=True: blake2b:..."
+        raise InvalidArgumentError("expected_digest", value, accepted)
+    return value
 
 
 def _patch(options: UploadOptions, resource: Resource) -> Mapping[str, object] | None:

@@ -30,12 +30,19 @@ class TooManyRemovedError(CustobarError):
     fate = Fate.FINAL
 
 
+class DigestMismatchError(CustobarError):
+    """What would be sent is not what ``expected_digest`` stands for; nothing was sent by this attempt."""
+
+    fate = Fate.FINAL
+
+
 @dataclass(kw_only=True)
 class UploadResult:
     """``rows`` came in: ``rejected`` were set aside, ``new``, ``changed`` and ``unchanged`` tell how they differ from those of
     the last run, where that is known. ``removed`` were there in the last run and are not in this one. ``uploaded`` were sent,
     by this attempt or one that it continued (none in a dry run), what is sent for removed ones included. ``duplicates`` have
-    the identifier of an earlier row.
+    the identifier of an earlier row. ``digest`` stands for what was to be sent, and where to: another upload takes it as its
+    ``expected_digest``.
     """
 
     rows: int = 0
@@ -50,3 +57,4 @@ class UploadResult:
     run_ids: list[str] = field(default_factory=list)
     resumed: bool = False
     verified: Verification | None = None
+    digest: str = ""

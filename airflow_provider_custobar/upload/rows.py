@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
@@ -175,3 +175,8 @@ def _culprit(row: Mapping[str, Any]) -> str:
 
 # Decimals are numbers, as databases mean them, and not texts.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def row_in_words(position: int, place_of: Callable[[int], str] | None) -> str:
+    """What messages call a row; of a file, by its place there."""
+    return place_of(position) if place_of is not None else f"row {position}"

@@ -6,10 +6,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from airflow_provider_custobar.api.errors import CustobarError, Fate, PayloadTooLargeError, fate_of
+from airflow_provider_custobar.api.log_lines import counted
+from airflow_provider_custobar.api.pacing import Pacer
+from airflow_provider_custobar.stream.now_and_then import NowAndThen
+from airflow_provider_custobar.stream.pace_share import PaceShare
 from airflow_provider_custobar.upload.batches import batches, halves
 from airflow_provider_custobar.upload.check import CheckedRows
 from airflow_provider_custobar.upload.journal import Journal, Sent
-from airflow_provider_custobar.upload.now_and_then import NowAndThen
 from airflow_provider_custobar.upload.plan import UploadPlan
 from airflow_provider_custobar.upload.results import PartlySentError
 from airflow_provider_custobar.upload.rows import GoodRow
@@ -22,13 +25,23 @@ Send = Callable[[Sequence[bytes], bool], str | None]
 class Sending:
     """First :meth:`take_up`, then :meth:`run`; in a dry run only the latter, which then sends nothing."""
 
-    def __init__(self, plan: UploadPlan, rows: CheckedRows, *, send: Send, journal: Journal, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        plan: UploadPlan,
+        rows: CheckedRows,
+        *,
+        send: Send,
+        journal: Journal,
+        log: logging.Logger,
+        pacer: Pacer | None = None,
+    ) -> None:
         self._plan = plan
         self._name = plan.resource.name
         self._rows = rows
         self._send = send
         self._journal = journal
         self._log = log
+        self._pacer = pacer
         self.sample = Sample()
 
     def take_up(self) -> bool:
@@ -61,7 +74,7 @@ class Sending:
                 f" whether they have arrived. {self._way_out()}"
             )
         if found.rows:
-            self._log.info("Going on after %s rows that an earlier attempt has sent", f"{found.rows:,}")
+            self._log.info("Going on after %s that an earlier attempt has sent", counted(found.rows, "row"))
 
     def _refuse_others(self, found: Sent) -> None:
         if found.must_not_repeat and self._is_at_most_once and (found.rows or found.sending):
@@ -80,7 +93,7 @@ class Sending:
 
         :raises PartlySentError: rows without identifiers were sent or may have been, and then something failed.
         """
-        is_time = NowAndThen()
+        is_time, pace = NowAndThen(), PaceShare(self._pacer)
         try:
             for batch in batches(self._unsent(), self._plan):
                 if not self._plan.options.dry_run:
@@ -88,8 +101,9 @@ class Sending:
                 if is_time:
                     sent = self._journal.sent
                     self._log.info(
-                        "%s: %s of %s rows in %s batches sent",
-                        self._name, f"{sent.rows:,}", f"{self._rows.count:,}", f"{sent.batches:,}",
+                        "%s of %s of %s sent so far, in %s%s",
+                        f"{sent.rows:,}", counted(self._rows.count, "row"), self._name,
+                        counted(sent.batches, "batch", "batches"), pace.in_words(),
                     )  # fmt: skip
         except BaseException as error:
             # Whatever it is: Airflow retries a task that was told to stop or ran out of time, too.
@@ -130,9 +144,11 @@ class Sending:
         """
         journal = self._journal
         sent = journal.sent
-        progress = f"{sent.rows:,} of {self._rows.count:,} rows were sent before."
         # What is no error of ours broke off a request at a place that nobody knows.
         doubtful = sent.sending if getattr(error, "may_have_arrived", True) else 0
+        progress = f"{sent.rows:,} of {self._rows.count:,} rows were sent before."
+        if not sent.rows and not getattr(error, "may_have_arrived", True):
+            progress = "Nothing was sent."
         if sent.sending:
             journal.end("unknown" if doubtful else "refused", sent.sending)
         elif sent.rows:

@@ -10,20 +10,18 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_custobar.api.log_lines import counted, in_lines
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.upload.changes import Changes
 from airflow_provider_custobar.upload.check import Check, CheckedRows
 from airflow_provider_custobar.upload.journal import Journal
-from airflow_provider_custobar.upload.plan import UploadPlan
-from airflow_provider_custobar.upload.results import UploadResult
+from airflow_provider_custobar.upload.plan import UploadPlan, digest_of
+from airflow_provider_custobar.upload.results import DigestMismatchError, UploadResult
 from airflow_provider_custobar.upload.rows import GoodRow, Rejected
 from airflow_provider_custobar.upload.sending import Send, Sending
 from airflow_provider_custobar.upload.verification import ReadBack, Verification, verify
 
 log = logging.getLogger(__name__)
-
-
-def _nowhere(_: Rejected) -> None:
-    """Rejects that nobody wants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +30,23 @@ class Upload:
 
     ``rows`` are read once. What is good of them waits in a file until all are checked, so that nothing is sent where
     ``on_invalid="fail"`` and any row is bad, and memory holds one batch at a time. ``reject`` gets each bad row as it is found;
-    ``after_check`` is called once when all were found, before any is sent. With ``changes``, only rows go that are not as they
-    were. ``place_of`` tells where a row stands, by its position, which is told without it. ``read_back`` is needed where the
-    plan verifies; ``sleep`` waits for that.
+    without it the log tells them. ``after_check`` is called once when all were found, before any is sent. With ``changes``,
+    only rows go that are not as they were. ``destination`` is the tenant's address, for the digest. ``place_of`` tells where a
+    row stands, by its position, which is told without it. ``pacer`` is what ``send`` waits for. ``read_back`` is needed where
+    the plan verifies; ``sleep`` waits for that.
     """
 
     rows: Iterable[object]
     place_of: Callable[[int], str] | None = None
     plan: UploadPlan
+    destination: str = ""
     send: Send
-    reject: Callable[[Rejected], None] = _nowhere
+    reject: Callable[[Rejected], None] | None = None
     after_check: Callable[[], None] = lambda: None
     journal: Journal = field(default_factory=lambda: Journal(None))
     changes: Changes | None = None
     read_back: ReadBack | None = None
+    pacer: Pacer | None = None
     sleep: Callable[[float], Any] = time.sleep
     log: logging.Logger = log
 
@@ -54,6 +55,7 @@ class Upload:
 
         :raises InvalidRowsError: some rows are bad, and ``on_invalid="fail"``; shows the first ten by position and reason.
         :raises TooManyRemovedError: more rows than may be are gone since the last run.
+        :raises DigestMismatchError: other rows would be sent than ``expected_digest`` stands for.
         :raises PartlySentError: rows without identifiers were sent or may have been, and then something failed.
         """
         plan, dry = self.plan, self.plan.options.dry_run
@@ -63,7 +65,10 @@ class Upload:
                 changes=self.changes, reject=self.reject, after_check=self.after_check, place_of=self.place_of, log=self.log,
             )  # fmt: skip
             result = check.run(self.rows)
-            sending = Sending(plan, rows, send=self.send, journal=self.journal, log=self.log)
+            sending = Sending(plan, rows, send=self.send, journal=self.journal, log=self.log, pacer=self.pacer)
+            result.digest = digest_of(plan, self.destination, rows.fingerprint)
+            if plan.expected_digest not in (None, result.digest):
+                return self._sent_before(result, plan.expected_digest, rows.count)
             if not dry:
                 result.resumed = sending.take_up()
                 if rows.count and self.changes is not None:
@@ -80,22 +85,45 @@ class Upload:
                 result.verified = self._verified(sending.sample if plan.options.verify == "sample" else rows)
                 if self.changes is not None:
                     self.changes.commit()
-                self.journal.finish()
+                self.journal.finish(keep=plan.expected_digest is not None)
+        return result
+
+    def _sent_before(self, result: UploadResult, expected: str, count: int) -> UploadResult:
+        """What an earlier attempt has sent to its end, before its worker died: by now it is unchanged, or the source is ahead.
+
+        :raises DigestMismatchError: there was no such attempt.
+        """
+        found = None if self.plan.options.dry_run else self.journal.load()
+        if found is not None and digest_of(self.plan, self.destination, found.fingerprint) != expected:
+            found = None
+        if found is None or found.done_within is None:
+            if found is None or not found.must_not_repeat:
+                self.journal.clear()
+            before = f" An earlier attempt has sent {found.rows:,} rows of what was expected." if found and found.rows else ""
+            raise DigestMismatchError(
+                f"{count:,} rows of {self.plan.resource.name} would go to {self.destination}, with the digest {result.digest}."
+                f" That is not what was expected, {expected}: rows, or where they go, have changed since."
+                f"{before} Nothing was sent. Make another dry run, and give the digest that it tells."
+            )
+        self.log.info("All that was expected was sent by an earlier attempt: nothing is left to send")
+        result.uploaded, result.batches, result.run_ids = found.uploaded, found.batches, found.run_ids
+        result.digest, result.resumed = expected, True
         return result
 
     def _tell(self, result: UploadResult, seconds: float) -> None:
         name = self.plan.resource.name
         if result.duplicates:
             self.log.warning(
-                "%s: %s rows have the identifier of an earlier one; all were kept in their order, so the last one counts",
-                name, f"{result.duplicates:,}",
+                "%s of %s with the identifier of an earlier one: all were kept in their order, so the last one counts",
+                counted(result.duplicates, "row"), name,
             )  # fmt: skip
-        if result.removed:
-            self.log.info("%s: %s rows are gone since the last run", name, f"{result.removed:,}")
+        sent = f"{counted(result.uploaded, 'row')} of {name} sent in {counted(result.batches, 'batch', 'batches')}"
+        if not result.uploaded:
+            sent = f"{'Dry run: nothing' if self.plan.options.dry_run else 'Nothing'} was sent of {name}"
+        gone = f", {result.removed:,} gone since the last run" if result.removed else ""
         self.log.info(
-            "%s: %s rows, %s sent in %s batches, %s rejected, %s unchanged, %.1f s%s",
-            name, f"{result.rows:,}", f"{result.uploaded:,}", f"{result.batches:,}", f"{result.rejected:,}",
-            f"{result.unchanged:,}", seconds, " (dry run: nothing was sent)" if self.plan.options.dry_run else "",
+            "%s: %s came in, %s rejected, %s unchanged%s (%.1f s)",
+            sent, counted(result.rows, "row"), f"{result.rejected:,}", f"{result.unchanged:,}", gone, seconds,
         )  # fmt: skip
 
     def _verified(self, rows: Iterable[GoodRow]) -> Verification | None:
@@ -106,7 +134,7 @@ class Upload:
         self.sleep(self.plan.verify_delay)
         zone = zoneinfo.ZoneInfo(self.plan.timezone)
         try:
-            return verify(rows, self.read_back, self.plan.resource, zone, self.log)
+            return verify(rows, self.read_back, self.plan.resource, zone, self.log, place_of=self.place_of)
         except Exception as error:  # noqa: BLE001 - the upload itself is done
-            self.log.warning("The rows were sent, but could not be read back: %s", error)
+            self.log.warning("%s", in_lines(f"The rows were sent, but could not be read back: {error}"))
             return None

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from airflow_provider_custobar.api.errors import field_names
+from airflow_provider_custobar.api.log_lines import counted, in_lines
 from airflow_provider_custobar.api.resources import LIST_TYPES, FieldType, Resource
 from airflow_provider_custobar.api.windows import parse_timestamp
-from airflow_provider_custobar.upload.rows import GoodRow
+from airflow_provider_custobar.upload.rows import GoodRow, row_in_words
 
 #: Reads the record with this ``external_id``, if there is one.
 ReadBack = Callable[[str], Mapping[str, Any] | None]
@@ -54,7 +55,13 @@ class Sample:
 
 
 def verify(
-    rows: Iterable[GoodRow], read_back: ReadBack, resource: Resource, zone: tzinfo, logger: logging.Logger
+    rows: Iterable[GoodRow],
+    read_back: ReadBack,
+    resource: Resource,
+    zone: tzinfo,
+    logger: logging.Logger,
+    *,
+    place_of: Callable[[int], str] | None = None,
 ) -> Verification:
     """Compare what Custobar has now with what was sent; differences are logged by position and field, without values."""
     result = Verification()
@@ -68,23 +75,24 @@ def verify(
         is_gone = any(sent.get(name) for name in _GONE)
         if found is None and not is_gone:
             result.missing += 1
-            _tell(logger, result, f"Row {row.position} is not in Custobar (yet)")
+            _tell(logger, result, f"Not in Custobar (yet): {row_in_words(row.position, place_of)}")
         elif found is not None:
             names = [name for name, value in sent.items() if not _agrees(name, value, found, resource, zone)]
             if names:
                 result.different += 1
-                _tell(logger, result, f"Row {row.position} differs in Custobar: {field_names(names)}")
+                told = row_in_words(row.position, place_of)
+                _tell(logger, result, f"Different in Custobar, {field_names(names)}: {told}")
     logger.log(
         logging.WARNING if result.missing or result.different else logging.INFO,
-        "%s: %s rows read back, %s missing, %s different",
-        resource.name, f"{result.checked:,}", f"{result.missing:,}", f"{result.different:,}",
+        "%s of %s read back, %s missing, %s different",
+        counted(result.checked, "row"), resource.name, f"{result.missing:,}", f"{result.different:,}",
     )  # fmt: skip
     return result
 
 
 def _tell(logger: logging.Logger, result: Verification, text: str) -> None:
     if result.missing + result.different <= _DIFFERENCES_LOGGED:
-        logger.warning("%s", text)
+        logger.warning("%s", in_lines(text))
 
 
 def _agrees(name: str, sent: Any, record: Mapping[str, Any], resource: Resource, zone: tzinfo) -> bool:

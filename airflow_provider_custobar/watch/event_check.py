@@ -54,18 +54,29 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class EventsFound:
-    """``by_type`` leaves out types that did not have to be asked for. ``reason`` completes "the answer is ...: "."""
+    """``by_type`` leaves out types that did not have to be asked for, ``wanted`` is how many of each are enough.
+
+    As a text: ``news``, the counts, and ``where`` they are.
+    """
 
     satisfied: bool
     by_type: Mapping[str, Found]
-    reason: str
+    wanted: int
+    news: str
+    where: str
 
     def as_document(self) -> dict[str, dict[str, int | str | None]]:
         """For XCom and trigger events."""
         return {event_type: asdict(found) for event_type, found in self.by_type.items()}
 
     def __str__(self) -> str:
-        return f"{self.reason} (found: {self.as_document()})"
+        counts = counts_in_words({name: found.count for name, found in self.by_type.items()}, self.wanted)
+        return f"{self.news}: {counts} {self.where}" if counts else f"{self.news}: {self.where}"
+
+
+def counts_in_words(counts: Mapping[str, int], wanted: int | str) -> str:
+    """How many events of each type there are, of those wanted."""
+    return ", ".join(f"{count:,} of {wanted} {name}" for name, count in counts.items())
 
 
 def build_event_check(
@@ -127,21 +138,25 @@ def check_events(context: FlowContext, check: EventCheck, now: datetime) -> Exch
     """Look for events type by type, and stop asking as soon as the answer is known. ``now`` is aware."""
     if check.wait_for == "complete":
         return (yield from _is_complete(context, check, now))
-    return (yield from _look_for_all(context, check, check.window, f"events in {check.window}"))
+    news = ("Enough events", "Not enough events yet")
+    return (yield from _look_for_all(context, check, check.window, news, f"in {check.window}"))
 
 
 def _is_complete(context: FlowContext, check: EventCheck, now: datetime) -> Exchange[EventsFound]:
     end = check.window.end
     if now <= end:
-        return EventsFound(satisfied=False, by_type={}, reason=f"{check.window} is not over yet")
+        return EventsFound(satisfied=False, by_type={}, wanted=1, news="Not over yet", where=str(check.window))
     if (now - end).total_seconds() >= check.settle:
-        return EventsFound(satisfied=True, by_type={}, reason=f"{check.window} has been over for {check.settle:g} s")
+        news = f"Complete, as it has been over for {check.settle:g} s"
+        return EventsFound(satisfied=True, by_type={}, wanted=1, news=news, where=str(check.window))
     # Up to now only: an event from the future, which a wrong clock somewhere made, says nothing about the present.
     later = Window(end, now, check.window.timezone)
-    return (yield from _look_for_all(context, check, later, f"events later than {check.window}"))
+    return (yield from _look_for_all(context, check, later, ("Complete", "Not complete yet"), f"later than {check.window}"))
 
 
-def _look_for_all(context: FlowContext, check: EventCheck, window: Window, what: str) -> Exchange[EventsFound]:
+def _look_for_all(
+    context: FlowContext, check: EventCheck, window: Window, news: tuple[str, str], where: str
+) -> Exchange[EventsFound]:
     found: dict[str, Found] = {}
     enough = False
     for event_type, query in check.queries.items():
@@ -150,7 +165,7 @@ def _look_for_all(context: FlowContext, check: EventCheck, window: Window, what:
         if enough is (check.match == "any"):
             # One type that has enough answers "any" with yes; one that has not answers "all" with no.
             break
-    return EventsFound(satisfied=enough, by_type=found, reason=f"{'enough' if enough else 'not enough'} {what}")
+    return EventsFound(satisfied=enough, by_type=found, wanted=check.min_events, news=news[0 if enough else 1], where=where)
 
 
 def _look_for(context: FlowContext, query: Query, window: Window, wanted: int) -> Exchange[Found]:

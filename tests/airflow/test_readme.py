@@ -24,16 +24,18 @@ def block_with(text: str) -> str:
 
 def test_first_dag(tmp_path: Path) -> None:
     """Rule: a newcomer who saves the first DAG and pastes the commands below it sees the first lines of a file."""
-    (commands,) = re.findall(r"```bash\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    readme = (PROJECT / "README.md").read_text()
+    prepare, commands = re.findall(r"```bash\n(.*?)```", readme, re.DOTALL)
     install, _, rest = commands.partition("\n")
     assert install == "pip install 'airflow-provider-custobar[sandbox]'"
-    dags = tmp_path / "airflow" / "dags"
-    dags.mkdir(parents=True)
-    (dags / "first_dag.py").write_text(block_with("custobar_sales").replace("/tmp/custobar", str(tmp_path)))
-    environment = {
-        "HOME": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-    }
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    environment = {"HOME": str(tmp_path), "PATH": path, "PYTHONPATH": str(PROJECT)}
+    # What the virtual environment would get is here already.
+    assert prepare.splitlines()[1:] == ["python3 -m venv venv", ". venv/bin/activate"]
+    subprocess.run(["bash", "-c", prepare.splitlines()[0]], env=environment, check=True)
+    (tmp_path / "airflow" / "dags" / "first_dag.py").write_text(
+        block_with("custobar_sales").replace("/tmp/custobar", str(tmp_path))
+    )
     here = rest.replace("--port 8765", "--port 0").replace("/tmp/custobar", str(tmp_path))
     # -m is for the %1 that an interactive shell has; the trap, so that a failing line leaves no sandbox behind.
     script = f"trap 'kill %1 || true' EXIT\n{here}"
@@ -43,13 +45,15 @@ def test_first_dag(tmp_path: Path) -> None:
     assert "sale_date" in header
     assert "2026-02-10" in first
     assert "2026-02-10" in second
+    (told,) = re.findall(r"look for `(.*?)`", readme)
+    assert told.replace("/tmp/custobar", str(tmp_path)) in done.stdout.replace("\n", " ")
 
 
 def test_arguments_of_exports() -> None:
     """Rule: every argument that the README shows is one."""
     from airflow_provider_custobar.transfers.custobar_to_gcs import CustobarToGCSOperator
 
-    exec(block_with('task_id="clicks"'), {"CustobarToGCSOperator": CustobarToGCSOperator})
+    exec(block_with('CustobarToGCSOperator(\n    task_id="clicks"'), {"CustobarToGCSOperator": CustobarToGCSOperator})
 
 
 def test_arguments_of_uploads() -> None:
@@ -64,6 +68,23 @@ def test_arguments_of_tables() -> None:
     from airflow_provider_custobar.transfers.custobar_to_sql import CustobarToSqlOperator
 
     exec(block_with("CustobarToSqlOperator"), {"CustobarToSqlOperator": CustobarToSqlOperator})
+
+
+def test_a_tenants_group_and_an_approval() -> None:
+    """Rule: the DAG of two tenants is one, and so are the three tasks of an approval."""
+    import pendulum
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+    from airflow.sdk import DAG
+
+    from airflow_provider_custobar.operators.export_group import custobar_export_group
+    from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
+
+    names = {"DAG": DAG, "pendulum": pendulum, "custobar_export_group": custobar_export_group}
+    exec(block_with("custobar_export_group"), names)
+    upload = {"conn_id": "postgres_default", "sql": "SELECT 1 AS external_id"}
+    with DAG("approval", schedule=None):
+        names = {"SqlToCustobarOperator": SqlToCustobarOperator, "ApprovalOperator": ApprovalOperator, "upload": upload}
+        exec(block_with("ApprovalOperator"), names)
 
 
 def test_arguments_of_waits() -> None:

@@ -29,6 +29,8 @@ ZONE = "Europe/Helsinki"
 #: Days in a row, on one of which the shop was closed.
 CLOSED = "2010-12-04"
 DAYS = tuple(f"2010-12-{day:02}" for day in (range(2, 9) if SOAK else range(3, 6)))
+#: The runs that stand for them: each at the end of its day in Helsinki, which is two hours before that in UTC.
+MIDNIGHTS = [f"{day}T22:00:00" for day in DAYS]
 #: Days of which each hour is exported for itself.
 HOURLY_DAYS = DAYS[: times(1, 7)]
 #: The runs of "@hourly" that stand for these days' hours in Helsinki: each for the hour before its own date.
@@ -118,7 +120,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory, airflow_home: AirflowHome) 
         environment = {**connection_variables(connections), **gcs.environment()}
         daily, hourly = (
             airflow_home.run_dag(_example(directory, dag_id), dag_id, dates, environment=environment)
-            for dag_id, dates in (("custobar_daily_export", DAYS), ("custobar_any_schedule", HOURS))
+            for dag_id, dates in (("custobar_daily_export", MIDNIGHTS), ("custobar_any_schedule", HOURS))
         )
         for outcome in (*daily, *hourly):
             assert set(outcome.states.values()) == {"success"}, outcome.log
@@ -132,9 +134,10 @@ def landed(tmp_path_factory: pytest.TempPathFactory, airflow_home: AirflowHome) 
 
 
 def _example(directory: Path, dag_id: str) -> Path:
-    """An example DAG that began in 2010: a task does not run for a day before its start date."""
+    """An example DAG for a shop in Helsinki that began in 2010: a task does not run for a day before its start date."""
     file = directory / f"{dag_id}.py"
     text = (PROJECT / "dags_examples" / f"{dag_id}.py").read_text()
+    text = text.replace('TIMEZONE = "UTC"', f"TIMEZONE = {ZONE!r}")
     file.write_text(text.replace("datetime(2026, 1, 1", "datetime(2010, 11, 1"))
     return file
 

@@ -112,6 +112,19 @@ with DAG("killed", schedule=None, start_date=pendulum.datetime(2026, 1, 1), is_p
         retry_delay=0,
         on_execute_callback=note_process,
     )
+
+with DAG("marked", schedule=None, start_date=pendulum.datetime(2026, 1, 1), is_paused_upon_creation=False):
+    CustobarToS3Operator(
+        task_id="export",
+        custobar_conn_id="custobar_slow",
+        resource="events",
+        event_types="BROWSE",
+        file_format="jsonl",
+        page_size=1000,
+        s3_bucket="marked",
+        s3_key="events.jsonl",
+        retries=1,
+    )
 """
 
 
@@ -158,6 +171,11 @@ class Run:
     def task(self, dag_id: str, task_id: str = "wait", run_id: str = "run") -> dict[str, Any]:
         return self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}") or {"state": None}
 
+    def mark(self, dag_id: str, task_id: str, state: str) -> None:
+        path = f"dags/{dag_id}/dagRuns/run/taskInstances/{task_id}"
+        answer = self.session.patch(f"{self.airflow.url}/api/v2/{path}", json={"new_state": state}, timeout=120)
+        assert answer.ok, answer.text
+
     def result(self, dag_id: str, task_id: str = "wait", run_id: str = "run") -> Any:
         entry = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value")
         return entry["value"] if entry else None
@@ -200,10 +218,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, airflow_database: Callable[[],
     with CustobarSandbox(unlimited, generate=False) as sandbox, busy, S3Server() as s3:
         s3.create_bucket(BUCKET)
         s3.create_bucket("killed")
+        s3.create_bucket("marked")
         environment = {
             "AIRFLOW_CONN_CUSTOBAR_DEFAULT": sandbox.airflow_connection(requests_per_minute=1200),
             # Slow enough to be met in the middle.
             "AIRFLOW_CONN_CUSTOBAR_BUSY": busy.airflow_connection(requests_per_minute=600),
+            "AIRFLOW_CONN_CUSTOBAR_SLOW": busy.airflow_connection(requests_per_minute=200),
             "AIRFLOW_CONN_AWS_DEFAULT": s3.airflow_connection(),
             "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
             # So that another triggerer soon takes over what a dead one ran.
@@ -321,3 +341,17 @@ def test_a_killed_task_goes_on_in_its_retry(run: Run) -> None:
     if not IS_OLDER:
         most_again = math.ceil(result["pages"] * PART_BYTES / len(content)) + 2
         assert result["pages"] <= len(run.busy.requests) <= result["pages"] + most_again
+
+
+def test_a_task_that_is_marked_failed_leaves_nothing(run: Run) -> None:
+    """Rule: where a person ends a running export, no attempt follows, and its parts go with it, whatever its retries."""
+    client = run.s3.client()
+    run.start("marked")
+    run.wait_until("an upload is on its way", lambda: client.list_multipart_uploads(Bucket="marked").get("Uploads"))
+    (upload,) = client.list_multipart_uploads(Bucket="marked")["Uploads"]
+    where = {"Bucket": "marked", "Key": upload["Key"], "UploadId": upload["UploadId"]}
+    run.wait_until("it has a part", lambda: client.list_parts(**where).get("Parts"))
+    run.mark("marked", "export", "failed")
+    run.wait_until("it is gone", lambda: "Uploads" not in client.list_multipart_uploads(Bucket="marked"))
+    assert run.task("marked", "export")["state"] == "failed"
+    assert "Contents" not in client.list_objects_v2(Bucket="marked")

@@ -48,6 +48,7 @@ def test_records_arrive_under_custobars_names(tenant: CustobarSandbox) -> None:
         "rejects_uri": None,
         "resumed": False,
         "verified": None,
+        "digest": result["digest"],
     }
 
 
@@ -101,6 +102,26 @@ def test_dry_run_sends_nothing(tenant: CustobarSandbox) -> None:
     result = upload([GOOD], dry_run=True)
     assert (result["rows"], result["uploaded"], result["batches"]) == (1, 0, 0)
     assert tenant.requests == []
+
+
+def test_nothing_but_what_a_dry_run_showed(tenant: CustobarSandbox) -> None:
+    """Rule: with the digest of another task's dry run the same records go to the same tenant, and no others; one that did not
+    come is refused; what is refused is not tried again.
+    """
+    digest = upload([GOOD], dry_run=True)["digest"]
+
+    def task(records: Any, result: Any) -> CustobarUploadOperator:
+        operator = CustobarUploadOperator(task_id="upload", records=records, expected_digest="{{ result['digest'] }}")
+        operator.render_template_fields({"result": result})
+        return operator
+
+    with pytest.raises(AirflowFailException, match="Nothing was sent"):
+        task([GOOD, {**GOOD, "external_id": "m-2"}], {"digest": digest}).execute({})
+    with pytest.raises(InvalidArgumentError, match="^expected_digest=None.*rendered to nothing"):
+        task([GOOD], {"digest": None}).execute({})
+    assert tenant.requests == []
+    assert task([GOOD], {"digest": digest}).execute({})["uploaded"] == 1
+    assert [entry.rows for entry in tenant.uploads] == [[GOOD]]
 
 
 def test_too_large_batches_are_halved(tenant: CustobarSandbox) -> None:

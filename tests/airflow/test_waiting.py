@@ -60,7 +60,11 @@ async def deferred(operator: CustobarEventSensor) -> dict[str, Any]:
     with pytest.raises(TaskDeferred) as caught:
         operator.execute({})
     assert caught.value.timeout == timedelta(seconds=operator.timeout)
-    path, arguments = caught.value.trigger.serialize()
+    return await fired(caught.value)
+
+
+async def fired(caught: TaskDeferred) -> dict[str, Any]:
+    path, arguments = caught.trigger.serialize()
     trigger = import_string(path)(**arguments)
     assert trigger.serialize() == (path, arguments)
     event = await anext(aiter(trigger.run()))
@@ -116,22 +120,46 @@ async def test_deferred_sensor_waits_for_events_that_come_later(quiet_tenant: Cu
     assert operator.execute_complete({}, payload)["BROWSE"]["count"] == 1
 
 
-def test_deferrable_defers_before_asking(quiet_tenant: CustobarSandbox) -> None:
-    """Rule: a deferrable sensor does not poke in the worker first."""
+def test_a_deferrable_sensor_looks_once_before_it_defers(quiet_tenant: CustobarSandbox) -> None:
+    """Rule: what is there already ends the task in the worker, after one request; what is not defers it after one."""
     with pytest.raises(TaskDeferred):
         sensor(deferrable=True).execute({})
-    assert quiet_tenant.requests == []
-
-
-@pytest.mark.parametrize(("status", "said"), [(401, "check the token"), (403, "may not do this"), (404, "no such path")])
-async def test_final_answers_end_the_wait_at_once(quiet_tenant: CustobarSandbox, status: int, said: str) -> None:
-    """Rule: what waiting cannot mend fails the task with its reason after one request, and does not flood the API."""
-    quiet_tenant.faults.add(Fault("status", status=status, times=None))
-    operator = sensor(deferrable=True, poke_interval=0.01)
-    payload = await asyncio.wait_for(deferred(operator), 10)
-    with pytest.raises(AirflowException, match=f"{status}.*{said}"):
-        operator.execute_complete({}, payload)
     assert len(quiet_tenant.requests) == 1
+    quiet_tenant.load("events", [EVENT])
+    assert sensor(deferrable=True).execute({})["BROWSE"]["count"] == 1
+    assert len(quiet_tenant.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("trouble", "pause"),
+    [({"status": 503}, 10), ({"status": 429, "retry_after": 90}, 90), ({"status": 429}, 60)],
+    ids=["503", "429 with Retry-After", "429 without"],
+)
+def test_a_first_look_that_fails_defers(
+    quiet_tenant: CustobarSandbox, connect: Callable[[str, str], None], trouble: dict[str, Any], pause: float
+) -> None:
+    """Rule: a failure that passes neither fails the task nor keeps its worker, and the triggerer waits as the server says."""
+    connect("custobar_default", quiet_tenant.airflow_connection(max_attempts=8))
+    quiet_tenant.faults.add(Fault("status", times=None, **trouble))
+    before = datetime.now(UTC)
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(deferrable=True, poke_interval=10).execute({})
+    assert len(quiet_tenant.requests) == 1
+    waits = datetime.fromisoformat(caught.value.trigger.not_before) - before
+    assert timedelta(seconds=pause) <= waits < timedelta(seconds=pause + 20)
+
+
+@pytest.mark.parametrize("in_triggerer", [False, True])
+@pytest.mark.parametrize(("status", "said"), [(401, "check the token"), (403, "may not do this"), (404, "no such path")])
+async def test_final_answers_end_the_wait_at_once(
+    quiet_tenant: CustobarSandbox, status: int, said: str, *, in_triggerer: bool
+) -> None:
+    """Rule: what waiting cannot mend fails the task with its reason after one request, and does not flood the API."""
+    quiet_tenant.faults.add(Fault("status", status=status, times=None, after=int(in_triggerer)))
+    operator = sensor(deferrable=True, poke_interval=0.01)
+    with pytest.raises(AirflowException, match=f"{status}.*{said}"):
+        operator.execute_complete({}, await asyncio.wait_for(deferred(operator), 10)) if in_triggerer else operator.execute({})
+    assert len(quiet_tenant.requests) == 1 + in_triggerer
 
 
 async def test_passing_failures_do_not_end_the_wait(quiet_tenant: CustobarSandbox) -> None:
@@ -238,6 +266,7 @@ OPTIONS: dict[str, Any] = {
     "exponential_backoff": True,
     "max_wait": 40.0,
     "max_consecutive_failures": 4,
+    "not_before": "2026-02-11T06:00:00+00:00",
     "end_from_trigger": True,
     "allow_unknown_names": True,
     "custobar_conn_id": "other",
@@ -259,9 +288,10 @@ def test_a_trigger_travels_whole() -> None:
 @pytest.mark.parametrize("start_from_trigger", [False, pytest.param(True, marks=STARTS_IN_TRIGGERER)])
 def test_every_option_of_the_sensor_reaches_the_trigger(quiet_tenant: CustobarSandbox, *, start_from_trigger: bool) -> None:
     """Rule: a wait means the same in the triggerer, whether a worker begins it or nobody does."""
-    periods = ("date", "window_start", "window_end", "window")
-    options = {name: value for name, value in OPTIONS.items() if name not in periods} | PERIOD
+    others = ("date", "window_start", "window_end", "window", "not_before")
+    options = {name: value for name, value in OPTIONS.items() if name not in others} | PERIOD
     options |= {"custobar_conn_id": "custobar_default", "wait_for": "events"}
+    quiet_tenant.settings.unknown_filter = "ignore"
     given = options | {"settle": timedelta(seconds=12.5), "max_wait": timedelta(seconds=40)}
     operator = sensor(date=None, deferrable=True, start_from_trigger=start_from_trigger, timeout=77, **given)
     if start_from_trigger:
@@ -272,7 +302,10 @@ def test_every_option_of_the_sensor_reaches_the_trigger(quiet_tenant: CustobarSa
             operator.execute({})
         started, timeout = caught.value.trigger.serialize()[1], caught.value.timeout
     assert timeout == timedelta(seconds=77)
-    assert {name: value for name, value in (started or {}).items() if value is not None} == options
+    found = {name: value for name, value in (started or {}).items() if value is not None}
+    # Only who has just looked says when to look again.
+    assert (found.pop("not_before", None) is None) is start_from_trigger
+    assert found == options
 
 
 def started(operator: CustobarEventSensor, context: dict[str, Any]) -> CustobarEventTrigger:
@@ -351,12 +384,14 @@ async def test_a_template_of_nothing_is_refused_in_the_triggerer(quiet_tenant: C
     assert quiet_tenant.requests == []
 
 
-@pytest.mark.parametrize("deferrable", [False, True])
-async def test_soft_fail_skips_on_a_final_answer(quiet_tenant: CustobarSandbox, *, deferrable: bool) -> None:
-    """Rule: with soft_fail, what waiting cannot mend skips the task, with its reason and after one request."""
-    quiet_tenant.faults.add(Fault("status", status=403, times=None))
-    operator = sensor(soft_fail=True, poke_interval=0.01, deferrable=deferrable)
-    if deferrable:
+@pytest.mark.parametrize("how", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("where", ["poke", "first look", "triggerer"])
+async def test_soft_fail_skips_on_a_final_answer(quiet_tenant: CustobarSandbox, where: str, how: str) -> None:
+    """Rule: with soft_fail and never_fail, what waiting cannot mend skips the task, with its reason and without another try."""
+    in_triggerer = where == "triggerer"
+    quiet_tenant.faults.add(Fault("status", status=403, times=None, after=int(in_triggerer)))
+    operator = sensor(poke_interval=0.01, deferrable=where != "poke", **{how: True})
+    if in_triggerer:
         event = {"event": await deferred(operator)}
         with pytest.raises(AirflowSkipException) as skipped:
             operator.resume_execution("execute_complete", event, {})
@@ -364,7 +399,7 @@ async def test_soft_fail_skips_on_a_final_answer(quiet_tenant: CustobarSandbox, 
         with pytest.raises(AirflowSkipException) as skipped:
             operator.execute({})
     assert "403" in str(skipped.value.__cause__)
-    assert len(quiet_tenant.requests) == 1
+    assert len(quiet_tenant.requests) == 1 + in_triggerer
 
 
 async def test_pauses_grow_up_to_max_wait(quiet_tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +441,10 @@ async def wait_to_the_end(operator: CustobarEventSensor, *, deferrable: bool) ->
     """The result of the whole wait, in a worker or in the triggerer."""
     if not deferrable:
         return await asyncio.to_thread(operator.execute, {})
-    return operator.execute_complete({}, await deferred(operator))
+    try:
+        return await asyncio.to_thread(operator.execute, {})
+    except TaskDeferred as caught:
+        return operator.execute_complete({}, await fired(caught))
 
 
 def ago(**span: float) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace as changed
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from airflow_provider_custobar.api.errors import (
     RateLimitedError,
     TransportError,
 )
+from airflow_provider_custobar.api.pacing import Pacer
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.columns.arrow_columns import ColumnTypeError
 from airflow_provider_custobar.export.checkpoints import Checkpoints
@@ -351,20 +353,56 @@ def test_the_next_page_is_fetched_while_one_is_written() -> None:
     assert export(DictStore(), pages(), Waiting).rows == 2
 
 
-def test_progress_shows_every_five_seconds(caplog: pytest.LogCaptureFixture) -> None:
-    """A line of progress at most every five seconds, with pages, rows, size and speed, and one line at the end."""
+def test_progress_shows_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    """A line of progress at most every five seconds, with rows, pages, size and speed, and one line at the end."""
     caplog.set_level(logging.INFO)
     now = [100.0]
     progress = ProgressLog("events", LOG, clock=lambda: now[0])
     for page in range(1, 13):
         now[0] += 1.0
         progress.step(pages=page, rows=page * 1000, stored=page << 20)
-    progress.done(["dict://a", "dict://b"], pages=12, rows=12_000, stored=12 << 20)
+    progress.exported(["dict://a", "dict://b"], pages=12, rows=12_000, stored=12 << 20)
     assert [record.getMessage() for record in caplog.records] == [
-        "events so far: 5 pages, 5,000 rows, 5.0 MiB in 5.0 s (1,000 rows/s)",
-        "events so far: 10 pages, 10,000 rows, 10.0 MiB in 10.0 s (1,000 rows/s)",
-        "events exported to dict://a, dict://b: 12 pages, 12,000 rows, 12.0 MiB in 12.0 s (1,000 rows/s)",
+        "5,000 rows of events so far (5 pages, 5.0 MiB in 5.0 s, 1,000 rows/s)",
+        "10,000 rows of events so far (10 pages, 10.0 MiB in 10.0 s, 1,000 rows/s)",
+        "12,000 rows of events exported to dict://a and dict://b (12 pages, 12.0 MiB in 12.0 s, 1,000 rows/s)",
     ]
+
+
+def test_progress_thins_out(caplog: pytest.LogCaptureFixture) -> None:
+    """The longer it takes, the fewer lines: every 5 seconds in the first minute, every 30 up to the tenth, then every 120."""
+    caplog.set_level(logging.INFO)
+    now, at = [0.0], []
+    progress = ProgressLog("events", LOG, clock=lambda: now[0])
+    for second in range(1, 3601):
+        now[0] = float(second)
+        progress.step(pages=second, rows=second, stored=second)
+        if len(caplog.records) > len(at):
+            at.append(second)
+    pauses = [later - earlier for earlier, later in pairwise([0, *at])]
+    assert pauses == [5] * 12 + [30] * 18 + [120] * 25
+
+
+def test_progress_tells_who_waits_for_the_own_pace(caplog: pytest.LogCaptureFixture) -> None:
+    """Where most of the time went into waiting for ``requests_per_minute``, the line says so; for the server, it does not."""
+    caplog.set_level(logging.INFO)
+    now = [0.0]
+    pacer = Pacer(60)
+    progress = ProgressLog("events", LOG, clock=lambda: now[0], pacer=pacer)
+
+    def pages(seconds: int, count: int) -> None:
+        for _ in range(count):
+            now[0] += pacer.reserve(now[0])
+        now[0] = max(now[0], float(seconds))
+        progress.step(pages=1, rows=1, stored=2048)
+
+    pages(5, 6)
+    pages(10, 2)
+    pacer.hold(15.0)
+    pages(16, 1)
+    own = ", waiting for its own pace of 60 requests a minute"
+    assert [own in record.getMessage() for record in caplog.records] == [True, False, False]
+    assert caplog.records[0].getMessage() == f"1 row of events so far (1 page, 2.0 KiB in 5.0 s, 0 rows/s){own}"
 
 
 def test_a_quick_export_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -373,9 +411,9 @@ def test_a_quick_export_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
     export(DictStore(), [json_page(json.dumps({"email": "anna@example.com"}))])
     export(DictStore(), [], on_empty="skip")
     first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith("events exported to dict://a: 1 pages, 1 rows, ")
+    assert first.startswith("1 row of events exported to dict://a (1 page, ")
     assert "anna" not in first
-    assert second.startswith("events exported to nothing written: 0 pages, 0 rows, ")
+    assert second.startswith("0 rows of events found, and nothing was written (0 pages, 0 bytes in ")
 
 
 def test_a_failed_export_claims_no_success(caplog: pytest.LogCaptureFixture) -> None:
@@ -432,7 +470,8 @@ class Task:
                 yield changed(self.pages[number], after=after)
 
         checkpoints = Checkpoints(self.state, "export", changes.pop("fingerprint", "f"), logger=LOG)
-        return run_export(Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes)))
+        self.export = Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes))
+        return run_export(self.export)
 
     def recorded(self) -> int | None:
         """How many pages the state tells of."""
@@ -456,7 +495,7 @@ def test_a_failed_attempt_is_taken_up(stop_at: int, error: BaseException, caplog
     result = task.attempt()
     assert result == changed(undisturbed, resumed=True)
     assert task.asked == list(range(10))
-    assert f"{stop_at} pages with {stop_at * 3} rows are stored" in caplog.text
+    assert f"{stop_at} page{'s' if stop_at > 1 else ''} with {stop_at * 3} rows stored" in caplog.text
     assert (list(task.store.objects), task.store.debris()) == (["a"], [])
 
 
@@ -488,6 +527,16 @@ def test_the_last_attempt_keeps_nothing() -> None:
         task.attempt(stop_at=7, will_follow=False)
     assert (task.store.debris(), task.state.values) == ([], {})
     assert task.asked == list(range(7))
+
+
+def test_what_was_kept_for_an_attempt_that_does_not_come_can_be_removed() -> None:
+    """Rule: where it turns out that no attempt follows, nothing stays of what was kept for it."""
+    task = Task(pages_of(10))
+    with pytest.raises(SystemExit):
+        task.attempt(stop_at=5, error=SystemExit())
+    assert task.store.debris()
+    ExportRun(task.export).give_up()
+    assert (task.store.debris(), task.state.values) == ([], {})
 
 
 @pytest.mark.parametrize("why", ["cursor", "upload", "fingerprint"])

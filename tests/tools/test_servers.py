@@ -260,7 +260,7 @@ from airflow.providers.google.cloud.hooks.gcs import GCSHook
 S3Hook("aws_default").load_string("text", "airflow", "bucket")
 hook = GCSHook("google_cloud_default")
 hook.upload("bucket", "airflow", data="text")
-assert hook.project_id == "test"
+assert hook.project_id == "local-project"
 """
     environment = {
         **os.environ,

@@ -85,6 +85,7 @@ def run(
     send: Any = None,
     journal: Journal | None = None,
     changes: Changes | None = None,
+    destination: str = "https://acme.custobar.com",
     **options: Any,
 ) -> tuple[UploadResult, Sent, list[Rejected]]:
     """Upload ``rows`` with a plan of these options; return the result, what was sent and what was rejected."""
@@ -94,6 +95,7 @@ def run(
         rows=rows() if callable(rows) else rows,
         place_of=getattr(rows, "place_of", None),
         plan=build_plan(**options),
+        destination=destination,
         send=send,
         reject=rejected.append,
         journal=journal or Journal(None),

@@ -154,9 +154,9 @@ def test_where_a_row_stands_can_be_told() -> None:
     rows = FileRows([file("1.csv", b"a\n1\n"), file("2.csv", b"a\n"), file("3.csv", b"a\n1\n1,2\n3\n")])
     assert [type(row) for row in rows] == [TextRow, TextRow, Unreadable, TextRow]
     assert [rows.place_of(position) for position in (0, 1, 2)] == [
-        "number 1 in 1.csv",
-        "number 1 in 3.csv",
-        "number 2 in 3.csv",
+        "row 1 of 1.csv",
+        "row 1 of 3.csv",
+        "row 2 of 3.csv",
     ]
 
 

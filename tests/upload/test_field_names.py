@@ -83,7 +83,7 @@ def test_unknown_fields_are_dropped_and_counted_once(caplog: pytest.LogCaptureFi
         {"external_id": "3", "email": "anna@example.com"},
     ]
     (told,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
-    assert told.endswith("are left out: 'Notes' in 2 rows, column 3 in 1 rows")
+    assert told.endswith("are left out: 'Notes' in 2 rows, column 3 in 1 row")
 
 
 @pytest.mark.parametrize(
@@ -129,5 +129,5 @@ def test_a_row_of_a_file_is_told_by_file_and_row() -> None:
     with pytest.raises(InvalidRowsError) as caught:
         run(FileRows(files))
     lines = str(caught.value).splitlines()
-    assert lines[1].startswith("row 3 (number 2 in Suomi.csv): country must be")
-    assert lines[2].startswith("row 7 (number 2 in Ruotsi.csv): country must be")
+    assert lines[1].startswith("row 2 of Suomi.csv: country must be")
+    assert lines[2].startswith("row 2 of Ruotsi.csv: country must be")

@@ -82,7 +82,9 @@ def test_half_a_sale_is_never_sent(bad: int) -> None:
     assert sent == ["a-0", "a-1", "c-0"]
     assert sorted(rejected) == [0, 3, 5]
     assert rejected.pop(places[bad]) == "quantity must be a number"
-    assert set(rejected.values()) == {f"another row of its sale is set aside: row {places[bad]}: quantity must be a number"}
+    assert set(rejected.values()) == {
+        f"another row of its sale is set aside, at position {places[bad]}: quantity must be a number"
+    }
 
 
 def test_fail_tells_of_the_whole_sale() -> None:
@@ -90,7 +92,7 @@ def test_fail_tells_of_the_whole_sale() -> None:
     rows = [*sale("a", 20), *sale("b", 1)]
     rows[19]["total"] = "19.90"
     with pytest.raises(
-        InvalidRowsError, match="20 of 21 rows.*\nrow 0: another row of its sale is set aside: row 19: total must"
+        InvalidRowsError, match="20 of 21 rows.*\nrow 0: another row of its sale is set aside, at position 19: total must"
     ):
         run(rows, resource="sales")
 

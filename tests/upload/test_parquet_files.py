@@ -165,7 +165,7 @@ def test_an_error_names_file_row_and_field() -> None:
     """Rule: with on_invalid="fail" it is said which row of which file holds which field; leaving the column out mends it."""
     data = table_bytes([("external_id", pa.array(["a", "b"])), ("birth_date", raw([0, 2_932_897], pa.date32()))])
     rows = FileRows([file("1.parquet", data), file("2.parquet", data)])
-    with pytest.raises(InvalidRowsError, match=r"row 1 \(number 2 in 1\.parquet\): birth_date must be .*years 1 to 9999"):
+    with pytest.raises(InvalidRowsError, match=r"row 2 of 1\.parquet: birth_date must be .*years 1 to 9999"):
         run(rows)
     assert run(rows, on_invalid="skip")[0].uploaded == 2
     assert run(rows, field_mapping={"birth_date": None})[0].uploaded == 4

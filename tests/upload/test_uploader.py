@@ -145,7 +145,7 @@ def test_a_dry_run_sends_nothing(on_invalid: str, caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.INFO)
     result, _, _ = run([customer(1), customer(2)], send=never, dry_run=True, on_invalid=on_invalid)
     assert (result.rows, result.uploaded, result.batches, result.run_ids) == (2, 0, 0, [])
-    assert "dry run: nothing was sent" in caplog.text
+    assert "Dry run: nothing was sent of customers: 2 rows came in" in caplog.text
 
 
 def test_a_dry_run_finds_bad_rows() -> None:
@@ -263,7 +263,7 @@ def test_the_log_shows_no_values(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     run([customer(1, first_name="Anna-Secret"), BAD, {"email": "anna@secret"}], on_invalid="skip")
     assert "row 1: external_id" in caplog.text
-    assert "1 sent in 1 batches, 2 rejected" in caplog.text
+    assert "1 row of customers sent in 1 batch: 3 rows came in, 2 rejected" in caplog.text
     assert "secret" not in caplog.text.lower()
     assert "anna" not in caplog.text.lower()
 

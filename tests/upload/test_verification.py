@@ -72,7 +72,7 @@ def test_differences_are_told_by_field(
 ) -> None:
     """Rule: what is missing or different is counted and told by position and field, never by value."""
     assert outcome(sent, found) == expected
-    assert "Row 0" in caplog.text
+    assert "row 0" in caplog.text
     assert "Turku" not in caplog.text
     assert "Oulu" not in caplog.text
 

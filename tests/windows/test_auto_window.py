@@ -96,6 +96,16 @@ def test_a_placeholder_without_a_window_is_refused(empty_tenant: CustobarSandbox
     assert empty_tenant.requests == []
 
 
+def test_a_snapshot_is_named_by_the_period_of_its_run(empty_tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: customers have no window, so placeholders in their names are those of window="auto", in any run."""
+    empty_tenant.load("customers", [{"external_id": "1"}])
+    path = f"file://{tmp_path}/{{date}}/{{window_start}}-{{window_end}}.jsonl"
+    task = task_of([Asset("file://there")], path, resource="customers", event_types=None)
+    result = execute(task, run_after=datetime(2026, 2, 11, 1, tzinfo=UTC), run_type="asset_triggered")
+    assert result["uris"] == [f"file://{tmp_path}/2026-02-10/20260209T220000Z-20260210T220000Z.jsonl"]
+    assert (result["rows"], result["window"]) == (1, None)
+
+
 def test_a_window_that_is_not_over_is_warned_about(
     empty_tenant: CustobarSandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
