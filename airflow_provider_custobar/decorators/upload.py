@@ -74,6 +74,8 @@ def custobar_upload_task(python_callable: Callable[..., Any] | None = None, **kw
 
     Takes the arguments of :class:`~airflow_provider_custobar.task.upload_operator.CustobarUploadBaseOperator`.
     """
+    # Airflow would take it from the function, which returns rows; the task returns the upload's result.
+    kwargs.setdefault("multiple_outputs", True)
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=_CustobarUploadDecoratedOperator, **kwargs
     )

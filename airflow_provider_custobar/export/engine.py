@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -187,6 +188,7 @@ class _Attempt:
             export.files.remove_from(len(result.files), export.log)
             if export.manifest is not None:
                 self._write_manifest(export.manifest, result)
+                result = replace(result, manifest=export.manifest.uri)
         return result
 
     def _write_manifest(self, manifest: Target, result: ExportResult) -> None:

@@ -9,17 +9,23 @@ from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.compression import Codec
 from airflow_provider_custobar.export.encoders import Encoder, FileFormat
 from airflow_provider_custobar.export.results import ExportResult
+from airflow_provider_custobar.export.warehouse import warehouses
 
 
 def manifest_of(
     query: Query, file_format: FileFormat, codec: Codec, make_encoder: Callable[[], Encoder[Any]], result: ExportResult
 ) -> dict[str, Any]:
-    """``files`` with their ``uri``, ``rows`` and ``bytes`` as stored, their sums, the ``window`` and the ``schema``.
+    """``files`` with their ``uri``, ``rows`` and ``bytes`` as stored, their sums, the ``window``, the ``schema``, and how
+    ``warehouses`` load the files (see :func:`~airflow_provider_custobar.export.warehouse.warehouses`).
 
     The schema lists names and types: Arrow's for Parquet, else those of Custobar's documentation, null for a name that it does
     not have. For JSON without ``fields`` it is what is documented; a record holds more or less.
     """
     window = query.window
+    schema = _schema(query, file_format, make_encoder, result)
+    types = query.resource.read_fields
+    # None for the types of what is not documented, and of _extra.
+    columns = {str(entry["name"]): types.get(str(entry["name"])) for entry in schema}
     return {
         "resource": query.resource.name,
         "format": file_format,
@@ -29,7 +35,8 @@ def manifest_of(
         "rows": result.rows,
         "bytes": result.bytes,
         "files": [{"uri": file.uri, "rows": file.rows, "bytes": file.bytes} for file in result.files],
-        "schema": _schema(query, file_format, make_encoder, result),
+        "schema": schema,
+        "warehouses": warehouses(query.resource.name, file_format, codec, columns, result.uris),
     }
 
 

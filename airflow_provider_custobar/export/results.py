@@ -19,7 +19,8 @@ class ExportResult:
     """What was stored. ``bytes`` are bytes as stored, after compression; ``files`` is empty where nothing was written.
 
     ``columns`` are those of the API's CSV pages, where there were any. ``unplaced`` counts records without a readable
-    timestamp, which were kept or dropped as the user said. ``resumed`` tells that an earlier attempt had begun it.
+    timestamp, which were kept or dropped as the user said. ``resumed`` tells that an earlier attempt had begun it. ``manifest``
+    is the manifest's URI, where one was written.
     """
 
     files: tuple[FileResult, ...]
@@ -29,6 +30,7 @@ class ExportResult:
     unplaced: int = 0
     columns: tuple[str, ...] = ()
     resumed: bool = False
+    manifest: str | None = None
 
     @property
     def uris(self) -> tuple[str, ...]:

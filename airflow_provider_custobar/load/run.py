@@ -100,6 +100,15 @@ class LoadRun:
         progress_log.loaded(uri, changes, pages=result.pages, rows=result.rows, stored=result.bytes)
         return result
 
+    def column_types(self) -> dict[str, str]:
+        """The types of the table's columns by their names, as the database calls them; empty where it does not tell."""
+        try:
+            columns = sa.inspect(self._connection).get_columns(self._load.table, self._load.schema)
+            return {column["name"]: str(column["type"]) for column in columns}
+        except (sa.exc.SQLAlchemyError, NotImplementedError) as error:
+            self._load.log.debug("The table's types cannot be read: %s", type(error).__name__)
+            return {}
+
     def _names(self) -> set[str]:
         load, layout = self._load, self._layout
         names = {load.table, load.schema or "", load.staging, load.staging_schema or "", *load.keys, *(self._there or ())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -46,6 +47,15 @@ def find(store: Store, argument: str, name: str) -> list[StoredObject]:
             f"{' (names that begin with . or _ are left out)' if is_prefix or is_pattern else ''}. Nothing was sent."
         )
     return sorted(found, key=lambda each: each.name)
+
+
+def place_of(name: str, found: list[StoredObject]) -> str:
+    """The URI of what :func:`find` has found by ``name``: of the object, or of the folder that a pattern or prefix looks in."""
+    first = found[0]
+    if [each.name for each in found] == [name]:
+        return first.uri
+    literal = re.split(r"[*?[]", name, maxsplit=1)[0]
+    return first.uri.removesuffix(first.name) + literal[: literal.rfind("/") + 1]
 
 
 def _look(store: Store, name: str, *, refusal_is_absence: bool) -> StoredObject | None:

@@ -29,6 +29,7 @@ __all__ = [
     "arguments_of",
     "asset_state",
     "asset_state_of",
+    "is_lineage_read",
     "partition_of",
     "save_asset_state",
     "say_once",
@@ -141,6 +142,18 @@ async def save_asset_state(store: Any, key: str, value: Any) -> None:
         await store.aset(key, value)
     else:
         await asyncio.to_thread(store.set, key, value)
+
+
+def is_lineage_read() -> bool:
+    """Whether there is a reader of lineage, as OpenLineage's provider brings one where it is set up.
+
+    For nobody, Airflow takes the better part of a second: it imports the handlers of all providers.
+    """
+    try:
+        from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins  # noqa: PLC0415 - not in all of them
+    except ImportError:
+        return True
+    return bool(get_hook_lineage_readers_plugins())
 
 
 def asset_state_of(context: Mapping[str, Any], outlet: Any) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
+from airflow_provider_custobar.task.lineage import Dataset
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -77,29 +79,57 @@ def _with_plain_rows(connection: Any) -> Any:
     return connection
 
 
-def uri_of(hook: DbApiHook, schema: str | None, table: str) -> str:
-    """A table's URI, as those of Airflow's assets are written, without anything secret."""
-    connection = hook.get_connection(hook.get_conn_id())
-    port = f":{connection.port}" if connection.port else ""
-    parts = [_database_of(hook, connection).strip("/"), schema, table]
-    path = "/".join(quote(part, safe="") for part in parts if part)
-    # The host is a path where a database is a file, or behind a socket.
-    return f"{hook.conn_type}://{quote(connection.host or '')}{port}/{path}"
+@dataclass(frozen=True)
+class DatabaseNames:
+    """How a database and its tables are called, without anything secret.
+
+    ``uri`` is as those of Airflow's assets are written; ``namespace`` and ``database`` are OpenLineage's, which has all names
+    of some databases in capitals. ``dialect`` is the language of its queries, as OpenLineage's parser calls it.
+    """
+
+    uri: str
+    namespace: str
+    database: str | None
+    dialect: str = "generic"
+    is_uppercase: bool = False
+
+    def table(self, schema: str | None, name: str, database: str | None = None, **facts: Any) -> Dataset:
+        full_name = ".".join(part for part in (database or self.database, schema, name) if part)
+        return Dataset(
+            uri=_table_uri(self.uri, schema, name),
+            namespace=self.namespace,
+            name=full_name.upper() if self.is_uppercase else full_name,
+            **facts,
+        )
 
 
-def dataset_of(hook: DbApiHook, schema: str | None, table: str) -> tuple[str, str]:
-    """A table's namespace and name as OpenLineage has them. May ask the database."""
+def names_of(hook: DbApiHook) -> DatabaseNames:
+    """For lineage. Asks Airflow for the connection, and no database."""
     connection = hook.get_connection(hook.get_conn_id())
+    uri = _uri(hook, connection)
     try:
         info = hook.get_openlineage_database_info(connection)
-        default = hook.get_openlineage_default_schema()
+        dialect = hook.get_openlineage_database_dialect(connection)
     except Exception:  # noqa: BLE001 - not every hook knows, and lineage is a courtesy
-        info = default = None
-    if info is not None:
-        namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
-        parts = (info.database, schema or default, table)
-    else:
+        info = None
+    if info is None:
         host = f"{connection.host or ''}:{connection.port}" if connection.port else connection.host or ""
-        namespace = f"{hook.conn_type}://{host}".rstrip("/")
-        parts = (_database_of(hook, connection), schema, table)
-    return namespace, ".".join(part for part in parts if part)
+        return DatabaseNames(uri, f"{hook.conn_type}://{host}".rstrip("/"), _database_of(hook, connection))
+    namespace = f"{info.scheme}://{info.authority}" if info.authority else info.scheme
+    return DatabaseNames(uri, namespace, info.database, dialect, info.is_uppercase_names)
+
+
+def uri_of(hook: DbApiHook, schema: str | None, table: str) -> str:
+    """A table's URI, as those of Airflow's assets are written, without anything secret."""
+    return _table_uri(_uri(hook, hook.get_connection(hook.get_conn_id())), schema, table)
+
+
+def _uri(hook: DbApiHook, connection: Connection) -> str:
+    port = f":{connection.port}" if connection.port else ""
+    # The host is a path where a database is a file, or behind a socket.
+    database = quote(_database_of(hook, connection).strip("/"), safe="")
+    return f"{hook.conn_type}://{quote(connection.host or '')}{port}" + (f"/{database}" if database else "")
+
+
+def _table_uri(database_uri: str, schema: str | None, table: str) -> str:
+    return "/".join([database_uri, *(quote(part, safe="") for part in (schema, table) if part)])

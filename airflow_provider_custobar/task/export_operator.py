@@ -42,6 +42,7 @@ from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
+from airflow_provider_custobar.task.lineage import custobar_dataset, files_to_write, written_files
 from airflow_provider_custobar.task.names import OF_WINDOW, fill_in
 from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
@@ -58,10 +59,12 @@ class CustobarExportOperator(CustobarQueryOperator):
     Export one Custobar resource as one object, or a numbered set of them, which appears whole at the end or not at all.
 
     Rows stream through memory page by page. The result goes to XCom: ``resource``, ``format``, ``uris``, ``rows``, ``bytes``
-    (as stored), ``pages``, ``window``, ``windows`` (more than one with ``lookback``), ``event_types``, ``bad_timestamps``,
-    ``resumed``. Names of objects may hold ``{date}`` (the window's first day), ``{window_start}``, ``{window_end}``,
-    ``{event_types}`` and ``{part}`` (the number of the object, from ``00000``). Customers and products have no window: theirs
-    is the period that the run stands for.
+    (as stored), ``pages``, ``window``, ``window_complete`` (False where it was not over yet), ``windows`` (more than one with
+    ``lookback``), ``event_types``, ``manifest`` (its URI, or None; with ``lookback`` that of the last window which has one),
+    ``bad_timestamps``, ``resumed``, and for S3 and GCS ``bucket`` and ``objects``, which are names without the bucket. Each is
+    there by itself as well, for the next task: ``export.output["objects"]``. Names of objects may hold ``{date}`` (the window's
+    first day), ``{window_start}``, ``{window_end}``, ``{event_types}`` and ``{part}`` (the object's number, from ``00000``).
+    Customers and products have no window: theirs is the period that the run stands for.
 
     With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of two pages at
     most; a Parquet file begins again.
@@ -84,7 +87,7 @@ class CustobarExportOperator(CustobarQueryOperator):
     :param max_bytes_per_file: Begin another object before its rows, as the API sent them and before any compression, would be
         more bytes than this; needs ``{part}`` in the name. (templated)
     :param manifest: Name of an object to write after all others, in the same store: JSON that tells of the files, their rows
-        and bytes, the window and the schema. (templated)
+        and bytes, the window, the schema, and how BigQuery, Snowflake and Redshift load the files. (templated)
     """
 
     common_template_fields: ClassVar[tuple[str, ...]] = (
@@ -136,6 +139,11 @@ class CustobarExportOperator(CustobarQueryOperator):
         :raises InvalidArgumentError: names the field, its value and what is accepted.
         """
 
+    @property
+    def bucket(self) -> str | None:
+        """The bucket that the objects go to, where the store has such a thing."""
+        return None
+
     def metadata_of(self, query: Query) -> dict[str, str]:
         """What goes along with an object, where its store has such a thing."""
         window = query.window
@@ -148,9 +156,12 @@ class CustobarExportOperator(CustobarQueryOperator):
             return self._export_all(context)
 
     def _export_all(self, context: Context) -> dict[str, Any]:
-        config = CustobarHook(self.custobar_conn_id).get_config()
+        hook = CustobarHook(self.custobar_conn_id)
+        config = hook.get_config()
         query = self.make_query(config, context)
-        self.check_is_over(query.window)
+        source = partial(custobar_dataset, config.base_url, query.resource.name, fields=query.columns)
+        self.lineage.note(inputs=lambda: [source()])
+        is_complete = self.window_is_complete(query.window)
         store = self.make_store()
         queries = [replace(query, window=window) for window in (*self.days_before(query), query.window)]
         if len(queries) == 1:
@@ -162,6 +173,7 @@ class CustobarExportOperator(CustobarQueryOperator):
                 outlets.watched(self._export(number, each, store, client, attempt), each) for number, each in enumerate(queries)
             ]
             _refuse_same_place(exports)
+            self.lineage.note(outputs=lambda: files_to_write(exports))
             runs = [ExportRun(export) for export in exports]
             for run in runs:
                 run.prepare()
@@ -178,7 +190,10 @@ class CustobarExportOperator(CustobarQueryOperator):
                     attempt.forget()
                 raise
             attempt.forget()
-        document = self._document(results)
+        written = [(export, result) for export, (_, result) in zip(exports, results, strict=True) if result.files]
+        self.lineage.note(outputs=lambda: written_files(source(), written))
+        self.lineage.tell(hook)
+        document = self._document(results, is_complete)
         outlets.tell(document)
         return document
 
@@ -281,17 +296,23 @@ class CustobarExportOperator(CustobarQueryOperator):
             ]
         )
 
-    def _document(self, results: Sequence[tuple[Query, ExportResult]]) -> dict[str, Any]:
+    def _document(self, results: Sequence[tuple[Query, ExportResult]], is_complete: bool | None) -> dict[str, Any]:
         query = results[-1][0]
         windows = [(each.window, result) for each, result in results if each.window is not None]
+        uris = [uri for _, result in results for uri in result.uris]
+        bucket = self.bucket
+        place = {"bucket": bucket, "objects": [uri.partition(f"//{bucket}/")[2] for uri in uris]} if bucket else {}
         return {
             "resource": query.resource.name,
             "format": self.file_format,
-            "uris": [uri for _, result in results for uri in result.uris],
+            "uris": uris,
+            **place,
+            "manifest": next((result.manifest for _, result in reversed(results) if result.manifest), None),
             "rows": sum(result.rows for _, result in results),
             "bytes": sum(result.bytes for _, result in results),
             "pages": sum(result.pages for _, result in results),
             "window": interval(windows[0][0].start, windows[-1][0].end) if windows else None,
+            "window_complete": is_complete,
             "windows": [
                 interval(window.start, window.end) | {"rows": result.rows, "uris": list(result.uris)}
                 for window, result in windows

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_custobar.stores.reading import place_of
+from airflow_provider_custobar.task.lineage import stored_dataset
 from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 from airflow_provider_custobar.upload.options import UploadCompression, UploadFormat, check_file_arguments
 
@@ -62,12 +64,13 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         self.encoding = encoding
         self.delimiter = delimiter
         self.clear_empty = clear_empty
+        self._sought = ""
         self._objects: list[StoredObject] = []
 
     @abstractmethod
     def find_objects(self) -> list[StoredObject]:
         """The files that the arguments name, in the order of their names; see
-        :func:`~airflow_provider_custobar.stores.reading.find`.
+        :func:`~airflow_provider_custobar.stores.reading.find`, whose name goes to ``_sought``, too.
         """
 
     @property
@@ -79,6 +82,7 @@ class FileUploadOperator(CustobarUploadBaseOperator):
         from airflow_provider_custobar.upload.files import File, FileRows  # noqa: PLC0415
 
         self._objects = self.find_objects()
+        self.lineage.note(inputs=lambda: [stored_dataset(place_of(self._sought, self._objects))])
         if len(self._objects) > 1:
             self.log.info("%s files, from %s to %s", len(self._objects), self._objects[0].uri, self._objects[-1].uri)
         return FileRows(

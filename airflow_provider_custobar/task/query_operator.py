@@ -18,6 +18,7 @@ from airflow_provider_custobar.api.windows import Window
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stream.endings import ON_EMPTY, ON_INCOMPLETE, IncompleteWindowError, OnEmpty, OnIncomplete
 from airflow_provider_custobar.task.execution import CustobarTask
+from airflow_provider_custobar.task.lineage import TellsLineage
 from airflow_provider_custobar.task.run_period import check_period, period_arguments
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ API_FORMATS = ("auto", "json", "csv")
 _MOST_LOOKBACK_DAYS = 3_660
 
 
-class CustobarQueryOperator(CustobarTask, BaseOperator):
+class CustobarQueryOperator(TellsLineage, CustobarTask, BaseOperator):
     """
     Asks Custobar for the records of one resource.
 
@@ -53,6 +54,7 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         on, ``fail`` (a later attempt may find it over), or ``skip`` the task; the last two before the first request.
     :param allow_unknown_names: Let filters, fields and event types through that Custobar's documentation does not list.
     :param custobar_conn_id: The Custobar connection id. (templated)
+    :param multiple_outputs: Push each key of the result by itself as well, for ``task.output["uris"]``.
     """
 
     query_template_fields: ClassVar[tuple[str, ...]] = (
@@ -92,9 +94,10 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         on_incomplete: OnIncomplete = "warn",
         allow_unknown_names: bool = False,
         custobar_conn_id: str = CustobarHook.default_conn_name,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         one_of("api_format", api_format, API_FORMATS)
         one_of("on_empty", on_empty, ON_EMPTY)
         one_of("on_incomplete", on_incomplete, ON_INCOMPLETE)
@@ -147,17 +150,19 @@ class CustobarQueryOperator(CustobarTask, BaseOperator):
         # Which pages to ask for may depend on the fields, which are known once they are checked.
         return build(page_size=self.page_size, api_format=self.page_format(build()))
 
-    def check_is_over(self, window: Window | None) -> None:
-        """Do as ``on_incomplete`` says where ``window`` is not over yet.
+    def window_is_complete(self, window: Window | None) -> bool | None:
+        """Whether ``window`` is over, so that nothing more happens in it; None without one. Does as ``on_incomplete`` says.
 
-        :raises IncompleteWindowError: it says ``fail``.
-        :raises AirflowSkipException: it says ``skip``.
+        :raises IncompleteWindowError: it is not over, and ``on_incomplete`` says ``fail``.
+        :raises AirflowSkipException: it is not over, and ``on_incomplete`` says ``skip``.
         """
-        if window is None or window.end <= datetime.now(UTC):
-            return
+        if window is None:
+            return None
+        if window.end <= datetime.now(UTC):
+            return True
         if self.on_incomplete == "warn":
             self.log.warning("Not over yet, so what happens until its end will be missing: the window %s", window)
-            return
+            return False
         text = f"Nothing was asked for, as on_incomplete={self.on_incomplete!r} and the window is not over yet: {window}"
         raise IncompleteWindowError(text) if self.on_incomplete == "fail" else AirflowSkipException(text)
 

@@ -25,9 +25,12 @@ _Execute = Callable[[ExitStack, Any, str, _Parameters], tuple[Sequence[str], _Fe
 
 
 @contextmanager
-def query_result(hook: DbApiHook, sql: str, parameters: _Parameters) -> Iterator[Result]:
+def query_result(
+    hook: DbApiHook, sql: str, parameters: _Parameters, *, on_connect: Callable[[str | None], None] = lambda _: None
+) -> Iterator[Result]:
     """Execute a query, with a cursor on the server's side, where the database has such a thing.
 
+    :param on_connect: Called with the schema of tables that are named without one; None where it is not known.
     :raises InvalidArgumentError: the statement gives no rows.
     :raises CustobarError: the database refused it, or a row cannot be fetched; no value is told.
     """
@@ -44,6 +47,7 @@ def query_result(hook: DbApiHook, sql: str, parameters: _Parameters) -> Iterator
             driver = connection.connection.driver_connection
             execute = _by_sqlalchemy
         database = engine.dialect.name if engine is not None else hook.conn_type
+        on_connect(engine.dialect.default_schema_name if engine is not None else None)
         if database == "duckdb":
             connection, execute = driver, _by_duckdb
         with telling_of_query(database, sql):
@@ -62,7 +66,6 @@ def query_result(hook: DbApiHook, sql: str, parameters: _Parameters) -> Iterator
                 yield from some
 
         yield names, rows()
-    # An asset would have to be one table: Airflow's handlers refuse the URI of a whole database.
     tell_sql_lineage(hook, sql)
 
 

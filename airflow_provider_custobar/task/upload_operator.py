@@ -17,7 +17,7 @@ from airflow_provider_custobar.stores.local import canonical_uri
 from airflow_provider_custobar.stores.protocol import Location
 from airflow_provider_custobar.task.compat import task_state_store
 from airflow_provider_custobar.task.execution import CustobarTask
-from airflow_provider_custobar.task.lineage import tell_lineage
+from airflow_provider_custobar.task.lineage import Dataset, Field, TellsLineage, custobar_dataset
 from airflow_provider_custobar.task.names import check_name
 from airflow_provider_custobar.task.object_storage import locate
 from airflow_provider_custobar.upload.options import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_custobar.upload.journal import Journal
 
 
-class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
+class CustobarUploadBaseOperator(TellsLineage, CustobarTask, BaseOperator):
     """
     Send rows to Custobar, in batches, after all of them were checked.
 
@@ -83,6 +83,7 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         run: it stands for the rows that were to go, in their order, and for where to. If anything else would be sent, the task
         fails for good, and nothing is sent. (templated)
     :param custobar_conn_id: The Custobar connection id. (templated)
+    :param multiple_outputs: Push each key of the result by itself as well, for ``task.output["uploaded"]``.
     """
 
     common_template_fields: ClassVar[tuple[str, ...]] = (
@@ -126,9 +127,10 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         dry_run: bool = False,
         expected_digest: str | None = None,
         custobar_conn_id: str = CustobarHook.default_conn_name,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         check_choices(on_invalid=on_invalid, events_delivery=events_delivery, verify=verify, unknown_fields=unknown_fields)
         self.resource = resource
         self.field_mapping = field_mapping
@@ -157,8 +159,12 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
 
     @property
     def source_uris(self) -> Sequence[str]:
-        """Where the rows come from, for lineage; known once :meth:`make_rows` was called."""
+        """The objects that the rows come from; known once :meth:`make_rows` was called."""
         return ()
+
+    def source_fields(self, inputs: Sequence[Dataset]) -> Mapping[str, Sequence[Field]]:
+        """For lineage: of which fields of the inputs each field of a row is made, as far as that is known beforehand."""
+        return {name: [each.field(name) for each in inputs] for name in self.field_mapping or ()}
 
     @property
     def options(self) -> UploadOptions:
@@ -184,6 +190,8 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
         hook = CustobarHook(self.custobar_conn_id)
         base_url = hook.get_config().base_url
         rows = self.make_rows(context)
+        if not self.dry_run:
+            self.lineage.note(outputs=lambda: [custobar_dataset(base_url, self.resource)])
         rejects_place, state_place = self._locations()
         told = f"Checking {self.resource} for {base_url}; nothing will be sent (dry run)"
         self.log.info("%s", in_lines(told if self.dry_run else f"Uploading {self.resource} to {base_url}"))
@@ -210,8 +218,9 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
                 journal=self._journal(context),
                 changes=changes,
             )
-        sent_to = [] if self.dry_run else [f"custobar://{base_url.partition('://')[2]}/{self.resource}"]
-        tell_lineage(hook, inputs=self.source_uris, outputs=sent_to, log=self.log)
+        if not self.dry_run:
+            self.lineage.note(outputs=lambda: [self._sent_to(base_url, result.uploaded)])
+        self.lineage.tell(hook)
         return {
             "resource": self.resource,
             "rows": result.rows,
@@ -230,6 +239,16 @@ class CustobarUploadBaseOperator(CustobarTask, BaseOperator):
             "digest": result.digest,
             **self.extra_result,
         }
+
+    def _sent_to(self, base_url: str, rows: int) -> Dataset:
+        mapping = self.options.field_mapping or {}
+        made_of: dict[str, list[Field]] = {}
+        for name, fields_of_source in self.source_fields(self.lineage.inputs).items():
+            target = mapping.get(name, name)
+            if target is not None and fields_of_source:
+                # "tags.add" changes tags.
+                made_of.setdefault(target.partition(".")[0], []).extend(fields_of_source)
+        return custobar_dataset(base_url, self.resource, fields=made_of, made_of=made_of, rows=rows)
 
     def _journal(self, context: Context) -> Journal:
         from airflow_provider_custobar.upload.journal import Journal  # noqa: PLC0415 - as above

@@ -68,8 +68,12 @@ class CustobarToGCSOperator(CustobarExportOperator):
     def check_name(self, argument: str, value: object) -> str:
         return check_key(argument, value)
 
+    @property
+    def bucket(self) -> str:
+        return check_gcs_bucket("bucket_name", self.bucket_name)
+
     def make_store(self) -> Store:
-        bucket = check_gcs_bucket("bucket_name", self.bucket_name)
+        bucket = self.bucket
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.google.cloud.hooks.gcs import GCSHook  # noqa: PLC0415

@@ -67,8 +67,12 @@ class CustobarToS3Operator(CustobarExportOperator):
     def check_name(self, argument: str, value: object) -> str:
         return check_key(argument, s3_place(self.s3_bucket, value)[1] if argument == "s3_key" else value)
 
+    @property
+    def bucket(self) -> str:
+        return s3_place(self.s3_bucket, self.s3_key)[0]
+
     def make_store(self) -> Store:
-        bucket, _ = s3_place(self.s3_bucket, self.s3_key)
+        bucket = self.bucket
         try:
             # Imported here, so that a missing extra is a clear message of the task and not a broken DAG file.
             from airflow.providers.amazon.aws.hooks.s3 import S3Hook  # noqa: PLC0415

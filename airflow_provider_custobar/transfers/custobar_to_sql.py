@@ -19,13 +19,13 @@ from airflow_provider_custobar.export.encoders import page_format_for
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.load.commit_log import CommitLog
 from airflow_provider_custobar.load.job import MODES, SCHEMA_CHANGES, Load, LoadResult, Mode, SchemaChange
-from airflow_provider_custobar.load.names import check_identifier, parts_of, split_table, staging_names
+from airflow_provider_custobar.load.names import check_identifier, split_table, staging_names
 from airflow_provider_custobar.stream.envelope import fingerprint_of
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
-from airflow_provider_custobar.task.database import dataset_of, engine_of, find_hook, uri_of
-from airflow_provider_custobar.task.lineage import tell_lineage
+from airflow_provider_custobar.task.database import engine_of, find_hook, names_of, uri_of
+from airflow_provider_custobar.task.lineage import Dataset, custobar_dataset
 from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
@@ -44,8 +44,8 @@ class CustobarToSqlOperator(CustobarQueryOperator):
     is there, its own types count, and columns that Custobar has no fields for keep their defaults.
 
     The result goes to XCom: ``resource``, ``format``, ``uris``, ``table``, ``mode``, ``rows``, ``inserted``, ``updated``,
-    ``deleted``, ``bytes`` (what the API sent), ``pages``, ``window``, ``event_types``, ``bad_timestamps``, ``created``,
-    ``new_columns``, ``resumed``.
+    ``deleted``, ``bytes`` (what the API sent), ``pages``, ``window``, ``window_complete``, ``event_types``, ``bad_timestamps``,
+    ``created``, ``new_columns``, ``resumed``; each by itself as well, for ``load.output["rows"]``.
 
     On PostgreSQL rows are copied, and an attempt that fails or dies is taken up by the next one. Elsewhere the staging table is
     a temporary one, and the next attempt starts over. Needs the extra ``sql``.
@@ -114,7 +114,6 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         self.staging_schema = staging_schema
         self.database = database
         self.hook_params = hook_params
-        self._columns: tuple[str, ...] = ()
 
     def page_format(self, draft: Query) -> ApiFormat:
         if self.schema_change == "extra_column":
@@ -138,49 +137,52 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             raise MissingExtraError(
                 "CustobarToSqlOperator needs the pyarrow package: pip install 'airflow-provider-custobar[sql]'"
             ) from error
-        config = CustobarHook(self.custobar_conn_id).get_config()
+        custobar_hook = CustobarHook(self.custobar_conn_id)
+        config = custobar_hook.get_config()
         asked = self.make_query(config, context)
         query = self._window_of(asked)
         outlets = OutletEvents(self, context, [*self.days_before(asked), asked.window])
         mode = self._mode(query)
-        self.check_is_over(query.window)
+        self.lineage.note(inputs=lambda: [custobar_dataset(config.base_url, query.resource.name, fields=query.columns)])
+        is_complete = self.window_is_complete(query.window)
         hook = find_hook(self.conn_id, self.hook_params, self.database)
         attempt = TaskAttempt(context)
         engine = engine_of(hook)
         try:
             with CustobarHook.client_of(config) as client, engine.connect() as connection:
                 load = outlets.watched(self._load(query, mode, client, attempt, connection.dialect), query)
-                uri = uri_of(hook, load.schema or connection.dialect.default_schema_name, load.table)
+                schema = load.schema or connection.dialect.default_schema_name
+                uri = uri_of(hook, schema, load.table)
+                self.lineage.note(outputs=lambda: [names_of(hook).table(schema, load.table)])
                 run = LoadRun(load, connection)
                 run.prepare()
                 self.log.info("%s", in_lines(f"Loading {query.resource.name} into {uri} ({mode}){described(query)}"))
                 result = run.run(ProgressLog(query.resource.name, self.log, pacer=client.pacer), uri)
+                self.lineage.note(outputs=lambda: self._filled(load, result, run.column_types()))
         finally:
             engine.dispose()
-        self._columns = result.columns
-        tell_lineage(hook, outputs=[uri], log=self.log)
-        document = self._document(query, load, result, uri)
+        self.lineage.tell(custobar_hook)
+        document = self._document(query, load, result, uri, is_complete)
         outlets.tell(document)
         return document
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """What was read and written, with the table's columns."""
-        from airflow.providers.common.compat.openlineage.facet import (  # noqa: PLC0415
-            Dataset,
-            SchemaDatasetFacet,
-            SchemaDatasetFacetFields,
-        )
-        from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
+    def _filled(self, load: Load, result: LoadResult, types: Mapping[str, str]) -> list[Dataset]:
+        """The table, with its columns, of which fields they are made, and counts."""
+        from airflow_provider_custobar.columns.arrow_columns import EXTRA  # noqa: PLC0415 - as in _load_all
 
-        hook = find_hook(self.conn_id, self.hook_params, self.database)
-        schema, table = (self.schema, self.table) if self.schema else parts_of(self.table)
-        namespace, name = dataset_of(hook, schema, table)
-        config = CustobarHook(self.custobar_conn_id).get_config()
-        columns = SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name=column) for column in self._columns])
-        return OperatorLineage(
-            inputs=[Dataset(namespace=f"custobar://{config.base_url.partition('://')[2]}", name=self.resource)],
-            outputs=[Dataset(namespace=namespace, name=name, facets={"schema": columns})],
-        )
+        if not result.rows and load.on_empty == "skip":
+            return []
+        (source,), (table,) = self.lineage.inputs, self.lineage.outputs
+        # Databases fold the case of names, each in its way.
+        fields = {load.column_mapping.get(name, name).casefold(): name for name in (*source.columns, *load.column_mapping)}
+        return [
+            replace(
+                table,
+                columns={name: types.get(name) for name in result.columns},
+                made_of={name: [source.field(fields.get(name.casefold(), name))] for name in result.columns if name != EXTRA},
+                rows=result.inserted + result.updated,
+            )
+        ]
 
     def _window_of(self, query: Query) -> Query:
         earlier = self.days_before(query)
@@ -268,7 +270,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             ]
         )
 
-    def _document(self, query: Query, load: Load, result: LoadResult, uri: str) -> dict[str, Any]:
+    def _document(self, query: Query, load: Load, result: LoadResult, uri: str, is_complete: bool | None) -> dict[str, Any]:
         window = query.window
         return {
             "resource": query.resource.name,
@@ -283,6 +285,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             "bytes": result.bytes,
             "pages": result.pages,
             "window": interval(window.start, window.end) if window else None,
+            "window_complete": is_complete,
             "event_types": list(query.event_types),
             "bad_timestamps": result.unplaced,
             "created": result.created,

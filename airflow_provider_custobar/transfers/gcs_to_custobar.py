@@ -52,7 +52,8 @@ class GCSToCustobarOperator(FileUploadOperator):
         self.impersonation_chain = impersonation_chain
 
     def find_objects(self) -> list[StoredObject]:
-        bucket, name = check_gcs_bucket("bucket_name", self.bucket_name), check_keys("object_name", self.object_name)
+        bucket = check_gcs_bucket("bucket_name", self.bucket_name)
+        name = self._sought = check_keys("object_name", self.object_name)
         client = self._client()
         from airflow_provider_custobar.stores.gcs import GcsStore  # noqa: PLC0415 - as in _client
 

@@ -33,4 +33,5 @@ class ObjectStorageToCustobarOperator(FileUploadOperator):
 
     def find_objects(self) -> list[StoredObject]:
         location = locate("path", self.path, self.storage_conn_id)
+        self._sought = location.name
         return find(location.store, "path", location.name)

@@ -61,7 +61,7 @@ class S3ToCustobarOperator(FileUploadOperator):
 
     def find_objects(self) -> list[StoredObject]:
         bucket, within = s3_place(self.s3_bucket, self.s3_key)
-        key = check_keys("s3_key", within)
+        key = self._sought = check_keys("s3_key", within)
         client = self._client()
         from boto3.s3.transfer import S3Transfer  # noqa: PLC0415 - as in _client
 

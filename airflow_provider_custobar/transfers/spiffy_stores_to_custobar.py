@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.spiffy.filters import build_filters
 from airflow_provider_custobar.api.windows import Window, build_window
+from airflow_provider_custobar.assets import spiffy_stores
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.hooks.spiffy_stores import SpiffyStoresHook
+from airflow_provider_custobar.task.lineage import Dataset, Field, resource_dataset
 from airflow_provider_custobar.task.run_period import check_period, period_arguments
 from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 from airflow_provider_custobar.upload.options import UploadOptions
@@ -99,11 +101,11 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
         self.company_fields = company_fields
         self.clear_empty = clear_empty
         self._mapping: CustomerMapping | None = None
-        self._source = ""
 
-    @property
-    def source_uris(self) -> Sequence[str]:
-        return [self._source]
+    def source_fields(self, inputs: Sequence[Dataset]) -> Mapping[str, Sequence[Field]]:
+        # Rows have Custobar's names already.
+        sources = self._mapping.sources if self._mapping else {}
+        return {target: [each.field(name) for each in inputs] for target, name in sources.items()}
 
     @property
     def options(self) -> UploadOptions:
@@ -127,7 +129,8 @@ class SpiffyStoresToCustobarOperator(CustobarUploadBaseOperator):
             raise InvalidArgumentError("filters", taken, "it is made of the period: give either")
         filters = {**(self.filters or {}), **period}
         hook = SpiffyStoresHook(self.spiffy_stores_conn_id)
-        self._source = hook.get_config().base_url
+        base_url = hook.get_config().base_url
+        self.lineage.note(inputs=lambda: [resource_dataset(spiffy_stores.uri_of(base_url))])
         fields = [self.company_fields] if isinstance(self.company_fields, str) else self.company_fields
         mapping = self._mapping = CustomerMapping(
             field_mapping=self.field_mapping,

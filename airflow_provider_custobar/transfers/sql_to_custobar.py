@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
-from airflow_provider_custobar.task.database import find_hook
+from airflow_provider_custobar.task.database import find_hook, names_of
+from airflow_provider_custobar.task.lineage import Dataset, Field
 from airflow_provider_custobar.task.query_operator import one_of
 from airflow_provider_custobar.task.query_result import query_result
+from airflow_provider_custobar.task.query_tables import tables_of
 from airflow_provider_custobar.task.upload_operator import CustobarUploadBaseOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     from airflow_provider_custobar.upload.sql_rows import Result
 
@@ -75,10 +79,17 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
         one_of("clear_empty", clear_empty, (True, False))
         self.sql = sql
         self.conn_id = conn_id
-        self.parameters = parameters
+        self.parameters: Any = parameters
         self.clear_empty = clear_empty
         self.database = database
         self.hook_params = hook_params
+        self._made_of: Mapping[str, Sequence[Field]] = {}
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        # Airflow's own place for this: MappedOperator calls it too.
+        super()._do_render_template_fields(*args, **kwargs)
+        if isinstance(self.parameters, (list, tuple, dict)):
+            self.parameters = Parameters(self.parameters)
 
     def make_rows(self, context: Context) -> Iterable[object]:
         # Only here, as in the hook's upload.
@@ -86,14 +97,40 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
 
         if not isinstance(self.sql, str) or not self.sql.strip():
             raise InvalidArgumentError("sql", self.sql, "give a query; a template must not render to nothing")
-        if self.parameters is not None and (isinstance(self.parameters, str) or not hasattr(self.parameters, "__len__")):
-            raise InvalidArgumentError("parameters", type(self.parameters).__name__, "give a list, or a mapping by name")
+        parameters = self.parameters.values if isinstance(self.parameters, Parameters) else self.parameters
+        if parameters is not None and (isinstance(parameters, str) or not hasattr(parameters, "__len__")):
+            raise InvalidArgumentError("parameters", type(parameters).__name__, "give a list, or a mapping by name")
         hook = find_hook(self.conn_id, self.hook_params, self.database)
+
+        def note_tables(default_schema: str | None) -> None:
+            self.lineage.note(inputs=lambda: self._tables(hook, default_schema))
 
         @contextmanager
         def execute() -> Iterator[Result]:
             self.log.info("Executing: %s", self.sql)
-            with query_result(hook, self.sql, self.parameters) as result:
+            with query_result(hook, self.sql, parameters, on_connect=note_tables) as result:
                 yield result
 
         return SqlRows(execute, resource=self.resource, field_mapping=self.field_mapping, clear_empty=self.clear_empty)
+
+    def source_fields(self, inputs: Sequence[Dataset]) -> Mapping[str, Sequence[Field]]:
+        return self._made_of
+
+    def _tables(self, hook: DbApiHook, default_schema: str | None) -> list[Dataset]:
+        # Where SQLAlchemy does not know the database, its hook may.
+        default_schema = default_schema or hook.get_openlineage_default_schema()
+        tables, self._made_of = tables_of(self.sql, names_of(hook), default_schema)
+        return tables
+
+
+class Parameters:
+    """Rendered parameters. OpenLineage's provider emits the attribute of this name of any task, and values are people's data:
+    of what is no JSON it emits the type.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | Sequence[Any]) -> None:
+        self.values = values
+
+    def serialize(self) -> str:
+        """As the page of rendered templates shows them."""
+        return json.dumps(self.values, default=str)

@@ -127,6 +127,11 @@ class CustomerMapping:
         """Custobar's names in the rows, by themselves."""
         return {target: target for target in self._names.values()}
 
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The shop's names by Custobar's."""
+        return {target: name for name, target in self._names.items()}
+
     def row(self, customer: Mapping[str, Any]) -> dict[str, Any]:
         """The row for one customer."""
         address = customer.get("default_address")

@@ -37,8 +37,12 @@ class Place:
     def upload(self, name: object, **arguments: Any) -> dict[str, Any]:
         return self.operator(name, **arguments).execute({})
 
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
+    def exporter(self, name: object, **arguments: Any) -> BaseOperator:
+        """What writes files there."""
         raise NotImplementedError
+
+    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
+        return self.exporter(name, **arguments).execute({})
 
     def uri(self, name: str) -> str:
         raise NotImplementedError
@@ -62,9 +66,9 @@ class OnS3(Place):
         given = {"s3_bucket": self.bucket, "s3_key": name, **arguments}
         return S3ToCustobarOperator(task_id="upload", **given)
 
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
+    def exporter(self, name: object, **arguments: Any) -> BaseOperator:
         given = {"s3_bucket": self.bucket, "s3_key": name, "resource": "products", **arguments}
-        return CustobarToS3Operator(task_id="export", **given).execute({})
+        return CustobarToS3Operator(task_id="export", **given)
 
     def uri(self, name: str) -> str:
         return f"s3://{self.bucket}/{name}"
@@ -89,9 +93,9 @@ class OnGcs(Place):
         given = {"bucket_name": self.bucket.name, "object_name": name, **arguments}
         return GCSToCustobarOperator(task_id="upload", **given)
 
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
+    def exporter(self, name: object, **arguments: Any) -> BaseOperator:
         given = {"bucket_name": self.bucket.name, "object_name": name, "resource": "products", **arguments}
-        return CustobarToGCSOperator(task_id="export", **given).execute({})
+        return CustobarToGCSOperator(task_id="export", **given)
 
     def uri(self, name: str) -> str:
         return f"gs://{self.bucket.name}/{name}"
@@ -115,9 +119,9 @@ class OnDisk(Place):
     def operator(self, name: object, **arguments: Any) -> BaseOperator:
         return ObjectStorageToCustobarOperator(task_id="upload", path=f"file://{self.folder}/{name}", **arguments)
 
-    def export(self, name: object, **arguments: Any) -> dict[str, Any]:
+    def exporter(self, name: object, **arguments: Any) -> BaseOperator:
         given = {"path": f"file://{self.folder}/{name}", "resource": "products", **arguments}
-        return CustobarToObjectStorageOperator(task_id="export", **given).execute({})
+        return CustobarToObjectStorageOperator(task_id="export", **given)
 
     def uri(self, name: str) -> str:
         return f"file://{self.folder}/{name}"

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,14 @@ def test_jsonl_to_s3(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str) -> 
         "resource": "events",
         "format": "jsonl",
         "uris": [f"s3://{s3_bucket}/events/ds={DAY}/events.jsonl.gz"],
+        "bucket": s3_bucket,
+        "objects": [f"events/ds={DAY}/events.jsonl.gz"],
+        "manifest": None,
         "rows": len(expected),
         "bytes": len(body),
         "pages": len(tenant.requests),
         "window": {"start": "2026-02-10T00:00:00+00:00", "end": "2026-02-11T00:00:00+00:00"},
+        "window_complete": True,
         "windows": [
             {
                 "start": "2026-02-10T00:00:00+00:00",
@@ -77,6 +82,19 @@ def test_jsonl_to_s3(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str) -> 
         "resumed": False,
     }
     assert json.loads(json.dumps(result)) == result
+
+
+def test_a_window_that_is_not_over(tenant: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: a window that ends later than now is exported as far as it is, and the result says so; a past one is complete."""
+    period = {"resource": "events", "event_types": "BROWSE", "window_start": f"{DAY}T00:00:00Z"}
+    ends = {False: datetime.now(UTC) + timedelta(hours=1), True: datetime.now(UTC) - timedelta(hours=1)}
+    for is_complete, end in ends.items():
+        export = CustobarToObjectStorageOperator(
+            task_id="export", path=f"file://{tmp_path}/a.csv", fields=["date"], window_end=end.isoformat(), **period
+        )
+        result = export.execute({})
+        assert result["window_complete"] is is_complete
+        assert "bucket" not in result
 
 
 def test_csv_to_gcs(tenant: CustobarSandbox, google: GcsServer, gcs_bucket: str) -> None:

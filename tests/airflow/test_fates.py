@@ -204,6 +204,7 @@ def test_nothing_after_the_last_batch_fails_an_upload(
         def create_asset(self, **_: Any) -> Any:
             raise RuntimeError("no such asset")
 
+    monkeypatch.setattr(lineage, "is_lineage_read", lambda: True)
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", Broken)
     state_path = tmp_path / "state" / "changes.sqlite"
 

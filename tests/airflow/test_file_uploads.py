@@ -23,7 +23,6 @@ from airflow_provider_custobar.transfers.s3_to_custobar import S3ToCustobarOpera
 from airflow_provider_custobar.upload.files import FileError
 from tests.airflow.attempts import Attempts, FileStore
 from tests.airflow.places import OnDisk, Place
-from tests.lineage import HookLineageCollector
 
 CSV = "external_id,email,can_email\r\n{0}-1,a@example.com,yes\r\n{0}-2,b@example.com,no\r\n"
 
@@ -108,20 +107,6 @@ def test_an_object_that_is_replaced_while_it_is_read_is_an_error(place: Place, t
     place.put("customers.csv", content.replace(b"c-", b"d-"))
     with pytest.raises(StoreError, match="replaced or removed while it was read"):
         list(rows)
-
-
-def test_lineage_names_both_ends(place: Place, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: lineage tells the files that were read and the resource that they went to, and no secret."""
-    from airflow_provider_custobar.task import lineage
-
-    collector = HookLineageCollector()
-    monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
-    place.put("customers.csv", CSV.format("a").encode())
-    place.operator("customers.csv").execute({})
-    host = tenant.url.partition("://")[2]
-    told = collector.collected_assets
-    assert [each.asset.uri for each in told.inputs] == [place.uri("customers.csv")]
-    assert [each.asset.uri for each in told.outputs] == [f"custobar://{host}/customers"]
 
 
 def test_only_changed_rows_go_the_second_night(place: Place, tenant: CustobarSandbox, tmp_path: Path) -> None:

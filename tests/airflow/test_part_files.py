@@ -119,6 +119,10 @@ def test_rows_are_spread_over_numbered_files(place: Place, tenant: CustobarSandb
     expected = sorted(record["external_id"] for record in tenant.records("customers"))
     assert ids(contents) == [expected[:70], expected[70:140], expected[140:]]
     assert result["uris"] == [place.uri + name for name in names]
+    # In a bucket, names without it are told as well.
+    scheme, _, path = place.uri.partition("://")
+    bucket = {} if scheme == "file" else {"bucket": path.split("/")[0], "objects": [f"out/{name}" for name in names]}
+    assert {key: result[key] for key in ("bucket", "objects") if key in result} == bucket
     assert (result["rows"], result["bytes"]) == (200, sum(map(len, contents.values())))
 
 
@@ -174,6 +178,12 @@ def test_the_manifest_tells_what_there_is(place: Place, tenant: CustobarSandbox)
     result = place.export("c-{part}.csv", max_rows_per_file=90, manifest="c.json", **EXPORT)
     contents = place.read()
     manifest = json.loads(contents.pop("c.json"))
+    assert result["manifest"] == f"{place.uri}c.json"
+    tables = manifest.pop("warehouses")
+    assert [field["name"] for field in tables["bigquery"]["schema_fields"]] == ["external_id", "city"]
+    # One statement names all files, if it reaches the store.
+    is_reached = not place.uri.startswith("file:")
+    assert [copy.count("c-0000") for copy in tables["snowflake"]["copy"]] == [3] * is_reached
     assert manifest == {
         "resource": "customers",
         "format": "csv",
@@ -216,7 +226,7 @@ def test_nothing_to_export(place: Place) -> None:
     assert len(result["uris"]) == 1
     before = place.read()
     result = place.export("c-{part}.csv", max_rows_per_file=90, manifest="m.json", on_empty="skip", **nothing)
-    assert (result["uris"], place.read()) == ([], before)
+    assert (result["uris"], result["manifest"], place.read()) == ([], None, before)
 
 
 def to_file(tmp_path: Path, name: str = "a.csv", **arguments: Any) -> CustobarToObjectStorageOperator:
@@ -261,6 +271,7 @@ def test_lookback_writes_a_set_for_each_day(tenant: CustobarSandbox, tmp_path: P
     with pytest.raises(InvalidArgumentError, match="put {date} into its name"):
         CustobarToObjectStorageOperator(manifest=f"file://{tmp_path}/m.json", **arguments).execute({})
     result = CustobarToObjectStorageOperator(manifest=f"file://{tmp_path}/{{date}}/m.json", **arguments).execute({})
+    assert result["manifest"] == f"file://{tmp_path}/2026-02-10/m.json"
     for window in result["windows"]:
         day = window["start"][:10]
         manifest = json.loads((tmp_path / day / "m.json").read_text())

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_custobar import __version__, hooks, operators, sensors, transfers, triggers
+from airflow_provider_custobar import __version__, assets, hooks, operators, sensors, transfers, triggers
 from airflow_provider_custobar.api.config import config_from_connection
 from airflow_provider_custobar.get_provider_info import get_provider_info
 from airflow_provider_custobar.hooks.custobar import CustobarHook
@@ -59,8 +59,10 @@ def test_everything_the_metadata_names_can_be_imported() -> None:
     assert named == {module for package in (hooks, operators, sensors, triggers, transfers) for module in modules_in(package)}
     for module in named:
         importlib.import_module(module)
-    for entry in info["task-decorators"]:
-        module, _, name = entry["class-name"].rpartition(".")
+    handlers = [entry[key] for entry in info["asset-uris"] for key in ("handler", "factory", "to_openlineage_converter")]
+    assert {handler.rpartition(".")[0] for handler in handlers} == set(modules_in(assets))
+    for called in (*(entry["class-name"] for entry in info["task-decorators"]), *handlers):
+        module, _, name = called.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
     assert info["connection-types"][0]["hook-class-name"] == f"{CustobarHook.__module__}.{CustobarHook.__qualname__}"
     assert info["connection-types"][0]["connection-type"] == CustobarHook.conn_type

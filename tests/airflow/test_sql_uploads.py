@@ -16,16 +16,16 @@ import duckdb
 import pytest
 from airflow.exceptions import AirflowOptionalProviderFeatureException
 from airflow.providers.common.sql.hooks.sql import DbApiHook
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 
 from airflow_provider_custobar.api.errors import CustobarError, InvalidArgumentError, ServerError
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
-from airflow_provider_custobar.task import lineage as task_lineage
-from airflow_provider_custobar.task.database import find_hook
+from airflow_provider_custobar.task.database import DatabaseNames, find_hook, uri_of
+from airflow_provider_custobar.task.query_tables import tables_of
 from airflow_provider_custobar.transfers import sql_to_custobar
 from airflow_provider_custobar.transfers.sql_to_custobar import SqlToCustobarOperator
 from tests.airflow.attempts import FileStore
-from tests.lineage import HookLineageCollector
+from tests.lineage import counts, extracted, listen, made_of
 from tests.python_process import output_of
 from tools.servers import PostgresDatabase, PostgresServer
 
@@ -349,21 +349,58 @@ def test_rows_wait_on_the_servers_side(places: None, database: PostgresDatabase,
 
 
 def test_lineage_is_that_of_a_query(conn_id: str, tenant: CustobarSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule: with a reader of lineage, an upload from any database ends well; the query is told, without its parameters."""
-    collector = HookLineageCollector()
+    """Rule: the tables that a query reads are told, of which of their columns Custobar's fields are made, and the query,
+    without its parameters.
+    """
+    collector = listen(monkeypatch)
     sql_lineage = pytest.importorskip("airflow.providers.common.sql.hooks.lineage", reason="common-sql has it from 1.31 on")
-    for module in (task_lineage, sql_lineage):
-        monkeypatch.setattr(module, "get_hook_lineage_collector", lambda: collector)
+    monkeypatch.setattr(sql_lineage, "get_hook_lineage_collector", lambda: collector)
     mark = "%s" if conn_id == "pg" else "?"
-    sql = f"SELECT id, mail FROM people WHERE mail <> {mark} ORDER BY id"
-    result = operator(sql, conn_id, parameters=["secret@example.com"]).execute({})
+    sql = f"SELECT p.id, lower(p.mail) AS address FROM people p WHERE mail <> {mark} ORDER BY id"
+    mapping = {"id": "external_id", "address": "email"}
+    task = operator(sql, conn_id, parameters=["secret@example.com"], field_mapping=mapping)
+    result = task.execute({})
     assert result["uploaded"] == len(received(tenant)) == 5
+    told = extracted(task)
+    ((table,), (target,)) = told.inputs, told.outputs
+    schema = "public" if conn_id == "pg" else "main"
+    assert table.name.split(".")[-2:] == [schema, "people"]
+    assert made_of(target) == {
+        "external_id": [(table.namespace, table.name, "id")],
+        "email": [(table.namespace, table.name, "mail")],
+    }
+    assert counts(target) == (5, None, None)
     collected = collector.collected_assets
-    assert collected.inputs == []
-    assert [output.asset.uri.rpartition("/")[2] for output in collected.outputs] == ["customers"]
+    # Airflow takes no URI of a PostgreSQL behind a socket.
+    assets = [] if conn_id == "pg" else [Asset(uri_of(find_hook(conn_id), schema, "people"))]
+    assert [each.asset for each in collected.inputs] == assets
+    assert [each.asset.uri.rpartition("/")[2] for each in collected.outputs] == ["customers"]
     (extra,) = collected.extra
     assert (extra.key, extra.value["sql"]) == ("sql_job", sql)
-    assert "secret@" not in repr(extra)
+    assert "secret@" not in repr([extra, told])
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ('SELECT 1 FROM crm."People" AS p JOIN cities USING (id)', ["crm.People", "public.cities"]),
+        (
+            "WITH a AS (SELECT id FROM crm.x), b(id) AS MATERIALIZED (SELECT id FROM y) SELECT a.id, b.id AS i FROM a, b",
+            ["crm.x", "public.y"],
+        ),
+        ("SELECT i FROM generate_series(1, 9) i JOIN people ON people.id = i AND note LIKE '%%s'", ["public.people"]),
+        ("SELECT id FROM people WHERE mail = %(mail)s", ["public.people"]),
+        ("SELECT * FROM 's3://me:secret@bucket/people.parquet'", []),
+        ("SELECT 1", []),
+        ("this is no query", []),
+    ],
+)
+def test_tables_of_a_query(sql: str, tables: list[str]) -> None:
+    """Rule: functions, parts of the query itself and files are no tables, and what cannot be parsed names none."""
+    names = DatabaseNames("postgres://host/db", "postgres://host:5432", "db", "postgres")
+    found, _ = tables_of(sql, names, "public")
+    assert sorted(each.name for each in found) == [f"db.{table}" for table in tables]
+    assert sorted(each.uri for each in found) == [f"postgres://host/db/{table.replace('.', '/')}" for table in tables]
 
 
 def test_what_a_query_cannot_cast_is_not_shown(places: None, tenant: CustobarSandbox) -> None:

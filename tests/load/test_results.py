@@ -8,16 +8,17 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from airflow.utils.state import TaskInstanceState
 
-from airflow_provider_custobar.sandbox import CustobarSandbox
-from airflow_provider_custobar.task import lineage as task_lineage
-from tests.lineage import HookLineageCollector
+from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from tests.lineage import HookLineageCollector, columns, counts, extracted, listen, made_of, names
 from tests.load.databases import Database, Postgres, load, loader
 from tests.windows.page_server import serving
 
 KEYS = (
-    "resource format uris table mode rows inserted updated deleted bytes pages window event_types bad_timestamps created"
-    " new_columns resumed"
+    "resource format uris table mode rows inserted updated deleted bytes pages window window_complete event_types"
+    " bad_timestamps created new_columns resumed"
 ).split()
 
 
@@ -50,6 +51,7 @@ def test_the_result(tenant: CustobarSandbox, postgres: Postgres) -> None:
             "bytes": sum(request.response_bytes for request in tenant.requests),
             "pages": 3,
             "window": {"start": "2026-02-09T22:00:00+00:00", "end": "2026-02-10T22:00:00+00:00"},
+            "window_complete": True,
             "event_types": ["BROWSE", "MAIL_OPEN"],
             "bad_timestamps": 0,
             "created": created,
@@ -85,30 +87,57 @@ def test_records_without_a_timestamp_are_counted(sqlite: Database, connect: Call
     assert len(sqlite.rows()) == 1
 
 
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> HookLineageCollector:
+    return listen(monkeypatch)
+
+
 @pytest.mark.parametrize(
     ("schema", "table", "name"), [(None, "t", "public.t"), (None, "crm.t", "crm.t"), ("crm", "a.b", "crm.a.b")]
 )
+@pytest.mark.usefixtures("collector")
 def test_openlineage(tenant: CustobarSandbox, postgres: Postgres, schema: str | None, table: str, name: str) -> None:
-    """Rule: OpenLineage hears of the resource that was read and of the table that was written, with its columns."""
+    """Rule: OpenLineage hears of the resource that was read and of the table that was written, with its columns, their own
+    types, the fields that they are made of, and how many rows were written.
+    """
     postgres.query("CREATE SCHEMA crm")
-    tenant.load("customers", [{"external_id": "a", "COMPANY__size": "L"}])
-    operator = loader(resource="customers", fields=["city", "COMPANY__size"], schema=schema, table=table)
+    tenant.load("customers", [{"external_id": "a", "COMPANY__size": "L"}, {"external_id": "b"}])
+    operator = loader(
+        resource="customers",
+        fields=["city", "COMPANY__size", "tags"],
+        column_mapping={"city": "town"},
+        schema=schema,
+        table=table,
+    )
     operator.execute({})
-    lineage = operator.get_openlineage_facets_on_complete(None)
+    lineage = extracted(operator)
     ((source,), (target,)) = lineage.inputs, lineage.outputs
-    assert (source.namespace, source.name) == (f"custobar://{tenant.url.partition('://')[2]}", "customers")
-    assert target.namespace == f"postgres://{quote(str(postgres.database.host), safe='')}:5432"
-    assert target.name == f"{postgres.name}.{name}"
-    assert [column.name for column in target.facets["schema"].fields] == ["external_id", "city", "COMPANY__size"]
+    custobar = (f"custobar://{tenant.url.partition('://')[2]}", "customers")
+    server = f"postgres://{quote(str(postgres.database.host), safe='')}:5432"
+    assert names([source, target]) == [custobar, (server, f"{postgres.name}.{name}")]
+    assert columns(target) == {"external_id": "TEXT", "town": "TEXT", "COMPANY__size": "TEXT", "tags": "JSONB"}
+    assert made_of(target) == {
+        "external_id": [(*custobar, "external_id")],
+        "town": [(*custobar, "city")],
+        "COMPANY__size": [(*custobar, "COMPANY__size")],
+        "tags": [(*custobar, "tags")],
+    }
+    assert counts(target) == (2, None, None)
     assert tenant.token not in repr(lineage)
 
 
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> HookLineageCollector:
-    """What there is where a plugin, such as OpenLineage's, reads hook lineage."""
-    collector = HookLineageCollector()
-    monkeypatch.setattr(task_lineage, "get_hook_lineage_collector", lambda: collector)
-    return collector
+@pytest.mark.usefixtures("collector")
+def test_a_load_that_fails(tenant: CustobarSandbox, database: Database) -> None:
+    """Rule: after a failure it is told what was to be read and written, without counts."""
+    tenant.faults.add(Fault("status", status=403))
+    operator = loader(resource="customers")
+    with pytest.raises(CustobarError, match="403"):
+        operator.execute({})
+    lineage = extracted(operator, TaskInstanceState.FAILED)
+    ((source,), (target,)) = lineage.inputs, lineage.outputs
+    assert source.name == "customers"
+    assert target.name.endswith(f"{database.schema}.t")
+    assert target.outputFacets == {}
 
 
 @pytest.mark.parametrize("place", ["sqlite", "duck"])

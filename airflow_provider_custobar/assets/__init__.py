@@ -1,0 +1,1 @@
+"""Custobar and Spiffy Stores as Airflow's assets, and OpenLineage's datasets."""
