@@ -60,7 +60,12 @@ class Body:
 
     def _pass(self, piece: bytes, place: int) -> None:
         if place == len(self._codings):
-            self._decoded.write(piece)
+            if self._decoded.tell():
+                self._decoded.write(piece)
+            else:
+                # The first piece, which mostly is the only one, is not copied.
+                self._decoded = io.BytesIO(piece)
+                self._decoded.seek(len(piece))
             return
         for decoded in self._codings[place].decode(piece):
             self._pass(decoded, place + 1)

@@ -30,8 +30,8 @@ YieldT = TypeVar("YieldT")
 
 log = logging.getLogger(__name__)
 
-# urllib3's own default reads an answer in pieces of 64 KiB.
-_READ_BYTES = 1 << 20
+# Pages come in one piece where their length is known: to put them together takes longer than to receive them.
+_READ_BYTES = 64 << 20
 
 
 class _Authorization(requests.auth.AuthBase):

@@ -118,7 +118,8 @@ def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> 
     body = body.removeprefix(b"\xef\xbb\xbf")
     try:
         # msgspec passes raw records on without looking at their text, so bytes that are no UTF-8 are found here.
-        body.decode()
+        if not body.isascii():
+            body.decode()
         envelope = _decode_envelope(body, resource)
     except UnicodeDecodeError as error:
         raise MalformedResponseError(
@@ -245,11 +246,12 @@ def _lines_of(records: Sequence[bytes | msgspec.Raw]) -> bytes:
 def _as_utf8(body: bytes, charset: str) -> bytes:
     if codecs.lookup(charset).name != "utf-8":
         return body.decode(charset).encode()
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    # Only checked, a piece at a time: the text of a page would take up to four times its bytes.
-    for start in range(0, len(body), _CHECKED_BYTES):
-        decoder.decode(body[start : start + _CHECKED_BYTES])
-    decoder.decode(b"", final=True)
+    if not body.isascii():
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        # Only checked, a piece at a time: the text of a page would take up to four times its bytes.
+        for start in range(0, len(body), _CHECKED_BYTES):
+            decoder.decode(body[start : start + _CHECKED_BYTES])
+        decoder.decode(b"", final=True)
     return body
 
 

@@ -192,21 +192,25 @@ class Selection:
 
     def _csv_at_once(self, page: CsvPage, index: int) -> CsvPage | None:
         """As :meth:`_csv`, for rows that need no parsing; None where they do. What is dropped is their last cell."""
-        is_line_by_line = page.data.count(b"\n", page.skip) == page.rows and page.data.endswith(b"\n")
         is_as_rewritten = len(page.header) > 1 and b'"' not in page.data and page.data.count(b"\r\n", page.skip) == page.rows
         if self._drop and not is_as_rewritten:
             return None
-        if not is_line_by_line and (self._drop or not self._query.resource.key_is_unique):
-            return None
+        lines: list[bytes] = []
+        if self._query.window is None and not self._query.resource.key_is_unique:
+            lines = page.body.splitlines(keepends=True)
+            if len(lines) != page.rows:
+                return None
         position = self._position
         values = plain_column(page.data, page.skip, index, len(page.header))
-        choices = self._choices(values, lambda: [line.decode() for line in page.body.splitlines(keepends=True)])
+        choices = self._choices(values, lambda: [line.decode() for line in lines])
         if choices is None or (all(choices) and not self._drop):
             return None if choices is None else page
-        if not is_line_by_line:
+        lines = lines or page.body.splitlines(keepends=True)
+        if len(lines) != page.rows:
+            # A line end stands in quotes.
             self._position = position
             return None
-        lines = compress(page.body.splitlines(keepends=True), choices)
+        lines = list(compress(lines, choices))
         if not self._drop:
             return replace(page, data=b"".join(lines), skip=0, rows=sum(choices))
         data = b"".join(map(_without_last_cell, lines))

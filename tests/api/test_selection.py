@@ -74,6 +74,15 @@ def test_csv_rows_outside_the_window_are_left_out(end: str) -> None:
     assert page.header == ("type", "date", "path")
 
 
+def test_as_many_line_ends_as_rows_need_not_be_theirs() -> None:
+    """Rule: where a lone CR ends one row, and another has a line end in quotes, those that are kept are whole."""
+    inside, outside = "2026-02-01T12:00:00Z", "2026-03-01T12:00:00Z"
+    page = csv_page(f'type,date\r\nA,{outside}\rB,{inside}\r\n"C\nC",{outside}\r\nD,{inside}\r\n')
+    kept = selection("events", date="2026-02-01", api_format="csv").apply(page)
+    assert isinstance(kept, CsvPage)
+    assert (kept.rows, kept.body.decode()) == (2, f"B,{inside}\r\nD,{inside}\r\n")
+
+
 def test_the_added_timestamp_does_not_show() -> None:
     """Rule: a timestamp asked for only to place records is taken out again; the other values keep every byte."""
     page = selection("events", date="2026-02-01", fields=["type", "path"]).apply(
