@@ -9,7 +9,6 @@ from airflow_provider_custobar.api.query import Query
 from airflow_provider_custobar.export.compression import Codec
 from airflow_provider_custobar.export.encoders import Encoder, FileFormat
 from airflow_provider_custobar.export.results import ExportResult
-from airflow_provider_custobar.export.warehouse import warehouses
 
 
 def manifest_of(
@@ -21,6 +20,9 @@ def manifest_of(
     The schema lists names and types: Arrow's for Parquet, else those of Custobar's documentation, null for a name that it does
     not have. For JSON without ``fields`` it is what is documented; a record holds more or less.
     """
+    # Only here: who parses DAGs has no use for it.
+    from airflow_provider_custobar.export.warehouse import warehouses  # noqa: PLC0415
+
     window = query.window
     schema = _schema(query, file_format, make_encoder, result)
     types = query.resource.read_fields

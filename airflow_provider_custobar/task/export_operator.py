@@ -44,7 +44,6 @@ from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.lineage import custobar_dataset, files_to_write, written_files
 from airflow_provider_custobar.task.names import OF_WINDOW, fill_in
-from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 from airflow_provider_custobar.task.run_period import window_of_run
 
@@ -156,6 +155,9 @@ class CustobarExportOperator(CustobarQueryOperator):
             return self._export_all(context)
 
     def _export_all(self, context: Context) -> dict[str, Any]:
+        # Only here: who parses DAGs has no use for it.
+        from airflow_provider_custobar.task.outlets import OutletEvents  # noqa: PLC0415
+
         hook = CustobarHook(self.custobar_conn_id)
         config = hook.get_config()
         query = self.make_query(config, context)

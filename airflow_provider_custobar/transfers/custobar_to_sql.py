@@ -26,7 +26,6 @@ from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.database import engine_of, find_hook, names_of, uri_of
 from airflow_provider_custobar.task.lineage import Dataset, custobar_dataset
-from airflow_provider_custobar.task.outlets import OutletEvents
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 
 if TYPE_CHECKING:
@@ -133,6 +132,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
         try:
             # Only here: both take a while, and pyarrow is an extra.
             from airflow_provider_custobar.load.run import LoadRun  # noqa: PLC0415
+            from airflow_provider_custobar.task.outlets import OutletEvents  # noqa: PLC0415
         except ImportError as error:
             raise MissingExtraError(
                 "CustobarToSqlOperator needs the pyarrow package: pip install 'airflow-provider-custobar[sql]'"

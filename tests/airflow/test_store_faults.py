@@ -47,7 +47,7 @@ class Store:
         connection = json.loads(self.server.airflow_connection())
         connection["extra"]["endpoint_url"] = url
         # boto3's own patience is not what is tested.
-        connection["extra"]["config_kwargs"] |= {"retries": {"total_max_attempts": 1, "mode": "standard"}, **config}
+        connection["extra"]["config_kwargs"] = {"retries": {"total_max_attempts": 1, "mode": "standard"}, **config}
         self.connect("aws_default", json.dumps(connection))
 
     def export(self, **changes: Any) -> dict[str, Any]:

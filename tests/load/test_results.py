@@ -175,5 +175,5 @@ def test_the_log_holds_no_token_and_no_rows(
     load(resource="customers")
     said = "".join(capsys.readouterr())
     assert "Loading customers into" in said
-    assert "1 rows" in said
+    assert "1 row of customers loaded into" in said
     assert not {name for name in (tenant.token, "id-of-anna", "anna@example.com") if name in said}
