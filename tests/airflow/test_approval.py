@@ -61,8 +61,11 @@ class Desk:
     def answer(self, run_id: str, option: str) -> str:
         """Answer as the UI does; return the state that the upload then comes to."""
         place = f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
-        # The question is there a moment before the task waits, and Airflow forgets an answer that comes in between.
+        # No person is as fast as this test: the question is there before the task waits, and Airflow forgets an answer that
+        # comes in between; it asks once more where one comes before the scheduler has heard that the task's process ended.
         self.wait_until("the task waits", lambda: self.state(run_id, "approve") in ("awaiting_input", "deferred"))
+        ended = f"TaskInstance Finished: dag_id={DAG_ID}, task_id=approve, run_id={run_id},"
+        self.wait_until("the scheduler knows", lambda: ended in self.airflow.log_path.read_text(errors="replace"))
         assert self.call("PATCH", place, chosen_options=[option], params_input={})
         ends = ("success", "failed", "skipped", "upstream_failed")
         self.wait_until("the upload ends", lambda: self.state(run_id, "upload") in ends)
