@@ -184,11 +184,14 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
         return found
 
     def _give_up(self, error: CustobarError) -> NoReturn:
-        # Airflow asks for never_fail where it pokes, not where a sensor defers.
+        self._skip_if_wanted(error)
+        raise error
+
+    def _skip_if_wanted(self, error: CustobarError) -> None:
+        # Airflow asks for never_fail where it pokes, not where a sensor defers, nor, before 3.2, where it resumes.
         for name in ("soft_fail", "never_fail"):
             if getattr(self, name):
                 raise AirflowSkipException(f"Skipped, because {name} is set: {error}") from error
-        raise error
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any] | None:
         """Take over from the trigger."""
@@ -197,8 +200,9 @@ class CustobarEventSensor(CustobarTask, BaseSensorOperator):
             return None
         if event["status"] != "success":
             error = errors.from_document(event["error"])
-            # A final error is not retried.
             self.tell_failure(error)
+            self._skip_if_wanted(error)
+            # A final error is not retried.
             raise (AirflowFailException if error.fate is Fate.FINAL else AirflowException)(str(error)) from error
         found: dict[str, Any] = event["found"]
         counts = counts_in_words({name: each["count"] for name, each in found.items()}, self.min_events)

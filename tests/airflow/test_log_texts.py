@@ -24,6 +24,7 @@ from airflow_provider_custobar.transfers.object_storage_to_custobar import Objec
 
 DAY = "2026-02-10"
 #: A line of standard output: the time, the level, and behind the text who wrote it and where.
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 LINE = re.compile(r"(?:\S+Z \[\w+ *\] )?(.*?)(?: +\[[\w.]+\] loc=\S+)?\s*")
 TYPES = ["BASKET_ADD", "BROWSE", "MAIL_CLICK", "MAIL_OPEN", "MAIL_SUBSCRIBE", "MAIL_UNSUBSCRIBE", "SMS_SUBSCRIBE"]
 GOOD, BAD = {"external_id": "m-1", "first_name": "Aino"}, {"email": "someone@example.com"}
@@ -153,7 +154,7 @@ def test_a_log_can_be_read_without_scrolling(
     except (AirflowException, CustobarError) as error:
         failure = str(error)
     # Airflow's own loggers write to standard output, others do not.
-    lines = [match[1] for line in capsys.readouterr().out.splitlines() if (match := LINE.fullmatch(line))]
+    lines = [match[1] for line in COLOURS.sub("", capsys.readouterr().out).splitlines() if (match := LINE.fullmatch(line))]
     ours = (record.getMessage() for record in caplog.records if record.name.startswith("airflow_provider_custobar"))
     lines += [line for text in ours for line in text.splitlines() if line not in lines]
     # That one is Airflow's.

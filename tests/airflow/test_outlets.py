@@ -56,6 +56,16 @@ class Job:
     pages: Any
 
 
+class States:
+    """Of one asset. A dict does not do: assets of Airflow 3.1 cannot be its keys."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    def __getitem__(self, outlet: Asset) -> Any:
+        return self._state
+
+
 class Nights:
     """Runs of one task, one after the other: a context for each, with what Airflow keeps over them."""
 
@@ -100,7 +110,7 @@ class Nights:
             "ti": ti,
             "outlet_events": events,
             "task_state_store": self.attempt_state,
-            "asset_state_store": {EVENTS: self.state},
+            "asset_state_store": States(self.state),
         }
         operator.execute(given | (context or {}))
         self.states[run_id] = "success"
@@ -234,7 +244,7 @@ def test_only_rows_that_were_all_seen_make_a_digest() -> None:
     assert window is not None
     page = JsonPage(data=b'{"a":1}\n', rows=1, fetched=1, size=8)
     task = SimpleNamespace(outlets=[EVENTS], log=None)
-    events = OutletEvents(task, {"asset_state_store": {EVENTS: FileStore(Path())}}, [*window.days_before(1), window])
+    events = OutletEvents(task, {"asset_state_store": States(FileStore(Path()))}, [*window.days_before(1), window])
     pages = events.watched(Job(lambda after, turns: iter([page, page])), query).pages
 
     def is_known() -> bool:
