@@ -56,14 +56,14 @@ class Job:
     pages: Any
 
 
-class States:
-    """Of one asset. A dict does not do: assets of Airflow 3.1 cannot be its keys."""
+class OfOneAsset:
+    """What Airflow keeps for each asset. A dict does not do: assets of Airflow 3.1 cannot be its keys."""
 
-    def __init__(self, state: Any) -> None:
-        self._state = state
+    def __init__(self, kept: Any) -> None:
+        self._kept = kept
 
     def __getitem__(self, outlet: Asset) -> Any:
-        return self._state
+        return self._kept
 
 
 class Nights:
@@ -110,7 +110,7 @@ class Nights:
             "ti": ti,
             "outlet_events": events,
             "task_state_store": self.attempt_state,
-            "asset_state_store": States(self.state),
+            "asset_state_store": OfOneAsset(self.state),
         }
         operator.execute(given | (context or {}))
         self.states[run_id] = "success"
@@ -244,7 +244,7 @@ def test_only_rows_that_were_all_seen_make_a_digest() -> None:
     assert window is not None
     page = JsonPage(data=b'{"a":1}\n', rows=1, fetched=1, size=8)
     task = SimpleNamespace(outlets=[EVENTS], log=None)
-    events = OutletEvents(task, {"asset_state_store": States(FileStore(Path()))}, [*window.days_before(1), window])
+    events = OutletEvents(task, {"asset_state_store": OfOneAsset(FileStore(Path()))}, [*window.days_before(1), window])
     pages = events.watched(Job(lambda after, turns: iter([page, page])), query).pages
 
     def is_known() -> bool:
@@ -298,7 +298,7 @@ def test_an_airflow_whose_tasks_add_no_partitions(nights: Nights, caplog: pytest
     say_once.cache_clear()
     for lookback, sentences in ((0, 0), (1, 1), (1, 1)):
         older = SimpleNamespace(extra={})
-        nights.run(date="2026-02-10", lookback=lookback, context={"outlet_events": {EVENTS: older}})
+        nights.run(date="2026-02-10", lookback=lookback, context={"outlet_events": OfOneAsset(older)})
         assert older.extra["rows"] == 3 * (1 + lookback)
         assert caplog.text.count("add no partitions to assets (3.3's do)") == sentences
 
