@@ -67,7 +67,8 @@ class CsvPage:
     """Rows as the API wrote them: ``header_line`` and ``body`` are UTF-8 text, every row with its line end.
 
     ``header`` holds the column names and is empty where the API sent nothing at all. Such a page is large, so what came is
-    kept as it came: the body is ``data`` without its first ``skip`` bytes.
+    kept as it came: the body is ``data`` without its first ``skip`` bytes. ``cells`` are those of the column by which records
+    are selected, where they could be had at once, until that is done.
     """
 
     header: tuple[str, ...]
@@ -81,6 +82,7 @@ class CsvPage:
     unplaced: int = 0
     after: Position | None = None
     skip: int = 0
+    cells: Sequence[str] | None = field(default=None, repr=False)
 
     @property
     def body(self) -> bytes:
@@ -155,8 +157,8 @@ def decode_json_page(body: bytes, headers: Mapping[str, str], resource: str) -> 
     )
 
 
-def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> CsvPage:
-    """Read a CSV page's header and count its rows, leaving them as they are.
+def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str, column: str | None = None) -> CsvPage:
+    """Read a CSV page's header and count its rows, leaving them as they are. ``column`` is the one whose ``cells`` are wanted.
 
     Custobar documents no more than "comma separated"; each page is taken to be a complete file with a header.
 
@@ -172,7 +174,8 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
         header_line, header = next(split_rows(data), ("", []))
         skip = len(header_line.encode())
         is_ended = data.endswith((b"\n", b"\r"))
-        data, skip, rows = whole_rows(_ended(data), skip)
+        index = header.index(column) if column in header else None
+        data, skip, rows, cells = whole_rows(_ended(data), skip, index, len(header))
         if rows and not is_ended:
             _refuse_cut_row(data[skip:], header)
     except (UnicodeDecodeError, LookupError) as error:
@@ -190,6 +193,7 @@ def decode_csv_page(body: bytes, headers: Mapping[str, str], resource: str) -> C
         fetched=rows,
         size=len(body),
         next_url=headers.get(NEXT_URL_HEADER) or None,
+        cells=cells,
     )
 
 

@@ -122,7 +122,12 @@ class _Run:
                 f"Nothing tells where the CSV page of {self._name} ends (neither Content-Length, nor chunks, nor compression),"
                 " so it may be a part: tell whoever runs the server or the proxy in front of it, or ask for JSON pages."
             )
-        page = (decode_csv_page if is_csv else decode_json_page)(response.body, response.headers, self._name)
+        body, headers = response.body, response.headers
+        page: Page
+        if is_csv:
+            page = decode_csv_page(body, headers, self._name, self._query.selecting_field)
+        else:
+            page = decode_json_page(body, headers, self._name)
         if isinstance(page, CsvPage) and page.header and not self._known.intersection(page.header):
             # Any text is CSV of a kind: a proxy's plain message would pass for a page without rows.
             raise errors.MalformedResponseError(f"The CSV page of {self._name} has none of their columns: {CHECK_HOST}.")

@@ -85,6 +85,13 @@ class Query:
         return self.window is not None and not (self.trust_day_filter and self.window.is_whole_days)
 
     @property
+    def selecting_field(self) -> str | None:
+        """The field by which records are kept or left out: their timestamp in a window, else what identifies them."""
+        if self.window is None:
+            return self.resource.key
+        return self.resource.timestamp if self.checks_timestamps else None
+
+    @property
     def added_field(self) -> str | None:
         """The field asked for only to place records in the window; it is taken out of what the user gets."""
         timestamp = self.resource.timestamp

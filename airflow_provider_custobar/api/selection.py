@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pendulum
 
-from airflow_provider_custobar.api.csv_text import plain_column, split_rows, write_rows
+from airflow_provider_custobar.api.csv_text import split_rows, write_rows
 from airflow_provider_custobar.api.errors import ProtocolError
 from airflow_provider_custobar.api.pages import CsvPage, JsonPage, Page
 from airflow_provider_custobar.api.position import START, Position
@@ -50,10 +50,9 @@ class Selection:
         self._query = query
         self._name = query.resource.name
         self._zone = pendulum.timezone(timezone)
-        self._column = query.resource.key if query.window is None else query.resource.timestamp
+        self._column = query.selecting_field
         if query.window is not None and not query.checks_timestamps:
             log.info("%s: the API's day filter is trusted, so records are not checked against %s", self._name, query.window)
-            self._column = None
         self._drop = query.added_field
         # Dicts for the order in which the identities came.
         self._seen_on_last_page: dict[Identity, None] = {}
@@ -87,8 +86,9 @@ class Selection:
             self._seen_on_last_page, self._seen_on_this_page = self._seen_on_this_page, {}
             self._digests_of_last_page, self._digests_of_this_page = frozenset(self._digests_of_this_page), ()
         self._unplaced = 0
-        chosen = self._json(page, self._column) if isinstance(page, JsonPage) else self._csv(page, self._column)
-        return replace(chosen, unplaced=self._unplaced)
+        if isinstance(page, JsonPage):
+            return replace(self._json(page, self._column), unplaced=self._unplaced)
+        return replace(self._csv(page, self._column), unplaced=self._unplaced, cells=None)
 
     def _choices(self, values: Sequence[Any] | None, records: Callable[[], Sequence[bytes | str]]) -> list[bool] | None:
         """Which records are accepted, found for all at once; None where each is to be looked at by itself.
@@ -201,8 +201,7 @@ class Selection:
             if len(lines) != page.rows:
                 return None
         position = self._position
-        values = plain_column(page.data, page.skip, index, len(page.header))
-        choices = self._choices(values, lambda: [line.decode() for line in lines])
+        choices = self._choices(page.cells, lambda: [line.decode() for line in lines])
         if choices is None or (all(choices) and not self._drop):
             return None if choices is None else page
         lines = lines or page.body.splitlines(keepends=True)

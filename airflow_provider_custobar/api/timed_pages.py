@@ -49,7 +49,7 @@ def with_rows(page: Page, rows: Sequence[bytes]) -> Page:
     """``page`` with other records; of CSV, each with its line end."""
     if isinstance(page, JsonPage):
         return page.with_records(rows)
-    return replace(page, data=b"".join(rows), skip=0, rows=len(rows))
+    return replace(page, data=b"".join(rows), skip=0, rows=len(rows), cells=None)
 
 
 def _values(page: Page, column: str) -> Iterator[Any]:

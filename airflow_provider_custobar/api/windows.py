@@ -133,12 +133,13 @@ def are_inside(texts: Sequence[str], window: Window) -> list[bool] | None:
         return None
     try:
         offset = datetime.fromisoformat(texts[0]).tzinfo
-        for day in {text[:10] for text in texts}:
+        first, last = min(texts), max(texts)
+        for day in {text[:10] for text in ([first] if first[:10] == last[:10] else texts)}:
             date.fromisoformat(day)
         start, end = (_as_text(moment.astimezone(offset), digits, form["offset"]) for moment in (window.start, window.end))
     except ValueError:
         return None
-    return [start <= text < end for text in texts]
+    return [True] * len(texts) if start <= first and last < end else [start <= text < end for text in texts]
 
 
 def _as_text(moment: datetime, digits: int, offset: str) -> str:
