@@ -31,7 +31,7 @@ from tools.bench.page_server import (
     answer,
 )
 from tools.bench.picture import draw
-from tools.bench.plan import CONTESTANTS, DAY, FORMATS, FREE, NULL
+from tools.bench.plan import CONTESTANTS, DAY, FORMATS, FREE, NULL, WINDOW
 from tools.bench.report import as_markdown, as_text
 from tools.bench.results import Run, summarise
 from tools.bench.runner import Wishes
@@ -237,7 +237,8 @@ def test_the_chart_is_drawn_from_the_size_that_most_ran(tmp_path: Path) -> None:
 def test_large_sizes_are_for_the_provider_and_the_floor() -> None:
     """Rule: peers stop at a million rows and run less often, as do other sizes; those keep a pace that can, up to that size."""
     wishes = Wishes(rows=(100_000, 1_000_000, 5_000_000), runs=5, peer_runs=2, paced_runs=1)
-    assert wishes.legs == [(DAY, 1_000_000), (FREE, 100_000), (FREE, 1_000_000), (FREE, 5_000_000), (NULL, 1_000_000)]
+    free = [(FREE, 100_000), (FREE, 1_000_000), (FREE, 5_000_000)]
+    assert wishes.legs == [(DAY, 1_000_000), *free, (NULL, 1_000_000), (WINDOW, 1_000_000)]
     counts = {
         (entry.name, rows, scenario.name): wishes.runs_of(entry, rows, scenario)
         for entry, (scenario, rows) in product(CONTESTANTS, wishes.legs)
@@ -274,6 +275,7 @@ def test_a_small_benchmark_writes_its_tables(tmp_path: Path, capsys: pytest.Capt
     assert [(entry["scenario"], entry["format"], entry["contestant"]) for entry in runs] == [
         *product(["free"], ["csv", "jsonl.gz", "parquet"], ["floor", "provider"]),
         *product(["null"], ["csv", "parquet"], ["floor", "provider"]),
+        *product(["window"], ["csv"], ["floor", "provider"]),
     ]
     assert all(entry["wall_seconds"] > 0 and entry["cpu_seconds"] > 0 for entry in runs)
     assert "| jsonl.gz | this provider | 1 |" in (tmp_path / "benchmark.md").read_text()

@@ -101,4 +101,6 @@ class Scenario:
 FREE = Scenario("free", think_seconds=0.0, pace_seconds=0.0)
 DAY = Scenario("day", think_seconds=0.5, pace_seconds=1.0, formats=("csv", "jsonl"), is_day=True)
 NULL = Scenario("null", think_seconds=0.0, pace_seconds=0.0, formats=("csv", "jsonl", "parquet"), keeps_nothing=True)
-SCENARIOS = {scenario.name: scenario for scenario in (DAY, FREE, NULL)}
+#: As NULL, with a window: what it costs to look at each record's timestamp.
+WINDOW = Scenario("window", think_seconds=0.0, pace_seconds=0.0, formats=("csv", "jsonl"), keeps_nothing=True, is_day=True)
+SCENARIOS = {scenario.name: scenario for scenario in (DAY, FREE, NULL, WINDOW)}

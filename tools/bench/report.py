@@ -42,6 +42,7 @@ and its records counted.
   environment of its own, as its dependencies exclude those of Airflow's Amazon provider. It writes a folder of files.
 
 **A store that keeps nothing** takes the same requests in another process, so that what is left of the time is the client's own.
+With a window, the server makes each page when it is asked for, so that only the CPU times tell something.
 
 **What it does not show.** The real API: its think time, bandwidth and limits are not known, and at a request a second they
 decide (first table). TLS, a network between the machines, the latency of S3. The rows repeat after 100,000, in all
@@ -67,7 +68,8 @@ def _title(scenario: str, rows: int) -> str:
         return f"{rows:,} rows"
     entry = SCENARIOS[scenario]
     if entry.keeps_nothing:
-        return f"{rows:,} rows, into a store that counts the bytes and keeps none"
+        of_window = " of a window" if entry.is_day else ""
+        return f"{rows:,} rows{of_window}, into a store that counts the bytes and keeps none"
     return (
         f"One day of {rows:,} rows, of a tenant with others, a request every {entry.pace_seconds:g} s, the server thinks"
         f" {entry.think_seconds:g} s (the floor: the day's pages times {entry.pace_seconds:g} s)"

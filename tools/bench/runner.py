@@ -19,7 +19,7 @@ from tools.bench import page_server
 from tools.bench.null_server import NullServer
 from tools.bench.order import Order
 from tools.bench.page_server import TOKEN, Dataset, PageServer
-from tools.bench.plan import CONTESTANTS, DAY, FORMATS, FREE, MOST_ROWS_OF_PEERS, NULL, Contestant, Format, Scenario
+from tools.bench.plan import CONTESTANTS, DAY, FORMATS, FREE, MOST_ROWS_OF_PEERS, NULL, WINDOW, Contestant, Format, Scenario
 from tools.bench.results import Run
 from tools.bench.verify import count_rows
 from tools.servers import S3Server
@@ -51,7 +51,7 @@ class Wishes:
             return 0
         if scenario is DAY:
             return self.paced_runs if contestant.paced else 0
-        if scenario is NULL and (contestant.is_peer or contestant.name == "drain"):
+        if scenario.keeps_nothing and (contestant.is_peer or contestant.name == "drain"):
             return 0
         # The ratios are those of a million rows; other sizes show the memory, which varies little.
         seldom = contestant.is_peer or rows != MOST_ROWS_OF_PEERS
@@ -61,7 +61,7 @@ class Wishes:
     def legs(self) -> list[tuple[Scenario, int]]:
         """Scenarios and numbers of rows, in their order."""
         most = max((rows for rows in self.rows if rows <= MOST_ROWS_OF_PEERS), default=0)
-        null = [(NULL, most)] if most else []
+        null = [(NULL, most), (WINDOW, most)] if most else []
         # First what everybody runs every night.
         return [*([(DAY, most)] if most and self.paced_runs else []), *((FREE, rows) for rows in self.rows), *null]
 
