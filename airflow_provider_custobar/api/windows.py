@@ -23,7 +23,6 @@ _FURTHEST_AHEAD = timedelta(hours=14)
 #: How timestamps are written that :func:`are_inside` compares as texts.
 _FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?P<fraction>\d{1,6}))?(?P<offset>Z|[+-]\d\d:\d\d)")
 _AS_ZEROS = str.maketrans("123456789", "000000000")
-_HOURS = frozenset(tuple(f"{hour:02}") for hour in range(24))
 _MOMENT_ACCEPTED = "give a date (2026-02-01), an ISO 8601 datetime (2026-02-01T06:00:00+02:00) or a datetime object"
 _DAY_ACCEPTED = 'give one day as YYYY-MM-DD, such as "{{ ds }}"; for other periods use window_start and window_end'
 
@@ -124,17 +123,20 @@ def are_inside(texts: Sequence[str], window: Window) -> list[bool] | None:
     is_alike = (
         joined.translate(_AS_ZEROS) == texts[0].translate(_AS_ZEROS) * len(texts)
         and set(map(len, texts)) == {length}
-        and all(len(set(column)) == 1 for column in columns[suffix_begins:])
-        and max(columns[14]) <= "5"
-        and max(columns[17]) <= "5"
-        and _HOURS.issuperset(zip(columns[11], columns[12], strict=True))
+        and all(column == column[0] * len(texts) for column in columns[suffix_begins:])
+        and not columns[14].strip("012345")
+        and not columns[17].strip("012345")
     )
     if not is_alike:
         return None
+    first, last = min(texts), max(texts)
+    # Where both are on one day, so are the others, and none of their hours is after the last one's.
+    hours = {text[:13] for text in ([first, last] if first[:10] == last[:10] else texts)}
+    if any(hour[11:] > "23" for hour in hours):
+        return None
     try:
         offset = datetime.fromisoformat(texts[0]).tzinfo
-        first, last = min(texts), max(texts)
-        for day in {text[:10] for text in ([first] if first[:10] == last[:10] else texts)}:
+        for day in {hour[:10] for hour in hours}:
             date.fromisoformat(day)
         start, end = (_as_text(moment.astimezone(offset), digits, form["offset"]) for moment in (window.start, window.end))
     except ValueError:
