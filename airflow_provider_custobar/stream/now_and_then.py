@@ -10,13 +10,13 @@ _PAUSES = ((60.0, 5.0), (600.0, 30.0), (float("inf"), 120.0))
 
 
 class NowAndThen:
-    """Is true once in a while, to whoever asks often: every 5 seconds, then every 30, in the end every two minutes."""
+    """Is due once in a while, for whoever asks often: every 5 seconds, then every 30, in the end every two minutes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = self._last = clock()
 
-    def __bool__(self) -> bool:
+    def is_due(self) -> bool:
         now = self._clock()
         if now - self._last < next(pause for until, pause in _PAUSES if self._last - self._began < until):
             return False

@@ -35,11 +35,11 @@ class ProgressLog:
         """The work begins now. An earlier attempt's rows say nothing about the speed of this one."""
         self._started = self._clock()
         self._rows_before = rows_before
-        self._is_time = NowAndThen(self._clock)
+        self._now_and_then = NowAndThen(self._clock)
         self._pace = PaceShare(self._pacer, self._clock)
 
     def step(self, *, pages: int, rows: int, stored: int) -> None:
-        if self._is_time:
+        if self._now_and_then.is_due():
             effort = self._effort(pages, rows, stored)
             self._write(f"{counted(rows, 'row')} of {self._subject} so far ({effort}){self._pace.in_words()}")
 

@@ -155,7 +155,8 @@ class CustobarExportOperator(CustobarQueryOperator):
             return self._export_all(context)
 
     def _export_all(self, context: Context) -> dict[str, Any]:
-        # Only here: who parses DAGs has no use for it.
+        # Only here: who parses DAGs has no use for them.
+        from airflow_provider_custobar.task.export_document import document_of  # noqa: PLC0415
         from airflow_provider_custobar.task.outlets import OutletEvents  # noqa: PLC0415
 
         hook = CustobarHook(self.custobar_conn_id)
@@ -176,28 +177,35 @@ class CustobarExportOperator(CustobarQueryOperator):
             ]
             _refuse_same_place(exports)
             self.lineage.note(outputs=lambda: files_to_write(exports))
-            runs = [ExportRun(export) for export in exports]
-            for run in runs:
-                run.prepare()
-            results = []
-            try:
-                for each, export, run in zip(queries, exports, runs, strict=True):
-                    self.log.info("%s", in_lines(f"Exporting {each.resource.name} to {export.files.uri}{described(each)}"))
-                    results.append((each, run.run()))
-            except BaseException as error:
-                if isinstance(error, SystemExit) and attempt.was_marked:
-                    for run in runs:
-                        run.give_up()
-                if not attempt.will_follow or fate_of(error) is Fate.FINAL:
-                    attempt.forget()
-                raise
-            attempt.forget()
-        written = [(export, result) for export, (_, result) in zip(exports, results, strict=True) if result.files]
+            results = self._run_each(exports, queries, attempt)
+        written = [(export, result) for export, result in zip(exports, results, strict=True) if result.files]
         self.lineage.note(outputs=lambda: written_files(source(), written))
         self.lineage.tell(hook)
-        document = self._document(results, is_complete)
+        document = document_of(
+            list(zip(queries, results, strict=True)), self.file_format, bucket=self.bucket, is_complete=is_complete
+        )
         outlets.tell(document)
         return document
+
+    def _run_each(self, exports: Sequence[Export], queries: Sequence[Query], attempt: TaskAttempt) -> list[ExportResult]:
+        """One export after the other, once it is known of all that they can be. What no attempt will go on from is removed."""
+        runs = [ExportRun(export) for export in exports]
+        for run in runs:
+            run.prepare()
+        results = []
+        try:
+            for query, export, run in zip(queries, exports, runs, strict=True):
+                self.log.info("%s", in_lines(f"Exporting {query.resource.name} to {export.files.uri}{described(query)}"))
+                results.append(run.run())
+        except BaseException as error:
+            if isinstance(error, SystemExit) and attempt.was_marked:
+                for run in runs:
+                    run.give_up()
+            if not attempt.will_follow or fate_of(error) is Fate.FINAL:
+                attempt.forget()
+            raise
+        attempt.forget()
+        return results
 
     def _fill_in_names(self, query: Query, context: Context, timezone: str) -> None:
         """Now, so that Airflow shows them as they are. What has no window is named by the period that the run stands for."""
@@ -297,32 +305,6 @@ class CustobarExportOperator(CustobarQueryOperator):
                 {name: getattr(self, name) for name in self.template_fields},
             ]
         )
-
-    def _document(self, results: Sequence[tuple[Query, ExportResult]], is_complete: bool | None) -> dict[str, Any]:
-        query = results[-1][0]
-        windows = [(each.window, result) for each, result in results if each.window is not None]
-        uris = [uri for _, result in results for uri in result.uris]
-        bucket = self.bucket
-        place = {"bucket": bucket, "objects": [uri.partition(f"//{bucket}/")[2] for uri in uris]} if bucket else {}
-        return {
-            "resource": query.resource.name,
-            "format": self.file_format,
-            "uris": uris,
-            **place,
-            "manifest": next((result.manifest for _, result in reversed(results) if result.manifest), None),
-            "rows": sum(result.rows for _, result in results),
-            "bytes": sum(result.bytes for _, result in results),
-            "pages": sum(result.pages for _, result in results),
-            "window": interval(windows[0][0].start, windows[-1][0].end) if windows else None,
-            "window_complete": is_complete,
-            "windows": [
-                interval(window.start, window.end) | {"rows": result.rows, "uris": list(result.uris)}
-                for window, result in windows
-            ],
-            "event_types": list(query.event_types),
-            "bad_timestamps": sum(result.unplaced for _, result in results),
-            "resumed": any(result.resumed for _, result in results),
-        }
 
 
 def _refuse_same_place(exports: Sequence[Export]) -> None:

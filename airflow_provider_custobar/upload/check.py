@@ -105,7 +105,7 @@ class Check:
 
     def _read_all(self, source: Iterable[object]) -> list[Rejected]:
         """Return the first of the bad rows."""
-        result, first, is_time = self._result, list[Rejected](), NowAndThen()
+        result, first, line = self._result, list[Rejected](), NowAndThen()
         self._begin_to_note()
         # What is open of a source closes here also when something fails.
         with closing(self._read(source) if self._groups is None else self._judged(source, self._groups)) as rows:
@@ -124,7 +124,7 @@ class Check:
                     self._add(row)
                 else:
                     result.unchanged += 1
-                if is_time:
+                if line.is_due():
                     told = f"{counted(result.rows, 'row')} of {self._name} checked"
                     self._log.info("%s so far, %s rejected; nothing is sent yet", told, f"{result.rejected:,}")
         return first
@@ -153,12 +153,12 @@ class Check:
 
     def _judged(self, source: Iterable[object], groups: Groups) -> Generator[GoodRow | Rejected]:
         """The rows once more, when all were read and the groups of all are known."""
-        is_time = NowAndThen()
+        line = NowAndThen()
         with closing(groups), closing(Spool[GoodRow | Rejected]()) as spool, closing(self._read(source)) as rows:
             for row in rows:
                 groups.note(row, is_to_go=isinstance(row, GoodRow) and row.group is not None and self._is_new(row))
                 spool.add(storable(row))
-                if is_time:
+                if line.is_due():
                     told = f"{counted(row.position + 1, 'row')} of {self._name} read"
                     self._log.info("%s so far, to know which belong together; nothing is sent yet", told)
             groups.noted()

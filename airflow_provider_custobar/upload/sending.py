@@ -93,12 +93,12 @@ class Sending:
 
         :raises PartlySentError: rows without identifiers were sent or may have been, and then something failed.
         """
-        is_time, pace = NowAndThen(), PaceShare(self._pacer)
+        line, pace = NowAndThen(), PaceShare(self._pacer)
         try:
             for batch in batches(self._unsent(), self._plan):
                 if not self._plan.options.dry_run:
                     self._send_halving(batch)
-                if is_time:
+                if line.is_due():
                     sent = self._journal.sent
                     self._log.info(
                         "%s of %s of %s sent so far, in %s%s",
