@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.query import Query
+from airflow_provider_custobar.api.windows import Window
 
 #: What boto3 takes, with S3's own least length: buckets made before 2018 may have capitals, underscores and 255 characters.
 _S3_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
@@ -20,6 +21,7 @@ _BUCKET_SCHEME = re.compile(r"(s3[an]?|gs|gcs)://", re.IGNORECASE)
 _S3_URL = re.compile(r"s3[an]?://(?P<bucket>[^/]*)/?(?P<key>.*)", re.IGNORECASE | re.DOTALL)
 #: Placeholders of a name that a window fills.
 OF_WINDOW = ("{date}", "{window_start}", "{window_end}")
+_ONE_DAY = timedelta(days=1)
 _WITHIN = "give the name within the bucket, without scheme, bucket and first slash"
 
 
@@ -41,6 +43,12 @@ def fill_in(name: str, argument: str, query: Query) -> str:
         .replace("{window_start}", _instant(window.start))
         .replace("{window_end}", _instant(window.end))
     )
+
+
+def is_shared(name: str, window: Window | None) -> bool:
+    """Whether ``name`` is filled in alike for other windows of the same day, as far as its placeholders tell."""
+    is_of_day = "{date}" in name and not any(placeholder in name for placeholder in ("{window_start}", "{window_end}"))
+    return is_of_day and window is not None and not window.is_whole_days and window.end - window.start < _ONE_DAY
 
 
 def _instant(moment: datetime) -> str:

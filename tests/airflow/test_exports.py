@@ -39,6 +39,25 @@ def events_of(tenant: CustobarSandbox, *types: str) -> list[dict[str, Any]]:
     return [e for t in types for e in tenant.records("events") if e["type"] == t and e["date"].startswith(DAY)]
 
 
+def test_a_name_that_windows_of_a_day_would_share_is_told(
+    tenant: CustobarSandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rule: where each hour's object would replace the one of the hour before it, the log warns; of no other name."""
+
+    def warned(name: str, **window: Any) -> bool:
+        capsys.readouterr()
+        to_file(tmp_path / name, resource="events", event_types="BROWSE", **window).execute({})
+        return "put {window_start} into it" in " ".join(capsys.readouterr().out.split())
+
+    hour = {"window_start": f"{DAY}T10:00:00Z", "window_end": f"{DAY}T11:00:00Z"}
+    assert warned("{date}.csv", **hour)
+    assert not warned("{date}/{window_start}.csv", **hour)
+    assert not warned("all.csv", **hour)
+    assert not warned("{date}.csv", date=DAY)
+    # A day of another zone: none begins on the same one of the tenant's.
+    assert not warned("{date}.csv", window_start=f"{DAY}T03:00:00Z", window_end="2026-02-11T03:00:00Z")
+
+
 def test_jsonl_to_s3(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str) -> None:
     """Rule: every record of the day is in the object, type by type, and the result tells what was stored."""
     operator = CustobarToS3Operator(
