@@ -388,6 +388,8 @@ def test_lineage_is_that_of_a_query(conn_id: str, tenant: CustobarSandbox, monke
             "WITH a AS (SELECT id FROM crm.x), b(id) AS MATERIALIZED (SELECT id FROM y) SELECT a.id, b.id AS i FROM a, b",
             ["crm.x", "public.y"],
         ),
+        ("WITH x AS (SELECT id FROM crm.x) SELECT id FROM x", ["crm.x"]),
+        ("SELECT id FROM pg_catalog.generate_series(1, 9) AS id JOIN crm.x USING (id)", ["crm.x"]),
         ("SELECT i FROM generate_series(1, 9) i JOIN people ON people.id = i AND note LIKE '%%s'", ["public.people"]),
         ("SELECT id FROM people WHERE mail = %(mail)s", ["public.people"]),
         ("SELECT * FROM 's3://me:secret@bucket/people.parquet'", []),
