@@ -163,6 +163,18 @@ def test_a_query_may_be_a_file(places: None, tenant: CustobarSandbox, tmp_path: 
     assert ids(tenant) == ["3", "4"]
 
 
+@pytest.mark.parametrize("parameters", [["{{ params.who }}"], {"who": "{{ params.who }}"}, "{{ [params.who] }}"])
+def test_parameters_are_nobody_elses(parameters: Any) -> None:
+    """Rule: what OpenLineage's provider emits of a task holds no parameter, also where a template makes a text of them."""
+    from airflow.providers.openlineage.utils.utils import TaskInfo
+
+    with DAG("dag", schedule=None, params={"who": "anna@secret.example"}) as dag:
+        task = operator(parameters=parameters)
+    task.render_template_fields({"params": dag.params.dump(), "dag": dag})  # type: ignore[typeddict-unknown-key]
+    assert "anna@secret.example" in task.parameters.serialize()
+    assert "secret" not in json.dumps(dict(TaskInfo(task)), default=str)
+
+
 def test_two_columns_of_one_name_are_refused(conn_id: str, tenant: CustobarSandbox) -> None:
     """Rule: a join that gives a name twice is refused, and nothing is sent."""
     with pytest.raises(CustobarError, match="two columns the name 'id'"):
