@@ -6,6 +6,7 @@ Only imported where a group loads tables: common-sql's operators take longer to 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.common.sql.operators.sql import SQLTableCheckOperator
@@ -37,13 +38,17 @@ class LoadedTableCheckOperator(SQLTableCheckOperator):
 
 def check_table(resource: Resource, export: Any) -> None:
     """A task behind ``export``, a ``CustobarToSqlOperator``: the period's rows are those that were loaded, and no key is
-    there twice. None where ``fields`` leaves out what that can be told by.
+    there twice. None where ``fields`` leaves out what that can be told by, or is not known yet.
     """
 
+    fields = export.fields.replace(" ", "").split(",") if isinstance(export.fields, str) else export.fields
+    mapping = {} if export.column_mapping is None else export.column_mapping
+    # Where a template or another task says which columns there are, nobody knows yet.
+    is_known = isinstance(fields, (list, tuple, type(None))) and isinstance(mapping, Mapping)
+
     def column(field: str | None) -> str | None:
-        fields = export.fields.replace(" ", "").split(",") if isinstance(export.fields, str) else export.fields
-        is_there = field is not None and (fields is None or field in fields)
-        return f'"{(export.column_mapping or {}).get(field, field)}"' if is_there else None
+        is_there = is_known and field is not None and (fields is None or field in fields)
+        return f'"{mapping.get(field, field)}"' if is_there else None
 
     told = f"ti.xcom_pull(task_ids='{export.task_id}')"
     checks, clause = {}, None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pendulum
 import pytest
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.operators.export_group import custobar_export_group
@@ -191,6 +191,12 @@ def test_what_is_not_known_yet_is_left_for_the_run() -> None:
     """Rule: templates, and what other tasks say, are not judged while the DAG is parsed."""
     tasks = tasks_of(event_types="{{ params.types }}", fields={"events": ["{{ params.field }}"]}, date="{{ params.day }}")
     assert (tasks["events"].event_types, tasks["events"].fields) == ("{{ params.types }}", ["{{ params.field }}"])
+    with DAG("dag", schedule=None) as dag:
+        told = BaseOperator(task_id="told").output
+        for group_id, argument in (("one", "fields"), ("two", "column_mapping")):
+            custobar_export_group(group_id, target="c_", conn_id="w", event_types=["BROWSE"], **{argument: told})  # type: ignore[arg-type]
+    assert dag.task_dict["one.check_events"].checks.keys() == {"there_are_rows"}
+    assert dag.task_dict["two.events"].upstream_task_ids == {"told", "two.complete"}
 
 
 DAG_FILE = """
