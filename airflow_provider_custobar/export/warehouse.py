@@ -47,9 +47,11 @@ _TYPES: Mapping[FileFormat, Mapping[FieldType | None, _Types]] = {
 }
 
 _BIGQUERY_FORMATS: Mapping[FileFormat, str] = {"csv": "CSV", "jsonl": "NEWLINE_DELIMITED_JSON", "parquet": "PARQUET"}
-#: What of a load job of BigQuery's no schema says: it takes headers for rows, and lists for records that hold a list.
+#: What of a load job of BigQuery's no schema says: it takes headers for rows, and lists for records that hold a list, and
+#: refuses records with more fields than the table, where the others pass them over.
 _BIGQUERY_OPTIONS: Mapping[FileFormat, Mapping[str, Any]] = {
     "csv": {"skipLeadingRows": 1, "allowQuotedNewlines": True},
+    "jsonl": {"ignoreUnknownValues": True},
     "parquet": {"parquetOptions": {"enableListInference": True}},
 }
 _SNOWFLAKE_FORMATS: Mapping[FileFormat, str] = {

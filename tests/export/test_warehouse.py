@@ -82,12 +82,14 @@ def test_snowflake_names_are_found_without_quotes(file_format: FileFormat, lists
     ("file_format", "options"),
     [
         ("csv", {"skipLeadingRows": 1, "allowQuotedNewlines": True}),
-        ("jsonl", {}),
+        ("jsonl", {"ignoreUnknownValues": True}),
         ("parquet", {"parquetOptions": {"enableListInference": True}}),
     ],
 )
 def test_bigquery_is_told_what_no_schema_says(file_format: FileFormat, options: dict[str, Any]) -> None:
-    """Rule: a header is no row, cells may have line ends, and Parquet's lists are the schema's repeated columns."""
+    """Rule: a header is no row, cells may have line ends, records may hold fields that are not documented, and Parquet's lists
+    are the schema's repeated columns.
+    """
     assert told(file_format)["bigquery"]["extra_config"] == options
 
 
