@@ -139,6 +139,9 @@ def custobar_export_group(
                 place["manifest"] = arguments.pop("manifest").replace("{resource}", resource.name)
             if date is not None and resource not in windowed:
                 place = {name: str(value).replace("{date}", str(date)) for name, value in place.items()}
+                if any(each in value for value in place.values() for each in ("{window_start}", "{window_end}")):
+                    accepted = f"{resource.name} would be named by the run's period, and not by date: put {{date}} into it"
+                    raise InvalidArgumentError("target", target, accepted)
             arguments = {"custobar_conn_id": custobar_conn_id, **place, **arguments}
             export: Any = operator(task_id=resource.name, resource=resource.name, **arguments)
             if complete is not None and resource in windowed:

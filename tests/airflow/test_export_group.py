@@ -175,6 +175,10 @@ def test_exports_of_a_group_do_not_share_what_belongs_to_one() -> None:
         ({"event_types": ["BROWS"], "resources": "sales"}, "event_types='BROWS'.*Did you mean 'BROWSE'"),
         ({"page_size": {"event": 5}}, "page_size='event'.*by resource"),
         ({"manifest": "s3://lake/{date}.json"}, r"manifest=.*put \{resource\} into it"),
+        (
+            {"target": "s3://lake/{resource}/{window_start}.csv", "date": "2026-02-10"},
+            r"target=.*customers would be named by the run's period",
+        ),
         ({"max_rows_per_file": 9}, r"max_rows_per_file=9.*put \{part\}"),
         ({"mode": "replace_window", "target": "c_", "conn_id": "w"}, "mode='replace_window'.*customers have no window"),
         ({"mode": {"events": "upsert"}, "target": "c_", "conn_id": "w"}, "mode='upsert'.*identifies events.*key_columns"),
