@@ -232,6 +232,9 @@ def remove_all(place: Place) -> None:
     if isinstance(place, S3Place):
         for key in place.objects():
             place.client.delete_object(Bucket=place.bucket, Key=f"out/{key}")
+        # What a round may leave is not the next one's.
+        for upload in place.client.list_multipart_uploads(Bucket=place.bucket).get("Uploads", []):
+            place.client.abort_multipart_upload(Bucket=place.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     elif isinstance(place, GcsPlace):
         for blob in place.client.list_blobs(place.bucket):
             blob.delete()
