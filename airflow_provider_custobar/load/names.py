@@ -50,11 +50,11 @@ def split_table(table: object, schema: object, dialect: Dialect) -> tuple[str | 
         return named, check_identifier("table", table, dialect)
     if not isinstance(table, str):
         raise InvalidArgumentError("table", table, "give the table's name, such as analytics.events")
-    before, name = _parts_of(table)
+    before, name = parts_of(table)
     return before and check_identifier("table", before, dialect), check_identifier("table", name, dialect)
 
 
-def _parts_of(table: str) -> tuple[str | None, str]:
+def parts_of(table: str) -> tuple[str | None, str]:
     """``schema.table`` as schema and table."""
     schema, _, name = table.rpartition(".")
     return schema or None, name

@@ -19,8 +19,9 @@ _S3_ARN = re.compile(
 _GCS_BUCKET = re.compile(r"(?=.{3,222}\Z)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)*")
 _BUCKET_SCHEME = re.compile(r"(s3[an]?|gs|gcs)://", re.IGNORECASE)
 _S3_URL = re.compile(r"s3[an]?://(?P<bucket>[^/]*)/?(?P<key>.*)", re.IGNORECASE | re.DOTALL)
+_OF_MOMENTS = ("{window_start}", "{window_end}")
 #: Placeholders of a name that a window fills.
-OF_WINDOW = ("{date}", "{window_start}", "{window_end}")
+OF_WINDOW = ("{date}", *_OF_MOMENTS)
 _ONE_DAY = timedelta(days=1)
 _WITHIN = "give the name within the bucket, without scheme, bucket and first slash"
 
@@ -47,7 +48,7 @@ def fill_in(name: str, argument: str, query: Query) -> str:
 
 def is_shared(name: str, window: Window | None) -> bool:
     """Whether ``name`` is filled in alike for other windows of the same day, as far as its placeholders tell."""
-    is_of_day = "{date}" in name and not any(placeholder in name for placeholder in ("{window_start}", "{window_end}"))
+    is_of_day = "{date}" in name and not any(placeholder in name for placeholder in _OF_MOMENTS)
     return is_of_day and window is not None and not window.is_whole_days and window.end - window.start < _ONE_DAY
 
 

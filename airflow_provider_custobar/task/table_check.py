@@ -12,6 +12,7 @@ from typing import Any
 from airflow.providers.common.sql.operators.sql import SQLTableCheckOperator
 
 from airflow_provider_custobar.api.resources import Resource
+from airflow_provider_custobar.load.names import parts_of
 
 _TEXT_OR_NAME = re.compile(r"""'(?:[^']|'')*'|"([^"]*)\"""")
 
@@ -29,8 +30,8 @@ class LoadedTableCheckOperator(SQLTableCheckOperator):
             if name is None:
                 return match[0]
             # Only now that templates are rendered; as loads read it.
-            schema, _, table = name.rpartition(".") if match[0] == self.table else ("", "", name)
-            return ".".join(f"{mark}{part}{mark}" for part in (schema, table) if part)
+            parts = parts_of(name) if match[0] == self.table else (name,)
+            return ".".join(f"{mark}{part}{mark}" for part in parts if part)
 
         self.sql: str = _TEXT_OR_NAME.sub(quoted, self.sql)
         return super().execute(context)

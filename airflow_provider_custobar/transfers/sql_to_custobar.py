@@ -88,8 +88,9 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         # Airflow's own place for this: MappedOperator calls it too.
         super()._do_render_template_fields(*args, **kwargs)
-        # A text as well, which a template has made of a list: it is refused, and told of before that. One of nothing stays.
-        if self.parameters not in (None, "None") and not isinstance(self.parameters, Parameters):
+        # A text as well, which a template has made of a list: it is refused, and told of before that.
+        is_there = self.parameters is not None and "parameters" not in self._lost_arguments
+        if is_there and not isinstance(self.parameters, Parameters):
             self.parameters = Parameters(self.parameters)
 
     def make_rows(self, context: Context) -> Iterable[object]:
