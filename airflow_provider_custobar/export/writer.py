@@ -40,6 +40,9 @@ class Writer:
         # How many files of a set were there before the first one was published, by whichever attempt.
         self._replaced = saved.replaced if saved else 0
         self._published = 0
+        # The state of an open file that was not taken up yet, and how many files the recorded checkpoint speaks of.
+        self._left = saved.state if saved else None
+        self._recorded = saved.progress.files + (saved.state is not None) if saved else 0
 
     def reopen(self) -> None:
         """Take up the file that was open.
@@ -48,6 +51,7 @@ class Writer:
         """
         if self._saved is not None and self._saved.state is not None:
             self._sink = self._export.files.target(len(self.whole)).reopen(self._info, self._saved.state)
+            self._left = None
             self._offset = self._saved.progress.offset
             self.stored += self._offset
             # This attempt's own state is recorded as soon as there is one.
@@ -89,7 +93,8 @@ class Writer:
             return
         progress = replace(progress, files=len(self.whole), offset=0, file_rows=0, file_bytes=0)
         whole = Checkpoint(run=self._info.run, progress=progress, is_whole=True, replaced=self._replaced)
-        checkpoints.save(whole, self.whole)
+        if checkpoints.save(whole, self.whole):
+            self._recorded = len(self.whole)
 
     def publish(self) -> None:
         for number, file in enumerate(self.whole):
@@ -99,26 +104,33 @@ class Writer:
 
     def abort(self) -> None:
         """Undo what is not published. Failing in that is logged: the failure that led here says more."""
-        if self._sink is not None:
-            self._abort(len(self.whole), self._sink)
+        self._abort(len(self.whole), self._sink, self._left)
         if self._published < len(self.whole):
             # A set of which a part is there would pass for whole. What has replaced another's file cannot be taken back.
             for number in range(self._replaced, self._published):
                 self._undo(number, partial(self._export.files.take_back, number))
         for number in range(self._published, len(self.whole)):
-            self._abort(number, self._finished.get(number))
+            self._abort(number, self._finished.get(number), self.whole[number].state)
 
-    def _abort(self, number: int, sink: Sink | None) -> None:
-        def abort() -> None:
-            (sink or self._reopened(number, self.whole[number])).abort()
+    def abort_unrecorded(self) -> None:
+        """Undo what no other attempt can know of. What was recorded is another one's by now."""
+        for number, sink in [*self._finished.items(), (len(self.whole), self._sink)]:
+            if number >= self._recorded:
+                self._abort(number, sink, None)
 
-        self._undo(number, abort)
+    def _abort(self, number: int, sink: Sink | None, state: State | None) -> None:
+        if sink is not None:
+            self._undo(number, sink.abort)
+        elif state is not None:
+            # Not taken up by this attempt, which may be why it failed.
+            self._undo(number, partial(self._sweep, number, state))
+
+    def _sweep(self, number: int, state: State) -> None:
+        self._export.files.target(number).sweep(self._info, state)
 
     def _undo(self, number: int, how: Callable[[], None]) -> None:
         try:
             how()
-        except LostError:
-            return
         except Exception:
             uri = self._export.files.target(number).uri
             self._export.log.warning("Could not clean up after the failed export to %s.", uri, exc_info=True)
@@ -173,5 +185,7 @@ class Writer:
 
     def _save(self, progress: ExportProgress, state: State | None) -> None:
         checkpoints = self._export.checkpoints
-        if checkpoints is not None and checkpoints.is_due and (not self.whole or self.whole[-1].state is not None):
-            checkpoints.save(Checkpoint(run=self._info.run, progress=progress, state=state), self.whole)
+        if checkpoints is None or not checkpoints.is_due or (self.whole and self.whole[-1].state is None):
+            return
+        if checkpoints.save(Checkpoint(run=self._info.run, progress=progress, state=state), self.whole):
+            self._recorded = progress.files + (state is not None)

@@ -146,11 +146,12 @@ class Target(Protocol):
         :raises LostError: it is not there any more. Nothing of it is left then.
         """
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
         """Remove what attempts with the same ``info.object_id`` left unpublished, and what ``state`` names: that of an attempt
         which may have written to another place of such a store.
 
-        What cannot be removed is logged. S3 tells nobody whose an unfinished upload is: there only ``state`` does.
+        Whether there was anything. What cannot be removed is logged. S3 tells nobody whose an unfinished upload is: there
+        only ``state`` does.
         """
 
 
