@@ -284,7 +284,9 @@ class CustobarExportOperator(CustobarQueryOperator):
             on_empty=self.on_empty,
             object_id=attempt.object_id(files.uri),
             may_have_debris=attempt.is_later,
-            checkpoints=attempt.checkpoints(number, self._fingerprint(query, client.config, files, outer)),
+            checkpoints=attempt.checkpoints(
+                number, self._fingerprint(query, client.config, files, outer), replace=self.replace
+            ),
             will_follow=attempt.will_follow,
             manifest=None if manifest is None else store.target(manifest),
             find_manifest=lambda: None if manifest is None else store.look(manifest),

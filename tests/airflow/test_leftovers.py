@@ -11,8 +11,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_custobar.api.errors import CustobarError
+from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
+from airflow_provider_custobar.stores.local import LocalSink
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
+from airflow_provider_custobar.upload.rejects import Rejects
 from tests.airflow.test_fates import context
 from tests.export.test_checkpoints import Memory
 
@@ -52,3 +55,35 @@ def test_a_manifest_that_is_there_already_hinders_no_retry(hasty: CustobarSandbo
     (tmp_path / "m.json").write_text(json.dumps("another's"))
     with pytest.raises(AirflowFailException, match=r"m\.json exists already"):
         export(tmp_path, **arguments).execute(context(3, state))
+
+
+def test_a_cleared_task_exports_anew(hasty: CustobarSandbox, tmp_path: Path) -> None:
+    """Rule: an export that was done is not taken for this one's once its task is cleared, even if its state could not go."""
+    state = Memory("delete")
+    before = export(tmp_path, replace=True).execute(context(1, state))
+    hasty.load("customers", [{"external_id": "added"}])
+    cleared = context(2, state)
+    cleared["ti"].max_tries += 2
+    after = export(tmp_path, replace=True).execute(cleared)
+    assert (after["rows"], after["resumed"]) == (before["rows"] + 1, False)
+
+
+def test_a_killed_upload_leaves_no_half_of_its_rejects(
+    hasty: CustobarSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: the next attempt removes what a killed one had written of rejects_path."""
+
+    def upload(number: int) -> None:
+        rows = [{"external_id": "1", "can_email": "perhaps"}]
+        path = f"file://{tmp_path}/rejects.jsonl"
+        with pytest.raises(AirflowFailException):
+            CustobarUploadOperator(task_id="t", records=rows, rejects_path=path).execute(context(number))
+
+    with monkeypatch.context() as patch:
+        # As a process that is gone.
+        patch.setattr(Rejects, "publish", lambda _: None)
+        patch.setattr(LocalSink, "abort", lambda sink: sink._open_file().close())
+        upload(1)
+    assert len(list(tmp_path.iterdir())) == 1
+    upload(2)
+    assert [path.name for path in tmp_path.iterdir()] == ["rejects.jsonl"]
