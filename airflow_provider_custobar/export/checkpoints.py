@@ -34,7 +34,8 @@ class WholeFile:
 class Checkpoint:
     """Where an export can be taken up. ``state`` is that of the file that is open, as far as one is.
 
-    ``is_whole`` says that everything is written, and only publishing is left, which replaces ``replaced`` files of a set.
+    ``is_whole`` says that everything is written, and only publishing is left, which replaces ``replaced`` files of a set; at
+    least ``published`` of them are.
     ``run`` is that of :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`, ``max_tries`` the task's.
     """
 
@@ -43,6 +44,7 @@ class Checkpoint:
     state: State | None = None
     is_whole: bool = False
     replaced: int = 0
+    published: int = 0
     max_tries: int | None = None
 
 

@@ -111,13 +111,19 @@ class ExportRun:
                     target.sweep(info, state)
                 except Exception:  # the export itself is fine
                     export.log.warning("Could not remove what an earlier attempt left: %s", state, exc_info=True)
+        self._sweep(len(whole) + (checkpoint.state is not None))
 
-    def _sweep(self) -> None:
+    def _sweep(self, first: int = 0) -> None:
         """Remove what an attempt left that could not record it: this one may end before it comes to open its files."""
         info = ObjectInfo(content_type=self._export.content_type, object_id=self._export.object_id)
-        for number in count():
-            if not self._export.files.target(number).sweep(info) or not self._export.files.is_many:
-                break
+        try:
+            for number in count(first):
+                if not self._export.files.target(number).sweep(info) or not self._export.files.is_many:
+                    break
+        except Exception:  # as above
+            self._export.log.warning(
+                "Could not remove what an earlier attempt left of %s", self._export.files.uri, exc_info=True
+            )
 
 
 class _Attempt:
@@ -143,8 +149,8 @@ class _Attempt:
         except BaseException as error:
             if self._leaves_work_after(error):
                 self._export.log.info("What is stored so far stays unpublished, for the next attempt to go on from")
-                if isinstance(error, SupersededError):
-                    self._writer.abort_unrecorded()
+                self._writer.abort_unrecorded()
+                self._writer.record_published()
                 raise
             self._clean_up()
             if pipeline is not None and pipeline.is_writing:

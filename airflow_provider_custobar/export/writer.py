@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from airflow_provider_custobar.export.checkpoints import Checkpoint, WholeFile
 from airflow_provider_custobar.export.cutting import Chunk, ExportProgress
 from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.stores.protocol import LostError, ObjectInfo, Sink, State
+from airflow_provider_custobar.stream.state_store import SupersededError
 
 
 class Writer:
@@ -39,7 +41,9 @@ class Writer:
         self._pending: deque[ExportProgress] = deque()
         # How many files of a set were there before the first one was published, by whichever attempt.
         self._replaced = saved.replaced if saved else 0
-        self._published = 0
+        self._published = saved.published if saved else 0
+        # What tells the next attempt that everything is written.
+        self._whole = saved if saved and saved.is_whole else None
         # The state of an open file that was not taken up yet, and how many files the recorded checkpoint speaks of.
         self._left = saved.state if saved else None
         self._recorded = saved.progress.files + (saved.state is not None) if saved else 0
@@ -94,13 +98,14 @@ class Writer:
         progress = replace(progress, files=len(self.whole), offset=0, file_rows=0, file_bytes=0)
         whole = Checkpoint(run=self._info.run, progress=progress, is_whole=True, replaced=self._replaced)
         if checkpoints.save(whole, self.whole):
+            self._whole = whole
             self._recorded = len(self.whole)
 
     def publish(self) -> None:
         for number, file in enumerate(self.whole):
             sink = self._finished.get(number) or self._reopened(number, file)
             sink.publish()
-            self._published = number + 1
+            self._published = max(self._published, number + 1)
 
     def abort(self) -> None:
         """Undo what is not published. Failing in that is logged: the failure that led here says more."""
@@ -113,10 +118,18 @@ class Writer:
             self._abort(number, self._finished.get(number), self.whole[number].state)
 
     def abort_unrecorded(self) -> None:
-        """Undo what no other attempt can know of. What was recorded is another one's by now."""
+        """Undo what no other attempt can know of. What was recorded is for the next one, or another one's by now."""
         for number, sink in [*self._finished.items(), (len(self.whole), self._sink)]:
             if number >= self._recorded:
                 self._abort(number, sink, None)
+
+    def record_published(self) -> None:
+        """Of a set that could not be published whole, tell the next attempt what there is to be taken back."""
+        checkpoints = self._export.checkpoints
+        if checkpoints is not None and self._whole is not None and self._whole.published < self._published < len(self.whole):
+            # Another attempt does not ask this one.
+            with contextlib.suppress(SupersededError):
+                checkpoints.save(replace(self._whole, published=self._published), self.whole)
 
     def _abort(self, number: int, sink: Sink | None, state: State | None) -> None:
         if sink is not None:

@@ -12,7 +12,7 @@ from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
 from airflow_provider_custobar.stores.protocol import TargetError
 from airflow_provider_custobar.stream.state_store import SupersededError
-from tests.export.support import MARK, MARKED, DictTarget
+from tests.export.support import MARK, MARKED, DictSink, DictTarget
 from tests.export.test_checkpoints import Memory
 from tests.export.test_engine import DictFiles, Task, pages_of
 
@@ -107,3 +107,48 @@ def test_without_replacing_nothing_that_is_there_goes() -> None:
     task.store.objects["a-00001"] = b"another's"
     task.attempt(files=FileSet("a-{part}", DictFiles(task.store, replace=False), replace=False))
     assert sorted(task.store.objects) == ["a-00000", "a-00001"]
+
+
+def test_what_an_attempt_leaves_is_what_it_has_recorded() -> None:
+    """Rule: a file of which the next attempt could not know goes with the attempt that has begun it."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    write = DictSink.write
+
+    def failing(sink: DictSink, data: bytes) -> None:
+        write(sink, data)
+        if sink.target.name == "a-00001":
+            sink.durable()
+            raise OSError("no space left")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "write", failing)
+        with pytest.raises(OSError, match="no space"):
+            task.attempt()
+    assert task.store.debris() == [f"a-00000.{MARK}"]
+    assert task.attempt().resumed
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_earlier_attempts_published_of_a_set_is_taken_back(replace: bool) -> None:
+    """Rule: where the last attempt does not come so far as to publish, no part of a set stays that one before it published."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    task.arguments["files"] = FileSet("a-{part}", DictFiles(task.store, replace=replace), replace=replace)
+    publish = DictSink.publish
+
+    def failing(sink: DictSink) -> None:
+        if sink.target.name == "a-00002":
+            raise OSError("away")
+        publish(sink)
+
+    def reopen(*_: Any) -> None:
+        raise OSError("still away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "publish", failing)
+        with pytest.raises(OSError, match="away"):
+            task.attempt()
+        assert len(task.store.objects) == 2
+        patch.setattr(DictTarget, "reopen", reopen)
+        with pytest.raises(OSError, match="still away"):
+            task.attempt(will_follow=False)
+    assert (task.store.objects, task.store.debris(), task.state.values) == ({}, [], {})
