@@ -251,6 +251,7 @@ class _Attempt:
             return checkpoints is not None and checkpoints.is_recorded
         # Without a row there is nothing to go on from: where none is an error, some may come on any page.
         is_worth_it = checkpoints is not None and checkpoints.is_recorded and (self._progress.rows > 0 or self._is_whole)
+        is_worth_it = is_worth_it and not self._writer.is_half_there_unknown
         return is_worth_it and self._export.will_follow and fate_of(error) is Fate.TRANSIENT
 
     def _clean_up(self) -> None:

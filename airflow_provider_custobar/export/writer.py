@@ -123,6 +123,11 @@ class Writer:
             if number >= self._recorded:
                 self._abort(number, sink, None)
 
+    @property
+    def is_half_there_unknown(self) -> bool:
+        """Whether a part of a set is published, and no other attempt would know that it is this one's."""
+        return self._whole is None and 0 < self._published < len(self.whole)
+
     def record_published(self) -> None:
         """Of a set that could not be published whole, tell the next attempt what there is to be taken back."""
         checkpoints = self._export.checkpoints

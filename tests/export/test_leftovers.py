@@ -152,3 +152,27 @@ def test_what_earlier_attempts_published_of_a_set_is_taken_back(replace: bool) -
         with pytest.raises(OSError, match="still away"):
             task.attempt(will_follow=False)
     assert (task.store.objects, task.store.debris(), task.state.values) == ({}, [], {})
+
+
+def test_a_set_that_was_begun_to_be_published_unrecorded_is_taken_back() -> None:
+    """Rule: where a state store took no note of it, a next attempt must not be refused by what this one has published."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    task.arguments["files"] = FileSet("a-{part}", DictFiles(task.store, replace=False), replace=False)
+    publish = DictSink.publish
+
+    def failing(sink: DictSink) -> None:
+        if sink.target.name == "a-00002":
+            raise OSError("away")
+        publish(sink)
+
+    def forgetful(key: str, value: Any) -> None:
+        if key == "export" and value["body"]["is_whole"]:
+            raise ConnectionError
+        Memory.set(task.state, key, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task.state, "set", forgetful)
+        patch.setattr(DictSink, "publish", failing)
+        with pytest.raises(OSError, match="away"):
+            task.attempt()
+    assert task.attempt().rows == 12
