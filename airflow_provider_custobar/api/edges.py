@@ -100,6 +100,7 @@ class EdgeReader:
             if not is_proven:
                 self._check_ends(own, asked[0])
             self._learn(sorts=True)
+            self._check_last_day(chain, [own])
             expected = self._expected(own, descending=descending)
             # Once: the density of a first page may be another than that of all.
             wanted = self._limit(expected) if limit == self._limit(0) else limit
@@ -201,6 +202,16 @@ class EdgeReader:
         if order.is_broken or is_odd or order.steps < _EVIDENCE:
             raise _NotInOrder
 
+    def _check_last_day(self, chain: Chain, looks: Sequence[TimedPage]) -> None:
+        """Let the days before a window pass only if the last of them was asked for whole: if some of it is after its midnight.
+
+        Where the API takes the last day of a range for its first moment, the day before that one would pass for an edge, and of
+        the window's own days the last would be missing.
+        """
+        newest = max((moment for look in looks for moment in look.readable), default=None)
+        if self.has_other_way(chain) and (newest is None or newest <= self._window.day_before):
+            raise _NotInOrder
+
     def _check_ends(self, own: TimedPage, other: TimedPage) -> None:
         """Let two pages, one in each order, pass only if they have nothing in common, so that each begins at an end of all."""
         (low, high), (other_low, other_high) = [(min(each), max(each)) for each in (own.readable, other.readable)]
@@ -244,6 +255,7 @@ class EdgeReader:
         """
         if self.has_other_way(chain) and sum(look.page.fetched for look in looks) <= _FIRST:
             raise _NotInOrder
+        self._check_last_day(chain, looks)
         return self._edge(looks, asked)
 
     def _edge(self, looks: Sequence[TimedPage], asked: Sequence[TimedPage] = ()) -> Page:

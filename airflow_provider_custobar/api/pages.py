@@ -260,7 +260,10 @@ def _as_utf8(body: bytes, charset: str) -> bytes:
 
 
 def _ended(data: bytes) -> bytes:
-    return data if not data or data.endswith(b"\n") else data + b"\r\n"
+    if not data or data.endswith(b"\n"):
+        return data
+    # With two of them, a blank line would follow.
+    return data + (b"\n" if data.endswith(b"\r") else b"\r\n")
 
 
 def _refuse_cut_row(data: bytes, header: list[str]) -> None:

@@ -72,6 +72,11 @@ class Window:
         return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
 
     @property
+    def day_before(self) -> datetime:
+        """When the day before the tenant's first one began."""
+        return _midnight(self.days[0] - _ONE_DAY, pendulum.timezone(self.timezone))
+
+    @property
     def is_near_a_turn(self) -> bool:
         """Whether the tenant's clock is turned within three days of one of the window's ends."""
         zone = pendulum.timezone(self.timezone)

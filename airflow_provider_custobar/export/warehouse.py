@@ -47,6 +47,13 @@ _TYPES: Mapping[FileFormat, Mapping[FieldType | None, _Types]] = {
 }
 
 _BIGQUERY_FORMATS: Mapping[FileFormat, str] = {"csv": "CSV", "jsonl": "NEWLINE_DELIMITED_JSON", "parquet": "PARQUET"}
+#: What of a load job of BigQuery's no schema says: it takes headers for rows, and lists for records that hold a list, and
+#: refuses records with more fields than the table, where the others pass them over.
+_BIGQUERY_OPTIONS: Mapping[FileFormat, Mapping[str, Any]] = {
+    "csv": {"skipLeadingRows": 1, "allowQuotedNewlines": True},
+    "jsonl": {"ignoreUnknownValues": True},
+    "parquet": {"parquetOptions": {"enableListInference": True}},
+}
 _SNOWFLAKE_FORMATS: Mapping[FileFormat, str] = {
     "csv": "TYPE = CSV PARSE_HEADER = TRUE FIELD_OPTIONALLY_ENCLOSED_BY = '\"'",
     "json": "TYPE = JSON STRIP_OUTER_ARRAY = TRUE",
@@ -66,12 +73,14 @@ _SNOWFLAKE_MOST_FILES = 1_000
 
 
 def warehouses(resource: str, file_format: FileFormat, codec: Codec, columns: Columns, uris: Sequence[str]) -> dict[str, Any]:
-    """How each warehouse loads the files: ``bigquery``, ``snowflake`` and ``redshift``, None where it cannot read their format.
+    """How each warehouse loads the files: ``bigquery``, ``snowflake`` and ``redshift``, None where it cannot read their format,
+    or would take two of their columns for one, whose names differ by case only.
 
-    ``bigquery`` has a ``source_format`` and ``schema_fields``, the others ``create_table`` and ``copy``, a list of statements
-    which is empty where they do not reach the store. The statements say ``custobar_RESOURCE`` for the table (in Snowflake in
-    capitals), ``CUSTOBAR`` for Snowflake's storage integration, and take the Redshift cluster's default role. Redshift takes
-    an object's name for the beginning of names: no other object's may begin with it.
+    ``bigquery`` has ``source_format``, ``schema_fields`` and ``extra_config``, as ``GCSToBigQueryOperator`` calls them. The
+    others have ``create_table`` and ``copy``, a list of statements which is empty where they do not reach the store. The
+    statements say ``custobar_RESOURCE`` for the table (in Snowflake in capitals), ``CUSTOBAR`` for Snowflake's storage
+    integration, and take the Redshift cluster's default role. Redshift takes an object's name for the beginning of names: no
+    other object's may begin with it.
 
     Example::
 
@@ -81,6 +90,8 @@ def warehouses(resource: str, file_format: FileFormat, codec: Codec, columns: Co
     table = f"custobar_{resource}"
     outer = None if file_format == "parquet" else codec
     is_read_by_redshift = file_format in _REDSHIFT_FORMATS
+    if len({name.casefold() for name in columns}) < len(columns):
+        return dict.fromkeys(("bigquery", "snowflake", "redshift"))
     return {
         "bigquery": _bigquery(file_format, types) if file_format in _BIGQUERY_FORMATS and outer != "zstd" else None,
         "snowflake": _snowflake(table.upper(), file_format, outer, types, uris),
@@ -90,7 +101,8 @@ def warehouses(resource: str, file_format: FileFormat, codec: Codec, columns: Co
 
 def _bigquery(file_format: FileFormat, types: Mapping[str, _Types]) -> dict[str, Any]:
     fields = [{"name": name, "type": each.bigquery, "mode": each.mode} for name, each in types.items()]
-    return {"source_format": _BIGQUERY_FORMATS[file_format], "schema_fields": fields}
+    options = dict(_BIGQUERY_OPTIONS.get(file_format, {}))
+    return {"source_format": _BIGQUERY_FORMATS[file_format], "schema_fields": fields, "extra_config": options}
 
 
 def _snowflake(

@@ -17,7 +17,6 @@ from airflow_provider_custobar.api.query import build_query
 from airflow_provider_custobar.api.resources import READABLE, RESOURCES, Resource, WindowFilter
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.retry_policy import CustobarRetryPolicy
-from airflow_provider_custobar.task.table_check import check_table
 
 _GROUP_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SQL = "custobar_to_sql.CustobarToSqlOperator"
@@ -29,6 +28,9 @@ _FILE_NAME = re.compile(
 )
 _PLACEHOLDER = re.compile(r"(?<!\{)\{(\w+)\}(?!\})")
 _OF_PERIOD = ("date", "window_start", "window_end")
+_FILE_LIMITS = ("max_rows_per_file", "max_bytes_per_file")
+#: Where a mapping may be the value itself.
+_MAPPINGS = set("column_mapping default_args executor_config extra_args filters hook_params metadata params".split())
 #: What makes no sense for a snapshot.
 _OF_WINDOWS = ("lookback", "on_bad_timestamp")
 #: What the group says by itself, or by another name.
@@ -85,7 +87,8 @@ def custobar_export_group(
     :param pool: The pool of all tasks; with two slots for each tenant, they keep to what Custobar allows.
     :param retries: Those of all tasks.
     :param custobar_conn_id: The Custobar connection id. (templated)
-    :param export_arguments: Further arguments of each export. Any may be given by resource: ``fields={"events": [...]}``.
+    :param export_arguments: Further arguments of each export. Any may be given by resource: ``fields={"events": [...]}``. A
+        ``manifest`` needs ``{resource}`` in its name, and ``outlets`` are there beside the group's own.
     :return: The group, for ``>>``.
     :raises InvalidArgumentError: while the DAG is parsed; names the argument, its value and what is accepted.
     """
@@ -95,8 +98,13 @@ def custobar_export_group(
     waits = wait_for_complete and bool(windowed)
     if event_types is None and (waits or RESOURCES["events"] in exported):
         raise InvalidArgumentError("event_types", None, "events need some, and so does the wait before events and sales")
-    operator, places = _places(target, conn_id, exported, has_format="file_format" in export_arguments)
-    _check_arguments(export_arguments, operator, exported)
+    by_resource = {each.name: _of_resource(export_arguments, each) for each in exported}
+    has_format = all("file_format" in given for given in by_resource.values())
+    operator, places = _places(target, conn_id, exported, has_format=has_format)
+    _check_arguments(export_arguments, operator, exported, target)
+    allow_unknown = _of_resource(export_arguments, RESOURCES["events"]).get("allow_unknown_names", False)
+    if waits:
+        _check_query(RESOURCES["events"], {"event_types": event_types, "allow_unknown_names": allow_unknown})
     period: dict[str, Any] = {"window": "auto"} if date is None else {"date": date}
     defaults = {"retries": retries, "retry_policy": CustobarRetryPolicy()} | ({} if pool is None else {"pool": pool})
     with TaskGroup(group_id, default_args=defaults) as group:
@@ -112,26 +120,35 @@ def custobar_export_group(
                 deferrable=True,
                 poke_interval=300,
                 timeout=dt.timedelta(hours=12),
-                allow_unknown_names=export_arguments.get("allow_unknown_names", False),
+                allow_unknown_names=allow_unknown,
                 custobar_conn_id=custobar_conn_id,
                 **period,
             )
         for resource in exported:
-            arguments: dict[str, Any] = {"outlets": [Asset(f"{group.group_id}.{resource.name}")]}
-            arguments |= {"on_empty": "fail"} if checks else {}
-            arguments |= _of_resource(export_arguments, resource) | (period if resource in windowed else {})
+            arguments: dict[str, Any] = {"on_empty": "fail"} if checks else {}
+            arguments |= by_resource[resource.name] | (period if resource in windowed else {})
+            outlets = arguments.get("outlets") or []
+            own = Asset(f"{group.group_id}.{resource.name}")
+            arguments["outlets"] = [own, *(outlets if isinstance(outlets, (list, tuple)) else [outlets])]
             if resource.name == "events":
                 arguments["event_types"] = event_types
             _check_query(resource, arguments)
+            _check_mode(resource, arguments)
             place = places[resource.name]
+            if isinstance(arguments.get("manifest"), str):
+                place["manifest"] = arguments.pop("manifest").replace("{resource}", resource.name)
             if date is not None and resource not in windowed:
                 place = {name: str(value).replace("{date}", str(date)) for name, value in place.items()}
-            export: Any = operator(
-                task_id=resource.name, resource=resource.name, custobar_conn_id=custobar_conn_id, **place, **arguments
-            )
+                if any(each in value for value in place.values() for each in ("{window_start}", "{window_end}")):
+                    accepted = f"{resource.name} would be named by the run's period, and not by date: put {{date}} into it"
+                    raise InvalidArgumentError("target", target, accepted)
+            arguments = {"custobar_conn_id": custobar_conn_id, **place, **arguments}
+            export: Any = operator(task_id=resource.name, resource=resource.name, **arguments)
             if complete is not None and resource in windowed:
                 complete >> export
             if checks and conn_id is not None:
+                from airflow_provider_custobar.task.table_check import check_table  # noqa: PLC0415 - as above
+
                 check_table(resource, export)
     return group
 
@@ -187,7 +204,7 @@ def _places(
     ending = _FILE_NAME.search(target)
     if ending is None and not has_format:
         raise refused("end it in .csv, .json or .jsonl, each with .gz or .zst behind it if you like, or in .parquet")
-    file_format = {} if has_format or ending is None else {"file_format": (ending["plain"] or ending["packed"]).lower()}
+    file_format = {} if ending is None else {"file_format": (ending["plain"] or ending["packed"]).lower()}
     operator = {"s3": _S3, "gs": _GCS}.get(scheme.lower(), _OTHER)
     places: dict[str, dict[str, Any]] = {}
     for resource, name in names.items():
@@ -204,7 +221,7 @@ def _transfer(name: str) -> type[BaseOperator]:
     return found
 
 
-def _check_arguments(given: Mapping[str, Any], operator: type[BaseOperator], exported: Sequence[Resource]) -> None:
+def _check_arguments(given: Mapping[str, Any], operator: type[BaseOperator], exported: Sequence[Resource], target: str) -> None:
     signatures = (inspect.signature(vars(base)["__init__"]) for base in operator.__mro__ if "__init__" in vars(base))
     known = {name for signature in signatures for name in signature.parameters} - {"self", "kwargs"}
     for name, value in given.items():
@@ -214,9 +231,14 @@ def _check_arguments(given: Mapping[str, Any], operator: type[BaseOperator], exp
             accepted = f"{operator.__name__} has no such argument.{did_you_mean(name, known - _OWN)}"
             raise InvalidArgumentError(name, value, accepted)
         names = [each.name for each in exported]
-        strange = [each for each in value if each not in names] if name == "fields" or _is_by_resource(value) else []
-        if strange and isinstance(value, Mapping):
-            raise InvalidArgumentError(name, strange[0], f"give values by resource, of {', '.join(names)}")
+        if isinstance(value, Mapping) and (name not in _MAPPINGS or _is_by_resource(value)):
+            for each in value:
+                if each not in names:
+                    raise InvalidArgumentError(name, each, f"give values by resource, of {', '.join(names)}")
+        if name == "manifest" and isinstance(value, str) and "{resource}" not in value and len(names) > 1:
+            raise InvalidArgumentError(name, value, "each export would replace that of another: put {resource} into it")
+        if name in _FILE_LIMITS and value is not None and "{part}" not in target and "{{" not in target:
+            raise InvalidArgumentError(name, value, "it makes many files: put {part}, the number of the file, into target")
 
 
 def _is_by_resource(value: object) -> bool:
@@ -236,6 +258,14 @@ def _check_query(resource: Resource, arguments: Mapping[str, Any]) -> None:
     names = {name: arguments[name] for name in ("event_types", "filters", "fields", "order", "date") if name in arguments}
     if all(map(_is_known, names.values())):
         build_query(resource.name, **names, allow_unknown_names=arguments.get("allow_unknown_names", False))
+
+
+def _check_mode(resource: Resource, arguments: Mapping[str, Any]) -> None:
+    mode = arguments.get("mode")
+    if mode == "replace_window" and resource.window_filter is WindowFilter.NONE:
+        raise InvalidArgumentError("mode", mode, f"{resource.name} have no window; give it by resource, {{'events': ...}}")
+    if mode == "upsert" and resource.key is None and arguments.get("key_columns") is None:
+        raise InvalidArgumentError("mode", mode, f"nothing identifies {resource.name} by itself: name key_columns, by resource")
 
 
 def _is_known(value: object) -> bool:

@@ -34,7 +34,7 @@ def tables_of(sql: str, names: DatabaseNames, default_schema: str | None) -> tup
     tables = {
         _key(meta): names.table(meta.schema or default_schema, meta.name, meta.database)
         for meta in metas
-        if _is_table(meta.name, sql)
+        if _is_table(meta.schema, meta.name, sql)
     }
     made_of = {
         column: [tables[_key(origin)].field(name) for origin, name in parts if origin is not None and _key(origin) in tables]
@@ -59,6 +59,13 @@ def _key(meta: Any) -> tuple[str | None, str | None, str]:
     return meta.database, meta.schema, meta.name
 
 
-def _is_table(name: str, sql: str) -> bool:
-    # DuckDB reads files by their paths.
-    return "/" not in name and not re.search(rf"\b{re.escape(name)}[\"`\]]?\s*{_PART_OF_QUERY}\(", sql, re.IGNORECASE)
+def _is_table(schema: str | None, name: str, sql: str) -> bool:
+    if "/" in name:
+        # DuckDB reads files by their paths.
+        return False
+    if schema:
+        # With its schema before it, it is no part of the query, of which one may have the same name.
+        full_name = rf"\b{re.escape(schema)}[\"`\]]?\s*\.\s*[\"`\[]?{re.escape(name)}\b[\"`\]]?"
+        if re.search(full_name, sql, re.IGNORECASE):
+            return not re.search(rf"{full_name}\s*\(", sql, re.IGNORECASE)
+    return not re.search(rf"\b{re.escape(name)}[\"`\]]?\s*{_PART_OF_QUERY}\(", sql, re.IGNORECASE)

@@ -88,7 +88,8 @@ class SqlToCustobarOperator(CustobarUploadBaseOperator):
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         # Airflow's own place for this: MappedOperator calls it too.
         super()._do_render_template_fields(*args, **kwargs)
-        if isinstance(self.parameters, (list, tuple, dict)):
+        # A text as well, which a template has made of a list: it is refused, and told of before that.
+        if self.parameters is not None and not isinstance(self.parameters, Parameters):
             self.parameters = Parameters(self.parameters)
 
     def make_rows(self, context: Context) -> Iterable[object]:
@@ -128,8 +129,8 @@ class Parameters:
     of what is no JSON it emits the type.
     """
 
-    def __init__(self, values: Mapping[str, Any] | Sequence[Any]) -> None:
-        self.values = values
+    def __init__(self, values: object) -> None:
+        self.values: Any = values
 
     def serialize(self) -> str:
         """As the page of rendered templates shows them."""

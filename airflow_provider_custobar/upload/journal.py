@@ -25,11 +25,11 @@ class Sent:
     """How far an upload has come.
 
     ``rows`` of the good rows were sent, or are not to be sent any more; ``sending`` more were on their way, which is told
-    only of rows that must not be sent twice. ``fingerprint`` is that of all the good rows. ``done_within`` is set when all
-    is done, to the task's ``max_tries``, which clearing the task raises.
+    only of rows that must not be sent twice. ``digest`` stands for all the good rows, and for where they go. ``done_within`` is
+    set when all is done, to the task's ``max_tries``, which clearing the task raises.
     """
 
-    fingerprint: str
+    digest: str
     rows: int = 0
     uploaded: int = 0
     batches: int = 0
@@ -64,7 +64,7 @@ class Journal:
         self._log = logger
         self._saved_at = float("-inf")
         self._is_stored = False
-        self.sent = Sent(fingerprint="")
+        self.sent = Sent(digest="")
 
     @property
     def outlives_this_process(self) -> bool:

@@ -30,6 +30,7 @@ class Sending:
         plan: UploadPlan,
         rows: CheckedRows,
         *,
+        digest: str,
         send: Send,
         journal: Journal,
         log: logging.Logger,
@@ -38,6 +39,7 @@ class Sending:
         self._plan = plan
         self._name = plan.resource.name
         self._rows = rows
+        self._digest = digest
         self._send = send
         self._journal = journal
         self._log = log
@@ -56,13 +58,13 @@ class Sending:
                 " up in Custobar what has arrived, and send the rest by a new run; or give events_delivery='at_least_once'."
             )
         found = self._journal.load()
-        if found is not None and found.fingerprint == self._rows.fingerprint:
+        if found is not None and found.digest == self._digest:
             self._go_on(found)
             return found.rows > 0
         if found is not None:
             self._refuse_others(found)
-            self._log.info("What comes in is not what an earlier attempt had begun to send: starting over")
-        self._journal.start(Sent(fingerprint=self._rows.fingerprint))
+            self._log.info("What comes in, or where it goes, is not what an earlier attempt had begun to send: starting over")
+        self._journal.start(Sent(digest=self._digest))
         return False
 
     def _go_on(self, found: Sent) -> None:
@@ -79,9 +81,9 @@ class Sending:
     def _refuse_others(self, found: Sent) -> None:
         if found.must_not_repeat and self._is_at_most_once and (found.rows or found.sending):
             raise PartlySentError(
-                f"An earlier attempt has sent {found.rows:,} rows of other {self._name}: what comes in has changed since."
-                " These rows have no identifier of their own, so what is sent again is there twice. Start a new run with"
-                " the rows that are missing, or give events_delivery='at_least_once'."
+                f"An earlier attempt has sent {found.rows:,} rows of other {self._name}, or to another place: what comes in, or"
+                " where it goes, has changed since. These rows have no identifier of their own, so what is sent again is there"
+                " twice. Start a new run with the rows that are missing, or give events_delivery='at_least_once'."
             )
 
     @property

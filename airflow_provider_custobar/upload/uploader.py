@@ -65,8 +65,10 @@ class Upload:
                 changes=self.changes, reject=self.reject, after_check=self.after_check, place_of=self.place_of, log=self.log,
             )  # fmt: skip
             result = check.run(self.rows)
-            sending = Sending(plan, rows, send=self.send, journal=self.journal, log=self.log, pacer=self.pacer)
             result.digest = digest_of(plan, self.destination, rows.fingerprint)
+            sending = Sending(
+                plan, rows, digest=result.digest, send=self.send, journal=self.journal, log=self.log, pacer=self.pacer
+            )
             if plan.expected_digest not in (None, result.digest):
                 return self._sent_before(result, plan.expected_digest, rows.count)
             if not dry:
@@ -94,7 +96,7 @@ class Upload:
         :raises DigestMismatchError: there was no such attempt.
         """
         found = None if self.plan.options.dry_run else self.journal.load()
-        if found is not None and digest_of(self.plan, self.destination, found.fingerprint) != expected:
+        if found is not None and found.digest != expected:
             found = None
         if found is None or found.done_within is None:
             if found is None or not found.must_not_repeat:

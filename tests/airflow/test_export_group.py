@@ -8,7 +8,7 @@ from typing import Any
 
 import pendulum
 import pytest
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, BaseOperator
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.operators.export_group import custobar_export_group
@@ -101,9 +101,9 @@ def test_a_prefix_and_a_connection_are_tables_and_their_checks() -> None:
         "check_customers": {"there_are_rows"}, "check_products": {"there_are_rows"},
     }  # fmt: skip
     check = tasks["check_events"]
-    assert "happened_at >= '{{ ti.xcom_pull(task_ids='acme.events')" in check.partition_clause
-    assert (check.conn_id, check.database, check.table) == ("warehouse", "db", "analytics.custobar_events")
-    assert tasks_of("x_{resource}_raw", conn_id="warehouse", schema="s")["check_sales"].table == "s.x_sales_raw"
+    assert "\"happened_at\" >= '{{ ti.xcom_pull(task_ids='acme.events')" in check.partition_clause
+    assert (check.conn_id, check.database, check.table) == ("warehouse", "db", '"analytics.custobar_events"')
+    assert tasks_of("x_{resource}_raw", conn_id="warehouse", schema="s")["check_sales"].table == '"s"."x_sales_raw"'
     assert "no_key_is_there_twice" in tasks_of("custobar_", conn_id="warehouse")["check_customers"].checks
     assert not [name for name in tasks_of("custobar_", conn_id="warehouse", checks=False) if "check" in name]
 
@@ -120,6 +120,21 @@ def test_arguments_go_to_each_export_or_to_one() -> None:
     assert [tasks[name].fields for name in names] == [None, ["type", "date"], None, None]
     assert [tasks[name].date for name in (*names, "complete")] == [None, "{{ ds }}", "{{ ds }}", None, "{{ ds }}"]
     assert tasks["customers"].s3_key == "s3://lake/customers/{{ ds }}.parquet"
+    assert tasks_of(allow_unknown_names={"sales": True})["complete"].allow_unknown_names is False
+
+
+def test_exports_of_a_group_do_not_share_what_belongs_to_one() -> None:
+    """Rule: each has a manifest of its own, the format of its ending unless it is given for it, and the group's asset beside
+    further outlets.
+    """
+    manifest = "s3://lake/{resource}/{date}.json"
+    tasks = tasks_of(manifest=manifest, date="2026-02-10", file_format={"events": "jsonl"}, outlets=[Asset("more")])
+    names = ("customers", "events", "sales")
+    assert [tasks[name].manifest for name in names] == [
+        "s3://lake/customers/2026-02-10.json", "s3://lake/events/{date}.json", "s3://lake/sales/{date}.json",
+    ]  # fmt: skip
+    assert [tasks[name].file_format for name in names] == ["parquet", "jsonl", "parquet"]
+    assert [outlet.name for outlet in tasks["sales"].outlets] == ["acme.sales", "more"]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +172,16 @@ def test_arguments_go_to_each_export_or_to_one() -> None:
         ({"on_empty": {"sales": "skip"}, "resources": "events"}, "on_empty='sales'.*by resource, of events"),
         ({"on_empty": {"sales": "never"}}, "on_empty='never'"),
         ({"filters": {"country": "FI"}}, "filters='country'"),
+        ({"event_types": ["BROWS"], "resources": "sales"}, "event_types='BROWS'.*Did you mean 'BROWSE'"),
+        ({"page_size": {"event": 5}}, "page_size='event'.*by resource"),
+        ({"manifest": "s3://lake/{date}.json"}, r"manifest=.*put \{resource\} into it"),
+        (
+            {"target": "s3://lake/{resource}/{window_start}.csv", "date": "2026-02-10"},
+            r"target=.*customers would be named by the run's period",
+        ),
+        ({"max_rows_per_file": 9}, r"max_rows_per_file=9.*put \{part\}"),
+        ({"mode": "replace_window", "target": "c_", "conn_id": "w"}, "mode='replace_window'.*customers have no window"),
+        ({"mode": {"events": "upsert"}, "target": "c_", "conn_id": "w"}, "mode='upsert'.*identifies events.*key_columns"),
     ],
 )
 def test_bad_input_is_refused_while_the_dag_is_parsed(arguments: dict[str, Any], said: str) -> None:
@@ -170,6 +195,12 @@ def test_what_is_not_known_yet_is_left_for_the_run() -> None:
     """Rule: templates, and what other tasks say, are not judged while the DAG is parsed."""
     tasks = tasks_of(event_types="{{ params.types }}", fields={"events": ["{{ params.field }}"]}, date="{{ params.day }}")
     assert (tasks["events"].event_types, tasks["events"].fields) == ("{{ params.types }}", ["{{ params.field }}"])
+    with DAG("dag", schedule=None) as dag:
+        told = BaseOperator(task_id="told").output
+        for group_id, argument in (("one", "fields"), ("two", "column_mapping")):
+            custobar_export_group(group_id, target="c_", conn_id="w", event_types=["BROWSE"], **{argument: told})  # type: ignore[arg-type]
+    assert dag.task_dict["one.check_events"].checks.keys() == {"there_are_rows"}
+    assert dag.task_dict["two.events"].upstream_task_ids == {"told", "two.complete"}
 
 
 DAG_FILE = """
@@ -181,6 +212,10 @@ from airflow_provider_custobar.operators.export_group import custobar_export_gro
 with DAG("groups", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
     for database in ("postgres", "sqlite"):
         custobar_export_group(database, target="custobar_", conn_id=database, event_types=["BROWSE"], retries=0)
+        odd = {"target": "Odd_", "conn_id": database, "resources": "events", "retries": 0, "wait_for_complete": False}
+        odd["column_mapping"] = {"date": "when", "type": "Type"}
+        one = custobar_export_group(database + "_odd", event_types=["BROWSE"], **odd)
+        one >> custobar_export_group(database + "_other_types", event_types=["MAIL_OPEN"], **odd)
     files = {"target": "file://FOLDER/{resource}/{date}.jsonl", "resources": ["customers", "events"]}
     custobar_export_group("empty", event_types=["NEVER"], allow_unknown_names=True, retries=0, **files)
 """
@@ -190,8 +225,9 @@ with DAG("groups", schedule="@daily", start_date=pendulum.datetime(2026, 1, 1, t
 def test_groups_run_and_their_checks_find_what_is_wrong(
     custobar_sandbox: CustobarSandbox, airflow_home: AirflowHome, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    """Rule: real tables hold what was loaded, on PostgreSQL and SQLite, also after a second run; a key that is there twice
-    fails the check of its table, and a day without events the export, of which nothing is written.
+    """Rule: real tables hold what was loaded, on PostgreSQL and SQLite, also after a second run, beside events of other types,
+    and whatever their names; a key that is there twice fails the check of its table, and a day without events the export, of
+    which nothing is written.
     """
     postgres = postgres_server.create_database()
     custobar_sandbox.settings.rate_limit = None

@@ -163,6 +163,18 @@ def test_a_query_may_be_a_file(places: None, tenant: CustobarSandbox, tmp_path: 
     assert ids(tenant) == ["3", "4"]
 
 
+@pytest.mark.parametrize("parameters", [["{{ params.who }}"], {"who": "{{ params.who }}"}, "{{ [params.who] }}"])
+def test_parameters_are_nobody_elses(parameters: Any) -> None:
+    """Rule: what OpenLineage's provider emits of a task holds no parameter, also where a template makes a text of them."""
+    from airflow.providers.openlineage.utils.utils import TaskInfo
+
+    with DAG("dag", schedule=None, params={"who": "anna@secret.example"}) as dag:
+        task = operator(parameters=parameters)
+    task.render_template_fields({"params": dag.params.dump(), "dag": dag})  # type: ignore[typeddict-unknown-key]
+    assert "anna@secret.example" in task.parameters.serialize()
+    assert "secret" not in json.dumps(dict(TaskInfo(task)), default=str)
+
+
 def test_two_columns_of_one_name_are_refused(conn_id: str, tenant: CustobarSandbox) -> None:
     """Rule: a join that gives a name twice is refused, and nothing is sent."""
     with pytest.raises(CustobarError, match="two columns the name 'id'"):
@@ -388,6 +400,8 @@ def test_lineage_is_that_of_a_query(conn_id: str, tenant: CustobarSandbox, monke
             "WITH a AS (SELECT id FROM crm.x), b(id) AS MATERIALIZED (SELECT id FROM y) SELECT a.id, b.id AS i FROM a, b",
             ["crm.x", "public.y"],
         ),
+        ("WITH x AS (SELECT id FROM crm.x) SELECT id FROM x", ["crm.x"]),
+        ("SELECT id FROM pg_catalog.generate_series(1, 9) AS id JOIN crm.x USING (id)", ["crm.x"]),
         ("SELECT i FROM generate_series(1, 9) i JOIN people ON people.id = i AND note LIKE '%%s'", ["public.people"]),
         ("SELECT id FROM people WHERE mail = %(mail)s", ["public.people"]),
         ("SELECT * FROM 's3://me:secret@bucket/people.parquet'", []),

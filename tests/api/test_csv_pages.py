@@ -93,6 +93,15 @@ def test_a_missing_last_line_end_is_added() -> None:
     assert (page.rows, list(page.dicts())[-1]) == (2, {"external_id": "2", "name": "b"})
 
 
+@pytest.mark.parametrize("text", ["id,name\r1,a\r2,b\r", "id,name\r\n1,a\r\n2,b\r", "id,name\r"])
+def test_a_line_end_of_a_bare_cr_becomes_no_blank_line(text: str) -> None:
+    """Rule: a header and a last row that end with a CR get its LF, and no second line end, which would be a blank line."""
+    page = decode(text)
+    file = page.header_line + page.body
+    assert b"\r\r" not in file
+    assert file.endswith(b"\r\n")
+
+
 @pytest.mark.parametrize("text", ["external_id,name\r\n", "external_id,name\n", "external_id,name"])
 def test_a_header_alone_is_an_empty_page(text: str) -> None:
     """Rule: a header without rows is a page of no rows that still names its columns."""

@@ -78,6 +78,28 @@ def test_snowflake_names_are_found_without_quotes(file_format: FileFormat, lists
     assert '"ACME__""OWN"""' in create
 
 
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [
+        ("csv", {"skipLeadingRows": 1, "allowQuotedNewlines": True}),
+        ("jsonl", {"ignoreUnknownValues": True}),
+        ("parquet", {"parquetOptions": {"enableListInference": True}}),
+    ],
+)
+def test_bigquery_is_told_what_no_schema_says(file_format: FileFormat, options: dict[str, Any]) -> None:
+    """Rule: a header is no row, cells may have line ends, records may hold fields that are not documented, and Parquet's lists
+    are the schema's repeated columns.
+    """
+    assert told(file_format)["bigquery"]["extra_config"] == options
+
+
+def test_columns_that_differ_by_case_only() -> None:
+    """Rule: warehouses do not tell them apart, so none gets a table that would lack one of them."""
+    columns = {"ACME__size": None, "ACME__Size": None}
+    tables = warehouses("sales", "parquet", None, columns, ["s3://b/a"])
+    assert tables == {"bigquery": None, "snowflake": None, "redshift": None}
+
+
 @pytest.mark.parametrize("codec", [None, "gzip", "zstd"])
 @pytest.mark.parametrize("file_format", get_args(FileFormat))
 def test_statements_can_be_read(file_format: FileFormat, codec: Any) -> None:

@@ -125,6 +125,22 @@ def test_other_customers_are_another_upload() -> None:
     assert not result.resumed
 
 
+def test_another_place_gets_all_rows() -> None:
+    """Rule: where a connection leads elsewhere by now, nothing counts as sent; of events, a person has to look."""
+    rows, place = [customer(1), customer(2)], {"destination": "https://globex.custobar.com"}
+    for resource, some in (("customers", rows), ("events", EVENTS[:2])):
+        store, server = Store(), Failing(1, RateLimitedError("slow", status=429, reason=""))
+        with pytest.raises(RateLimitedError):
+            attempt(some, server, store, resource=resource, batch_size=1)
+        other = Sent()
+        if resource == "events":
+            with pytest.raises(PartlySentError, match="or where it goes"):
+                attempt(some, other, store, resource=resource, **place)
+        else:
+            assert not attempt(some, other, store, **place).resumed
+        assert other.rows == ([] if resource == "events" else some)
+
+
 def test_other_events_after_some_were_sent_need_a_word() -> None:
     """Rule: where what comes in has changed, nobody knows which events were sent: the task fails before it sends any."""
     store, server = Store(), Failing(1, RateLimitedError("slow", status=429, reason=""))

@@ -151,17 +151,19 @@ def test_records_that_arrive_meanwhile_move_no_other(scenario: Scenario, request
     assert set(marks) <= set(both.expected(scenario.whole))
 
 
+@pytest.mark.parametrize("place", ["UTC", "Pacific/Kiritimati"])
 @pytest.mark.parametrize("per_day", [[90] * 5, [0, 0, 300, 300, 300], [300] * 5])
 @pytest.mark.parametrize("hours", [None, 1, 14])
-def test_a_last_day_that_is_only_its_midnight_loses_nothing(per_day: list[int], hours: int | None) -> None:
-    """Rule: where the API takes the last day of a range for its first moment, no record is lost: nothing is built on one day's
-    range coming whole before it is seen to.
+def test_a_last_day_that_is_only_its_midnight_loses_nothing(per_day: list[int], hours: int | None, place: str) -> None:
+    """Rule: where the API takes the last day of a range for its first moment, no record is lost: nothing is built on a range's
+    last day coming whole before it is seen to, be it a range of one day, or of two, as in zones far ahead of UTC.
     """
-    piece = day_of(SINCE + 2 * DAY, "UTC")
+    piece = day_of(SINCE + 2 * DAY, place)
     if hours is not None:
-        start = midnight(SINCE + 2 * DAY, UTC) + timedelta(hours=hours)
+        start = midnight(SINCE + 2 * DAY, zone(place)) + timedelta(hours=hours)
         piece = Piece({"window_start": start, "window_end": start + DAY / 24}, between(start, start + DAY / 24))
-    scenario = scenario_of(made("events", per_day, 3), piece, quirks={"last_day": "midnight"})
+    raws = made("events", per_day, 3, place=place)
+    scenario = scenario_of(raws, piece, tenant_zone=place, api_zone=place, quirks={"last_day": "midnight"})
     assert sorted(QuietTenant(scenario).export(piece).marks) == scenario.expected(piece) != []
 
 
