@@ -149,8 +149,11 @@ class _Attempt:
         except BaseException as error:
             if self._leaves_work_after(error):
                 self._export.log.info("What is stored so far stays unpublished, for the next attempt to go on from")
-                self._writer.abort_unrecorded()
-                self._writer.record_published()
+                if isinstance(error, SupersededError):
+                    self._writer.abort_beyond_recorded()
+                else:
+                    self._writer.abort_unrecorded()
+                    self._writer.record_published()
                 raise
             self._clean_up()
             if pipeline is not None and pipeline.is_writing:
@@ -261,6 +264,6 @@ class _Attempt:
             # First of all: what was recorded may be what another attempt goes on with.
             self._is_anothers = self._is_anothers or (not checkpoints.clear() and was_recorded)
         if self._is_anothers:
-            self._writer.abort_unrecorded()
+            self._writer.abort_beyond_recorded()
         else:
             self._writer.abort()

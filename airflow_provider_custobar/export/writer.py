@@ -47,6 +47,7 @@ class Writer:
         # The state of an open file that was not taken up yet, and how many files the recorded checkpoint speaks of.
         self._left = saved.state if saved else None
         self._recorded = saved.progress.files + (saved.state is not None) if saved else 0
+        self._recorded_state: State | None = None
 
     def reopen(self) -> None:
         """Take up the file that was open.
@@ -100,6 +101,7 @@ class Writer:
         if checkpoints.save(whole, self.whole):
             self._whole = whole
             self._recorded = len(self.whole)
+            self._recorded_state = None
 
     def publish(self) -> None:
         for number, file in enumerate(self.whole):
@@ -123,6 +125,13 @@ class Writer:
             if number >= self._recorded:
                 self._abort(number, sink, None)
 
+    def abort_beyond_recorded(self) -> None:
+        """As :meth:`abort_unrecorded`, of the open file, too: the attempt that goes on with it may be done by now."""
+        self.abort_unrecorded()
+        if self._recorded_state is not None:
+            target = self._export.files.target(self._recorded - 1)
+            self._undo(self._recorded - 1, partial(target.sweep, self._info, self._recorded_state, beyond=True))
+
     @property
     def is_half_there_unknown(self) -> bool:
         """Whether a part of a set is published, and no other attempt would know that it is this one's."""
@@ -141,12 +150,9 @@ class Writer:
             self._undo(number, sink.abort)
         elif state is not None:
             # Not taken up by this attempt, which may be why it failed.
-            self._undo(number, partial(self._sweep, number, state))
+            self._undo(number, partial(self._export.files.target(number).sweep, self._info, state))
 
-    def _sweep(self, number: int, state: State) -> None:
-        self._export.files.target(number).sweep(self._info, state)
-
-    def _undo(self, number: int, how: Callable[[], None]) -> None:
+    def _undo(self, number: int, how: Callable[[], object]) -> None:
         try:
             how()
         except Exception:
@@ -207,3 +213,4 @@ class Writer:
             return
         if checkpoints.save(Checkpoint(run=self._info.run, progress=progress, state=state), self.whole):
             self._recorded = progress.files + (state is not None)
+            self._recorded_state = state

@@ -128,7 +128,9 @@ class FileSystemTarget:
         sink.resume(state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+        if beyond:
+            return False
         here = None if info.object_id is None else self._unfinished_prefix(info.object_id)
         there = (state or {}).get("prefix")
         swept = [self._sweep(prefix) for prefix in filter(None, {here, there})]

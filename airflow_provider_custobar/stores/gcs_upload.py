@@ -107,13 +107,16 @@ class GcsComponentsSink(PartsSink):
             self._compose(self._name(0), self._joined(names))
             self._count = 1
 
-    def sweep(self, state: State) -> bool:
+    def sweep(self, state: State, *, beyond: bool = False) -> bool:
         is_anything = False
+        named = set(self._names(state["components"], state["attempt"])) if beyond else set()
         here = (self._place.bucket.name, self._prefix)
         there = (state.get("bucket"), state.get("prefix"))
         for bucket, prefix in {here, there} if all(there) else {here}:
             try:
                 for blob in self._place.bucket.client.list_blobs(bucket, prefix=prefix):
+                    if beyond and not (self._attempt_of(blob.name) == state["attempt"] and blob.name not in named):
+                        continue
                     is_anything = True
                     blob.delete(retry=DEFAULT_RETRY)
             except (GoogleAPIError, OSError) as error:

@@ -124,7 +124,9 @@ class LocalTarget:
             sink.continue_from(self._unfinished(info, state["attempt"]), state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+        if beyond:
+            return False
         is_anything = False
         here = None if info.object_id is None else unfinished_prefix(self._path, info.object_id)
         there = (state or {}).get("prefix")

@@ -262,7 +262,9 @@ class DictTarget:
         self.store.reopened += 1
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+        if beyond:
+            return False
         keys = {DictSink(self, info).key, (state or {}).get("key")} & set(self.store.unfinished)
         for key in keys:
             del self.store.unfinished[key]
