@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,8 +34,9 @@ class WholeFile:
 class Checkpoint:
     """Where an export can be taken up. ``state`` is that of the file that is open, as far as one is.
 
-    ``is_whole`` says that everything is written, and only publishing is left, which replaces ``replaced`` files of a set.
-    ``run`` is that of :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`.
+    ``is_whole`` says that everything is written, and only publishing is left, which replaces ``replaced`` files of a set; at
+    least ``published`` of them are.
+    ``run`` is that of :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`, ``max_tries`` the task's.
     """
 
     run: str
@@ -43,6 +44,8 @@ class Checkpoint:
     state: State | None = None
     is_whole: bool = False
     replaced: int = 0
+    published: int = 0
+    max_tries: int | None = None
 
 
 _KIND: Any = Checkpoint | None
@@ -51,7 +54,8 @@ _KIND: Any = Checkpoint | None
 class Checkpoints:
     """One export's checkpoints in ``store``, under ``key``. Only those with the same ``fingerprint`` and of the last day count.
 
-    A store that does not take one costs the next attempt some time; it does not fail this one.
+    ``max_tries`` are the task's, which clearing it raises: what was whole before may be published, and is written anew, unless
+    it is None. A store that does not take one costs the next attempt some time; it does not fail this one.
     """
 
     def __init__(
@@ -60,12 +64,14 @@ class Checkpoints:
         key: str,
         fingerprint: str,
         *,
+        max_tries: int | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         logger: logging.Logger = log,
     ) -> None:
         self._store = store
         self._key = key
         self._fingerprint = fingerprint
+        self._max_tries = max_tries
         self._now = now
         self._log = logger
         self._has_warned = False
@@ -98,8 +104,10 @@ class Checkpoints:
         except (ValueError, msgspec.MsgspecError) as error:
             self._warn("read", error)
             return None
+        if checkpoint.is_whole and checkpoint.max_tries != self._max_tries:
+            is_current = False
         if not is_current:
-            self._log.info("What an earlier attempt recorded is of another request, or too old: starting over")
+            self._log.info("What an earlier attempt recorded is of another request, too old, or done: starting over")
         self._recorded_files = len(files)
         self.is_recorded = is_current
         return checkpoint, files, is_current
@@ -116,7 +124,8 @@ class Checkpoints:
             # First the files: a checkpoint never speaks of some that are not recorded.
             for number in range(self._recorded_files, len(files)):
                 self._set(self._file_key(number), files[number])
-            self._set(self._key, sealed(self._fingerprint, checkpoint, now=self._now()))
+            recorded = checkpoint and replace(checkpoint, max_tries=self._max_tries)
+            self._set(self._key, sealed(self._fingerprint, recorded, now=self._now()))
         except SupersededError:
             raise
         except Exception as error:  # noqa: BLE001 - the export itself is fine

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 
 import msgspec
 
@@ -46,6 +47,8 @@ class ExportRun:
                 self._saved = checkpoint, whole
             else:
                 self._forget(checkpoint, whole)
+        if self._saved is None and self._export.may_have_debris:
+            self._sweep()
         if self._saved is None or not self._saved[0].is_whole:
             self._check()
 
@@ -65,9 +68,13 @@ class ExportRun:
         return _Attempt(self._export).run()
 
     def give_up(self) -> None:
-        """After :meth:`run`: remove what it has left for a next attempt, since none will come."""
+        """After :meth:`prepare` or :meth:`run`: remove what is left for a next attempt, since none will come."""
         checkpoints = self._export.checkpoints
-        found = checkpoints.load() if checkpoints is not None else None
+        try:
+            found = checkpoints.load() if checkpoints is not None else None
+        except UnreadableStateError as error:
+            self._export.log.warning("%s", in_lines(f"What was kept for a next attempt stays: {error}"))
+            return
         if found is not None:
             self._export.log.info("No attempt follows: removing what was kept for it")
             self._forget(*found[:2])
@@ -93,6 +100,9 @@ class ExportRun:
     def _forget(self, checkpoint: Checkpoint, whole: Sequence[WholeFile]) -> None:
         """End what an earlier attempt has begun and nobody goes on with."""
         export = self._export
+        if export.checkpoints is not None and not export.checkpoints.clear():
+            # Another attempt goes on with it.
+            return
         info = ObjectInfo(content_type=export.content_type, object_id=export.object_id)
         for number, state in enumerate([*(file.state for file in whole), checkpoint.state]):
             if state is not None:
@@ -101,8 +111,19 @@ class ExportRun:
                     target.sweep(info, state)
                 except Exception:  # the export itself is fine
                     export.log.warning("Could not remove what an earlier attempt left: %s", state, exc_info=True)
-        if export.checkpoints is not None:
-            export.checkpoints.clear()
+        self._sweep(len(whole) + (checkpoint.state is not None))
+
+    def _sweep(self, first: int = 0) -> None:
+        """Remove what an attempt left that could not record it: this one may end before it comes to open its files."""
+        info = ObjectInfo(content_type=self._export.content_type, object_id=self._export.object_id)
+        try:
+            for number in count(first):
+                if not self._export.files.target(number).sweep(info) or not self._export.files.is_many:
+                    break
+        except Exception:  # as above
+            self._export.log.warning(
+                "Could not remove what an earlier attempt left of %s", self._export.files.uri, exc_info=True
+            )
 
 
 class _Attempt:
@@ -128,6 +149,11 @@ class _Attempt:
         except BaseException as error:
             if self._leaves_work_after(error):
                 self._export.log.info("What is stored so far stays unpublished, for the next attempt to go on from")
+                if isinstance(error, SupersededError):
+                    self._writer.abort_beyond_recorded()
+                else:
+                    self._writer.abort_unrecorded()
+                    self._writer.record_published()
                 raise
             self._clean_up()
             if pipeline is not None and pipeline.is_writing:
@@ -193,6 +219,8 @@ class _Attempt:
 
     def _write_manifest(self, manifest: Target, result: ExportResult) -> None:
         document = msgspec.json.format(msgspec.json.encode(self._export.describe(result)), indent=2) + b"\n"
+        if self._was_written(document):
+            return
         info = ObjectInfo(content_type="application/json", object_id=self._export.object_id)
         if self._export.may_have_debris:
             manifest.sweep(info)
@@ -205,6 +233,20 @@ class _Attempt:
                 sink.abort()
             raise
 
+    def _was_written(self, manifest: bytes) -> bool:
+        """Whether an earlier attempt came so far as to write it: replace=False is not about what is this task's own."""
+        if self._saved is None or not self._saved.is_whole:
+            return False
+        try:
+            found = self._export.find_manifest()
+            if found is None:
+                return False
+            with found.open() as file:
+                return file.read() == manifest
+        except CustobarError:
+            # Who may write need not be allowed to read.
+            return False
+
     def _leaves_work_after(self, error: BaseException) -> bool:
         checkpoints = self._export.checkpoints
         if isinstance(error, SupersededError):
@@ -212,6 +254,7 @@ class _Attempt:
             return checkpoints is not None and checkpoints.is_recorded
         # Without a row there is nothing to go on from: where none is an error, some may come on any page.
         is_worth_it = checkpoints is not None and checkpoints.is_recorded and (self._progress.rows > 0 or self._is_whole)
+        is_worth_it = is_worth_it and not self._writer.is_half_there_unknown
         return is_worth_it and self._export.will_follow and fate_of(error) is Fate.TRANSIENT
 
     def _clean_up(self) -> None:
@@ -220,5 +263,7 @@ class _Attempt:
             was_recorded = checkpoints.is_recorded
             # First of all: what was recorded may be what another attempt goes on with.
             self._is_anothers = self._is_anothers or (not checkpoints.clear() and was_recorded)
-        if not self._is_anothers:
+        if self._is_anothers:
+            self._writer.abort_beyond_recorded()
+        else:
             self._writer.abort()

@@ -9,7 +9,7 @@ from itertools import count, takewhile
 from typing import Protocol
 
 from airflow_provider_custobar.stores.local import canonical_uri
-from airflow_provider_custobar.stores.protocol import Target
+from airflow_provider_custobar.stores.protocol import StoredObject, Target
 
 #: Stands in a name for the number of the file, from 00000.
 PART = "{part}"
@@ -25,6 +25,8 @@ class Files(Protocol):
     """What a set of files asks of its :class:`~airflow_provider_custobar.stores.protocol.Store`."""
 
     def target(self, name: str) -> Target: ...
+
+    def look(self, name: str) -> StoredObject | None: ...
 
     def list(self, prefix: str, depth: int | None) -> Iterable[_Named]: ...
 
@@ -66,7 +68,7 @@ class FileSet:
 
     def remove_from(self, number: int, log: logging.Logger) -> None:
         """Remove the files with this number and those that follow it, which a longer set before has left."""
-        if not self.is_many:
+        if not self.is_many or not self._replace:
             return
         stale = self._following(number)
         # From the end: what a death leaves here is still found the next time.

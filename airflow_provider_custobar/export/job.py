@@ -17,7 +17,7 @@ from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import Encoder
 from airflow_provider_custobar.export.file_set import FileSet
 from airflow_provider_custobar.export.results import ExportResult
-from airflow_provider_custobar.stores.protocol import Target
+from airflow_provider_custobar.stores.protocol import StoredObject, Target
 from airflow_provider_custobar.stream.endings import OnEmpty
 from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
@@ -30,7 +30,8 @@ class Export:
     ``pages`` makes the API's pages from a position on, and takes a turn before it asks for each. ``object_id`` is that of
     :class:`~airflow_provider_custobar.stores.protocol.ObjectInfo`; with ``may_have_debris`` an earlier attempt may have left
     something under it. Without ``checkpoints`` nothing is taken up from an earlier attempt, nor left for a later one; nor is
-    it left where no attempt ``will_follow``. ``manifest`` is written last: the JSON of what ``describe`` makes of the result.
+    it left where no attempt ``will_follow``. ``manifest`` is written last: the JSON of what ``describe`` makes of the result;
+    ``find_manifest`` gives the one that is there.
     """
 
     pages: Callable[[Position | None, Turns], Iterable[Page]]
@@ -46,6 +47,7 @@ class Export:
     checkpoints: Checkpoints | None = None
     will_follow: bool = False
     manifest: Target | None = None
+    find_manifest: Callable[[], StoredObject | None] = lambda: None
     describe: Callable[[ExportResult], object] = msgspec.to_builtins
     progress_log: ProgressLog = field(default_factory=lambda: ProgressLog("export"))
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))

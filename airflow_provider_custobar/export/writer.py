@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from airflow_provider_custobar.export.checkpoints import Checkpoint, WholeFile
 from airflow_provider_custobar.export.cutting import Chunk, ExportProgress
 from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.stores.protocol import LostError, ObjectInfo, Sink, State
+from airflow_provider_custobar.stream.state_store import SupersededError
 
 
 class Writer:
@@ -39,7 +41,13 @@ class Writer:
         self._pending: deque[ExportProgress] = deque()
         # How many files of a set were there before the first one was published, by whichever attempt.
         self._replaced = saved.replaced if saved else 0
-        self._published = 0
+        self._published = saved.published if saved else 0
+        # What tells the next attempt that everything is written.
+        self._whole = saved if saved and saved.is_whole else None
+        # The state of an open file that was not taken up yet, and how many files the recorded checkpoint speaks of.
+        self._left = saved.state if saved else None
+        self._recorded = saved.progress.files + (saved.state is not None) if saved else 0
+        self._recorded_state: State | None = None
 
     def reopen(self) -> None:
         """Take up the file that was open.
@@ -48,6 +56,7 @@ class Writer:
         """
         if self._saved is not None and self._saved.state is not None:
             self._sink = self._export.files.target(len(self.whole)).reopen(self._info, self._saved.state)
+            self._left = None
             self._offset = self._saved.progress.offset
             self.stored += self._offset
             # This attempt's own state is recorded as soon as there is one.
@@ -89,36 +98,63 @@ class Writer:
             return
         progress = replace(progress, files=len(self.whole), offset=0, file_rows=0, file_bytes=0)
         whole = Checkpoint(run=self._info.run, progress=progress, is_whole=True, replaced=self._replaced)
-        checkpoints.save(whole, self.whole)
+        if checkpoints.save(whole, self.whole):
+            self._whole = whole
+            self._recorded = len(self.whole)
+            self._recorded_state = None
 
     def publish(self) -> None:
         for number, file in enumerate(self.whole):
             sink = self._finished.get(number) or self._reopened(number, file)
             sink.publish()
-            self._published = number + 1
+            self._published = max(self._published, number + 1)
 
     def abort(self) -> None:
         """Undo what is not published. Failing in that is logged: the failure that led here says more."""
-        if self._sink is not None:
-            self._abort(len(self.whole), self._sink)
+        self._abort(len(self.whole), self._sink, self._left)
         if self._published < len(self.whole):
             # A set of which a part is there would pass for whole. What has replaced another's file cannot be taken back.
             for number in range(self._replaced, self._published):
                 self._undo(number, partial(self._export.files.take_back, number))
         for number in range(self._published, len(self.whole)):
-            self._abort(number, self._finished.get(number))
+            self._abort(number, self._finished.get(number), self.whole[number].state)
 
-    def _abort(self, number: int, sink: Sink | None) -> None:
-        def abort() -> None:
-            (sink or self._reopened(number, self.whole[number])).abort()
+    def abort_unrecorded(self) -> None:
+        """Undo what no other attempt can know of. What was recorded is for the next one, or another one's by now."""
+        for number, sink in [*self._finished.items(), (len(self.whole), self._sink)]:
+            if number >= self._recorded:
+                self._abort(number, sink, None)
 
-        self._undo(number, abort)
+    def abort_beyond_recorded(self) -> None:
+        """As :meth:`abort_unrecorded`, of the open file, too: the attempt that goes on with it may be done by now."""
+        self.abort_unrecorded()
+        if self._recorded_state is not None:
+            target = self._export.files.target(self._recorded - 1)
+            self._undo(self._recorded - 1, partial(target.sweep, self._info, self._recorded_state, beyond=True))
 
-    def _undo(self, number: int, how: Callable[[], None]) -> None:
+    @property
+    def is_half_there_unknown(self) -> bool:
+        """Whether a part of a set is published, and no other attempt would know that it is this one's."""
+        return self._whole is None and 0 < self._published < len(self.whole)
+
+    def record_published(self) -> None:
+        """Of a set that could not be published whole, tell the next attempt what there is to be taken back."""
+        checkpoints = self._export.checkpoints
+        if checkpoints is not None and self._whole is not None and self._whole.published < self._published < len(self.whole):
+            # Another attempt does not ask this one.
+            with contextlib.suppress(SupersededError):
+                checkpoints.save(replace(self._whole, published=self._published), self.whole)
+
+    def _abort(self, number: int, sink: Sink | None, state: State | None) -> None:
+        if sink is not None:
+            self._undo(number, sink.abort)
+        elif state is not None:
+            # Not taken up by this attempt, which may be why it failed.
+            self._undo(number, partial(self._export.files.target(number).sweep, self._info, state))
+
+    def _undo(self, number: int, how: Callable[[], object]) -> None:
         try:
             how()
-        except LostError:
-            return
         except Exception:
             uri = self._export.files.target(number).uri
             self._export.log.warning("Could not clean up after the failed export to %s.", uri, exc_info=True)
@@ -173,5 +209,8 @@ class Writer:
 
     def _save(self, progress: ExportProgress, state: State | None) -> None:
         checkpoints = self._export.checkpoints
-        if checkpoints is not None and checkpoints.is_due and (not self.whole or self.whole[-1].state is not None):
-            checkpoints.save(Checkpoint(run=self._info.run, progress=progress, state=state), self.whole)
+        if checkpoints is None or not checkpoints.is_due or (self.whole and self.whole[-1].state is None):
+            return
+        if checkpoints.save(Checkpoint(run=self._info.run, progress=progress, state=state), self.whole):
+            self._recorded = progress.files + (state is not None)
+            self._recorded_state = state

@@ -128,23 +128,28 @@ class FileSystemTarget:
         sink.resume(state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+        if beyond:
+            return False
         here = None if info.object_id is None else self._unfinished_prefix(info.object_id)
         there = (state or {}).get("prefix")
-        for prefix in filter(None, {here, there}):
-            self._sweep(prefix)
+        swept = [self._sweep(prefix) for prefix in filter(None, {here, there})]
+        return any(swept)
 
-    def _sweep(self, prefix: str) -> None:
+    def _sweep(self, prefix: str) -> bool:
+        is_anything = False
         try:
             self._filesystem.invalidate_cache()
             for name in self._filesystem.ls(prefix.rpartition("/")[0], detail=False):
                 if name.lstrip("/").startswith(prefix.lstrip("/")):
+                    is_anything = True
                     self._filesystem.rm_file(name)
         except FileNotFoundError:
             # No folder, or another attempt was quicker.
-            return
+            pass
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
             log.warning("Could not look for or remove %s*: %s", prefix, error)
+        return is_anything
 
     def _unfinished_prefix(self, object_id: str) -> str:
         if not _has_buckets(self._filesystem):

@@ -154,9 +154,10 @@ class GcsTarget:
         sink.resume(state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        if info.object_id is not None:
-            GcsComponentsSink(self._store.object(self._name, info)).sweep(state or {})
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+        if info.object_id is None:
+            return False
+        return GcsComponentsSink(self._store.object(self._name, info)).sweep(state or {}, beyond=beyond)
 
 
 @contextlib.contextmanager

@@ -107,17 +107,23 @@ class GcsComponentsSink(PartsSink):
             self._compose(self._name(0), self._joined(names))
             self._count = 1
 
-    def sweep(self, state: State) -> None:
+    def sweep(self, state: State, *, beyond: bool = False) -> bool:
+        is_anything = False
+        named = set(self._names(state["components"], state["attempt"])) if beyond else set()
         here = (self._place.bucket.name, self._prefix)
         there = (state.get("bucket"), state.get("prefix"))
         for bucket, prefix in {here, there} if all(there) else {here}:
             try:
                 for blob in self._place.bucket.client.list_blobs(bucket, prefix=prefix):
+                    if beyond and not (self._attempt_of(blob.name) == state["attempt"] and blob.name not in named):
+                        continue
+                    is_anything = True
                     blob.delete(retry=DEFAULT_RETRY)
             except (GoogleAPIError, OSError) as error:
                 # Without the right to it, there is often nothing to remove either.
                 level = logging.DEBUG if isinstance(error, (NotFound, Forbidden)) else logging.WARNING
                 log.log(level, "Could not look for or remove gs://%s/%s*: %s", bucket, prefix, error)
+        return is_anything
 
     def _part_bytes(self) -> int:
         return self.part_bytes

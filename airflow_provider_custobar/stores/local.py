@@ -124,15 +124,20 @@ class LocalTarget:
             sink.continue_from(self._unfinished(info, state["attempt"]), state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+        if beyond:
+            return False
+        is_anything = False
         here = None if info.object_id is None else unfinished_prefix(self._path, info.object_id)
         there = (state or {}).get("prefix")
         for prefix in filter(None, {here, there}):
             try:
                 for file in _unfinished_files(prefix):
+                    is_anything = True
                     file.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("Could not look for or remove %s*: %s", prefix, error)
+        return is_anything
 
     def _unfinished(self, info: ObjectInfo, attempt: str) -> Path:
         return Path(f"{unfinished_prefix(self._path, info.object_id or uuid.uuid4().hex[:12])}{attempt}.part")
@@ -331,8 +336,8 @@ def _check_links(path: Path, uri: str) -> None:
 
 def _unfinished_files(prefix: str) -> list[Path]:
     """The files whose paths begin with ``prefix``, which ends within a name."""
-    folder = Path(prefix).parent
-    return [file for file in folder.iterdir() if str(file).startswith(prefix)] if folder.is_dir() else []
+    folder, name = Path(prefix).parent, Path(prefix).name
+    return [file for file in folder.iterdir() if file.name.startswith(name)] if folder.is_dir() else []
 
 
 def canonical_uri(uri: str) -> str:

@@ -146,11 +146,13 @@ class Target(Protocol):
         :raises LostError: it is not there any more. Nothing of it is left then.
         """
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
         """Remove what attempts with the same ``info.object_id`` left unpublished, and what ``state`` names: that of an attempt
         which may have written to another place of such a store.
 
-        What cannot be removed is logged. S3 tells nobody whose an unfinished upload is: there only ``state`` does.
+        With ``beyond``, of the attempt that gave ``state`` only what it stored later, where each attempt has objects of its
+        own: what ``state`` names is another attempt's by now. Whether there was anything. What cannot be removed is logged. S3
+        tells nobody whose an unfinished upload is: there only ``state`` does.
         """
 
 

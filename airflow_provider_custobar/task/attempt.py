@@ -71,10 +71,12 @@ class TaskAttempt:
         owner = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index) if ti is not None else ()
         return hashlib.blake2b(repr((owner, uri)).encode(), digest_size=8).hexdigest()
 
-    def checkpoints(self, number: int, fingerprint: str) -> Checkpoints | None:
+    def checkpoints(self, number: int, fingerprint: str, *, replace: bool) -> Checkpoints | None:
+        """``replace`` tells whether a task that is cleared can write anew what was published before."""
         if self._store is None:
             return None
-        checkpoints = Checkpoints(self._store, f"custobar_export.{number}", fingerprint)
+        max_tries = self.max_tries if replace else None
+        checkpoints = Checkpoints(self._store, f"custobar_export.{number}", fingerprint, max_tries=max_tries)
         self._checkpoints.append(checkpoints)
         return checkpoints
 

@@ -190,18 +190,18 @@ class CustobarExportOperator(CustobarQueryOperator):
     def _run_each(self, exports: Sequence[Export], queries: Sequence[Query], attempt: TaskAttempt) -> list[ExportResult]:
         """One export after the other, once it is known of all that they can be. What no attempt will go on from is removed."""
         runs = [ExportRun(export) for export in exports]
-        for run in runs:
-            run.prepare()
         results = []
         try:
+            for run in runs:
+                run.prepare()
             for query, export, run in zip(queries, exports, runs, strict=True):
                 self.log.info("%s", in_lines(f"Exporting {query.resource.name} to {export.files.uri}{described(query)}"))
                 results.append(run.run())
         except BaseException as error:
-            if isinstance(error, SystemExit) and attempt.was_marked:
+            is_marked = isinstance(error, SystemExit) and attempt.was_marked
+            if is_marked or not attempt.will_follow or fate_of(error) is Fate.FINAL:
                 for run in runs:
                     run.give_up()
-            if not attempt.will_follow or fate_of(error) is Fate.FINAL:
                 attempt.forget()
             raise
         attempt.forget()
@@ -284,9 +284,12 @@ class CustobarExportOperator(CustobarQueryOperator):
             on_empty=self.on_empty,
             object_id=attempt.object_id(files.uri),
             may_have_debris=attempt.is_later,
-            checkpoints=attempt.checkpoints(number, self._fingerprint(query, client.config, files, outer)),
+            checkpoints=attempt.checkpoints(
+                number, self._fingerprint(query, client.config, files, outer), replace=self.replace
+            ),
             will_follow=attempt.will_follow,
             manifest=None if manifest is None else store.target(manifest),
+            find_manifest=lambda: None if manifest is None else store.look(manifest),
             describe=partial(manifest_of, query, self.file_format, codec, make),
             progress_log=ProgressLog(query.resource.name, self.log, pacer=client.pacer),
             log=self.log,

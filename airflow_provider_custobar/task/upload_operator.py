@@ -14,7 +14,8 @@ from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.log_lines import in_lines
 from airflow_provider_custobar.hooks.custobar import CustobarHook
 from airflow_provider_custobar.stores.local import canonical_uri
-from airflow_provider_custobar.stores.protocol import Location
+from airflow_provider_custobar.stores.protocol import Location, Target
+from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.compat import task_state_store
 from airflow_provider_custobar.task.execution import CustobarTask
 from airflow_provider_custobar.task.lineage import Dataset, Field, TellsLineage, custobar_dataset
@@ -196,7 +197,7 @@ class CustobarUploadBaseOperator(TellsLineage, CustobarTask, BaseOperator):
         told = f"Checking {self.resource} for {base_url}; nothing will be sent (dry run)"
         self.log.info("%s", in_lines(told if self.dry_run else f"Uploading {self.resource} to {base_url}"))
         with ExitStack() as stack:
-            rejects = stack.enter_context(Rejects(rejects_place.target)) if rejects_place is not None else None
+            rejects = stack.enter_context(_rejects(rejects_place.target, context)) if rejects_place is not None else None
             changes = None
             if state_place is not None:
                 tenant = f"{self.resource} of {base_url}"
@@ -293,3 +294,8 @@ class CustobarUploadBaseOperator(TellsLineage, CustobarTask, BaseOperator):
             )
         if self.only_changed and self.resource == "events":
             raise InvalidArgumentError("only_changed", True, "events have no identifier by which one could be known again")
+
+
+def _rejects(target: Target, context: Context) -> Rejects:
+    attempt = TaskAttempt(context)
+    return Rejects(target, object_id=attempt.object_id(target.uri), may_have_debris=attempt.is_later)

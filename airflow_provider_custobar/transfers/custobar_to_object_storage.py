@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_custobar.export.file_set import Files
-from airflow_provider_custobar.stores.protocol import Target
+from airflow_provider_custobar.stores.protocol import StoredObject, Target
 from airflow_provider_custobar.task.export_operator import CustobarExportOperator
 from airflow_provider_custobar.task.names import check_name
 from airflow_provider_custobar.task.object_storage import locate
@@ -55,6 +55,10 @@ class _ObjectStorage:
 
     def target(self, name: str) -> Target:
         return locate("path", check_name("path", name), self._conn_id, replace=self._replace).target
+
+    def look(self, name: str) -> StoredObject | None:
+        place = locate("path", name, self._conn_id)
+        return place.store.look(place.name)
 
     def list(self, prefix: str, depth: int | None) -> Iterator[_Named]:
         place = locate("path", prefix, self._conn_id)

@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from airflow_provider_custobar.stores.protocol import Location, ObjectInfo, StoreError, Target
@@ -56,5 +56,8 @@ def _publish(local: Path, store: Target) -> None:
             while piece := source.read(_PIECE_BYTES):
                 sink.write(piece)
         sink.publish()
-    finally:
-        sink.abort()
+    except BaseException:
+        # What led here says more than a clean-up that fails as well.
+        with suppress(Exception):
+            sink.abort()
+        raise

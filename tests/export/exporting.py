@@ -74,6 +74,9 @@ class Single:
     def target(self, name: str) -> Target:
         return self._target
 
+    def look(self, name: str) -> None:
+        return None
+
     def list(self, prefix: str, depth: int | None) -> list[Any]:
         return []
 

@@ -262,9 +262,13 @@ class DictTarget:
         self.store.reopened += 1
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None) -> None:
-        for key in (DictSink(self, info).key, (state or {}).get("key")):
-            self.store.unfinished.pop(key, None)
+    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+        if beyond:
+            return False
+        keys = {DictSink(self, info).key, (state or {}).get("key")} & set(self.store.unfinished)
+        for key in keys:
+            del self.store.unfinished[key]
+        return bool(keys)
 
 
 class DictSink:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_custobar.stores.local import LocalStore
-from airflow_provider_custobar.stores.protocol import StoreError
+from airflow_provider_custobar.stores.protocol import ObjectInfo, StoreError
 from airflow_provider_custobar.stores.reading import find
 
 
@@ -56,3 +56,12 @@ def test_only_the_folders_that_a_pattern_means_are_looked_into(tmp_path: Path, m
     monkeypatch.setattr(os, "scandir", lambda path: looked.append(str(path)) or scandir(path))
     assert names(f"{tmp_path}/*/*.csv") == [f"{tmp_path}/x/b.csv"]
     assert looked == [f"{tmp_path}/", f"{tmp_path}/x/"]
+
+
+def test_an_unfinished_file_is_found_however_its_folder_is_spelled(tmp_path: Path) -> None:
+    """Rule: a path with doubled slashes or dots in it leaves nothing unfinished behind, either."""
+    target = LocalStore().target(f"{tmp_path}//out/./a.csv")
+    killed = target.open(info := ObjectInfo(content_type="text/csv", object_id="0123456789ab"))
+    assert target.sweep(info)
+    assert list((tmp_path / "out").iterdir()) == []
+    killed.abort()

@@ -1,0 +1,178 @@
+"""What attempts leave behind that could not end as they should, and who removes it, or must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_custobar.api.errors import NotFoundError, TransportError
+from airflow_provider_custobar.export.cutting import Limits
+from airflow_provider_custobar.export.engine import ExportRun
+from airflow_provider_custobar.export.file_set import FileSet
+from airflow_provider_custobar.stores.protocol import TargetError
+from airflow_provider_custobar.stream.state_store import SupersededError
+from tests.export.support import MARK, MARKED, DictSink, DictTarget
+from tests.export.test_checkpoints import Memory
+from tests.export.test_engine import DictFiles, Task, pages_of
+
+
+def test_what_the_last_attempt_cannot_take_up_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a store that fails where the last attempt takes up what is there leaves nothing of it."""
+    task = Task(pages_of(10), name="a-{part}", limits=Limits(max_rows=6))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=5)
+    assert len(task.store.debris()) == 3
+
+    def reopen(*_: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(DictTarget, "reopen", reopen)
+    with pytest.raises(OSError, match="no space"):
+        task.attempt(will_follow=False)
+    assert (task.store.debris(), task.state.values) == ([], {})
+
+
+def test_what_a_prepared_attempt_would_have_taken_up_can_be_removed() -> None:
+    """Rule: an attempt that is refused before its first request can remove what the one before it left."""
+    task = Task(pages_of(10))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=5)
+    task.store.objects["a"] = b"another's"
+    with pytest.raises(TargetError):
+        task.attempt(files=FileSet("a", DictFiles(task.store, replace=False), replace=False))
+    ExportRun(task.export).give_up()
+    assert (task.store.debris(), task.state.values, task.store.objects) == ([], {}, {"a": b"another's"})
+
+
+def test_a_replaced_attempt_gives_nothing_up() -> None:
+    """Rule: what another attempt goes on with is not removed by one that ends for good."""
+    task = Task(pages_of(10))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=5)
+    task.state.broken = ("set", "delete", "superseded")
+    ExportRun(task.export).give_up()
+    task.state.broken = ()
+    assert task.attempt().resumed
+
+
+def test_giving_up_hides_no_error() -> None:
+    """Rule: an attempt that is told to stop ends so, even where Airflow does not tell what it has kept."""
+    task = Task(pages_of(10))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=5)
+    task.state.broken = ("get",)
+    ExportRun(task.export).give_up()
+
+
+@pytest.mark.parametrize("name", ["a", "a-{part}"])
+def test_what_killed_attempts_left_unrecorded_goes_first(name: str) -> None:
+    """Rule: a later attempt that ends before it opens a file leaves nothing of those before it either."""
+    task = Task(pages_of(10), name=name)
+    for number in range(3 if "{part}" in name else 1):
+        sink = task.store.target(name.format(part=f"{number:05}")).open(MARKED)
+        sink.write(b"half")
+        sink.durable()
+
+    def refuse(*_: Any) -> Any:
+        raise NotFoundError("x", status=404, reason="")
+
+    with pytest.raises(NotFoundError):
+        task.attempt(pages=refuse)
+    assert task.store.debris() == []
+
+
+def test_a_replaced_attempt_takes_its_own_with_it() -> None:
+    """Rule: what a replaced attempt has begun and not recorded is known to nobody else, and goes with it."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    store = task.state
+
+    def superseded(key: str, value: Any) -> None:
+        if key == "export" and "export.files.1" in store.values:
+            store.broken = ("set", "delete", "superseded")
+        Memory.set(store, key, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "set", superseded)
+        with pytest.raises(SupersededError):
+            task.attempt()
+    assert task.store.debris() == [f"a-00000.{MARK}"]
+    store.broken = ()
+    assert task.attempt().resumed
+
+
+def test_without_replacing_nothing_that_is_there_goes() -> None:
+    """Rule: with replace=False no file is an earlier export's that this one is a shorter one of."""
+    task = Task(pages_of(2), name="a-{part}")
+    task.store.objects["a-00001"] = b"another's"
+    task.attempt(files=FileSet("a-{part}", DictFiles(task.store, replace=False), replace=False))
+    assert sorted(task.store.objects) == ["a-00000", "a-00001"]
+
+
+def test_what_an_attempt_leaves_is_what_it_has_recorded() -> None:
+    """Rule: a file of which the next attempt could not know goes with the attempt that has begun it."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    write = DictSink.write
+
+    def failing(sink: DictSink, data: bytes) -> None:
+        write(sink, data)
+        if sink.target.name == "a-00001":
+            sink.durable()
+            raise OSError("no space left")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "write", failing)
+        with pytest.raises(OSError, match="no space"):
+            task.attempt()
+    assert task.store.debris() == [f"a-00000.{MARK}"]
+    assert task.attempt().resumed
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_earlier_attempts_published_of_a_set_is_taken_back(replace: bool) -> None:
+    """Rule: where the last attempt does not come so far as to publish, no part of a set stays that one before it published."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    task.arguments["files"] = FileSet("a-{part}", DictFiles(task.store, replace=replace), replace=replace)
+    publish = DictSink.publish
+
+    def failing(sink: DictSink) -> None:
+        if sink.target.name == "a-00002":
+            raise OSError("away")
+        publish(sink)
+
+    def reopen(*_: Any) -> None:
+        raise OSError("still away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DictSink, "publish", failing)
+        with pytest.raises(OSError, match="away"):
+            task.attempt()
+        assert len(task.store.objects) == 2
+        patch.setattr(DictTarget, "reopen", reopen)
+        with pytest.raises(OSError, match="still away"):
+            task.attempt(will_follow=False)
+    assert (task.store.objects, task.store.debris(), task.state.values) == ({}, [], {})
+
+
+def test_a_set_that_was_begun_to_be_published_unrecorded_is_taken_back() -> None:
+    """Rule: where a state store took no note of it, a next attempt must not be refused by what this one has published."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    task.arguments["files"] = FileSet("a-{part}", DictFiles(task.store, replace=False), replace=False)
+    publish = DictSink.publish
+
+    def failing(sink: DictSink) -> None:
+        if sink.target.name == "a-00002":
+            raise OSError("away")
+        publish(sink)
+
+    def forgetful(key: str, value: Any) -> None:
+        if key == "export" and value["body"]["is_whole"]:
+            raise ConnectionError
+        Memory.set(task.state, key, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task.state, "set", forgetful)
+        patch.setattr(DictSink, "publish", failing)
+        with pytest.raises(OSError, match="away"):
+            task.attempt()
+    assert task.attempt().rows == 12
