@@ -149,11 +149,7 @@ class _Attempt:
         except BaseException as error:
             if self._leaves_work_after(error):
                 self._export.log.info("What is stored so far stays unpublished, for the next attempt to go on from")
-                if isinstance(error, SupersededError):
-                    self._writer.abort_beyond_recorded()
-                else:
-                    self._writer.abort_unrecorded()
-                    self._writer.record_published()
+                self._writer.leave(to_another=isinstance(error, SupersededError))
                 raise
             self._clean_up()
             if pipeline is not None and pipeline.is_writing:
@@ -264,6 +260,6 @@ class _Attempt:
             # First of all: what was recorded may be what another attempt goes on with.
             self._is_anothers = self._is_anothers or (not checkpoints.clear() and was_recorded)
         if self._is_anothers:
-            self._writer.abort_beyond_recorded()
+            self._writer.leave(to_another=True)
         else:
             self._writer.abort()

@@ -42,12 +42,9 @@ class Writer:
         # How many files of a set were there before the first one was published, by whichever attempt.
         self._replaced = saved.replaced if saved else 0
         self._published = saved.published if saved else 0
-        # What tells the next attempt that everything is written.
-        self._whole = saved if saved and saved.is_whole else None
-        # The state of an open file that was not taken up yet, and how many files the recorded checkpoint speaks of.
+        # What the next attempt finds, and the state of an open file that this one has not taken up yet.
+        self._recorded = saved
         self._left = saved.state if saved else None
-        self._recorded = saved.progress.files + (saved.state is not None) if saved else 0
-        self._recorded_state: State | None = None
 
     def reopen(self) -> None:
         """Take up the file that was open.
@@ -90,18 +87,11 @@ class Writer:
         """
         if self._saved is None or not self._saved.is_whole:
             self._replaced = self._export.files.replaced()
-        checkpoints = self._export.checkpoints
-        if checkpoints is None:
-            return
         if any(file.state is None for file in self.whole):
-            checkpoints.save(None, ())
-            return
-        progress = replace(progress, files=len(self.whole), offset=0, file_rows=0, file_bytes=0)
-        whole = Checkpoint(run=self._info.run, progress=progress, is_whole=True, replaced=self._replaced)
-        if checkpoints.save(whole, self.whole):
-            self._whole = whole
-            self._recorded = len(self.whole)
-            self._recorded_state = None
+            self._record(None)
+        else:
+            progress = replace(progress, files=len(self.whole), offset=0, file_rows=0, file_bytes=0)
+            self._record(Checkpoint(run=self._info.run, progress=progress, is_whole=True, replaced=self._replaced))
 
     def publish(self) -> None:
         for number, file in enumerate(self.whole):
@@ -119,31 +109,24 @@ class Writer:
         for number in range(self._published, len(self.whole)):
             self._abort(number, self._finished.get(number), self.whole[number].state)
 
-    def abort_unrecorded(self) -> None:
-        """Undo what no other attempt can know of. What was recorded is for the next one, or another one's by now."""
+    def leave(self, *, to_another: bool) -> None:
+        """Undo what is not recorded. What is, is for the next attempt; or ``to_another``, which may even be done by now."""
+        recorded = self._recorded
+        files = recorded.progress.files if recorded else 0
         for number, sink in [*self._finished.items(), (len(self.whole), self._sink)]:
-            if number >= self._recorded:
-                self._abort(number, sink, None)
-
-    def abort_beyond_recorded(self) -> None:
-        """As :meth:`abort_unrecorded`, of the open file, too: the attempt that goes on with it may be done by now."""
-        self.abort_unrecorded()
-        if self._recorded_state is not None:
-            target = self._export.files.target(self._recorded - 1)
-            self._undo(self._recorded - 1, partial(target.sweep, self._info, self._recorded_state, beyond=True))
+            state = recorded.state if recorded and number == files else None
+            if sink is not None and number >= files and (state is None or to_another):
+                self._undo(number, partial(sink.abort, state))
+        if recorded and recorded.is_whole and recorded.published < self._published < len(self.whole):
+            # A set that could not be published whole may have to be taken back.
+            with contextlib.suppress(SupersededError):
+                self._record(replace(recorded, published=self._published))
 
     @property
     def is_half_there_unknown(self) -> bool:
         """Whether a part of a set is published, and no other attempt would know that it is this one's."""
-        return self._whole is None and 0 < self._published < len(self.whole)
-
-    def record_published(self) -> None:
-        """Of a set that could not be published whole, tell the next attempt what there is to be taken back."""
-        checkpoints = self._export.checkpoints
-        if checkpoints is not None and self._whole is not None and self._whole.published < self._published < len(self.whole):
-            # Another attempt does not ask this one.
-            with contextlib.suppress(SupersededError):
-                checkpoints.save(replace(self._whole, published=self._published), self.whole)
+        is_known = self._recorded is not None and self._recorded.is_whole
+        return not is_known and 0 < self._published < len(self.whole)
 
     def _abort(self, number: int, sink: Sink | None, state: State | None) -> None:
         if sink is not None:
@@ -209,8 +192,10 @@ class Writer:
 
     def _save(self, progress: ExportProgress, state: State | None) -> None:
         checkpoints = self._export.checkpoints
-        if checkpoints is None or not checkpoints.is_due or (self.whole and self.whole[-1].state is None):
-            return
-        if checkpoints.save(Checkpoint(run=self._info.run, progress=progress, state=state), self.whole):
-            self._recorded = progress.files + (state is not None)
-            self._recorded_state = state
+        if checkpoints is not None and checkpoints.is_due and not (self.whole and self.whole[-1].state is None):
+            self._record(Checkpoint(run=self._info.run, progress=progress, state=state))
+
+    def _record(self, checkpoint: Checkpoint | None) -> None:
+        checkpoints = self._export.checkpoints
+        if checkpoints is not None and checkpoints.save(checkpoint, self.whole if checkpoint else ()):
+            self._recorded = checkpoint

@@ -128,9 +128,7 @@ class FileSystemTarget:
         sink.resume(state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
-        if beyond:
-            return False
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
         here = None if info.object_id is None else self._unfinished_prefix(info.object_id)
         there = (state or {}).get("prefix")
         swept = [self._sweep(prefix) for prefix in filter(None, {here, there})]
@@ -238,7 +236,7 @@ class FileSystemSink:
             self._filesystem.mv(self._unfinished, self._path)
         self._published = True
 
-    def abort(self) -> None:
+    def abort(self, keep: State | None = None) -> None:
         if self._published:
             return
         # Stores publish on close, so the unfinished object may come to be only now, and is removed after it.

@@ -154,10 +154,10 @@ class GcsTarget:
         sink.resume(state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
         if info.object_id is None:
             return False
-        return GcsComponentsSink(self._store.object(self._name, info)).sweep(state or {}, beyond=beyond)
+        return GcsComponentsSink(self._store.object(self._name, info)).sweep(state or {})
 
 
 @contextlib.contextmanager

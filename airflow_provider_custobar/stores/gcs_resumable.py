@@ -93,7 +93,7 @@ class GcsSink:
                 self._writer.publish()
         self._published = True
 
-    def abort(self) -> None:
+    def abort(self, keep: State | None = None) -> None:
         if self._published:
             return
         # An upload that cannot be cancelled now expires by itself after a week and is never visible.

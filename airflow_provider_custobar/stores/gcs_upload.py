@@ -107,16 +107,13 @@ class GcsComponentsSink(PartsSink):
             self._compose(self._name(0), self._joined(names))
             self._count = 1
 
-    def sweep(self, state: State, *, beyond: bool = False) -> bool:
+    def sweep(self, state: State) -> bool:
         is_anything = False
-        named = set(self._names(state["components"], state["attempt"])) if beyond else set()
         here = (self._place.bucket.name, self._prefix)
         there = (state.get("bucket"), state.get("prefix"))
         for bucket, prefix in {here, there} if all(there) else {here}:
             try:
                 for blob in self._place.bucket.client.list_blobs(bucket, prefix=prefix):
-                    if beyond and not (self._attempt_of(blob.name) == state["attempt"] and blob.name not in named):
-                        continue
                     is_anything = True
                     blob.delete(retry=DEFAULT_RETRY)
             except (GoogleAPIError, OSError) as error:
@@ -189,8 +186,12 @@ class GcsComponentsSink(PartsSink):
             except (GoogleAPIError, OSError) as error:
                 log.warning("Could not look for gs://%s/%s*: %s", self._place.bucket.name, self._prefix, error)
 
-    def _undo(self) -> None:
-        self._remove(self._stored)
+    def _undo(self, keep: State | None) -> None:
+        if keep is None:
+            self._remove(self._stored)
+        else:
+            kept = set(self._names(keep["components"], keep["attempt"]))
+            self._remove(name for name in self._stored - kept if self._attempt_of(name) == self._attempt)
 
     def _complete(self) -> None:
         blob = self._place.blob(self._late_metadata)

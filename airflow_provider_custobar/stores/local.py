@@ -124,9 +124,7 @@ class LocalTarget:
             sink.continue_from(self._unfinished(info, state["attempt"]), state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
-        if beyond:
-            return False
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
         is_anything = False
         here = None if info.object_id is None else unfinished_prefix(self._path, info.object_id)
         there = (state or {}).get("prefix")
@@ -225,12 +223,14 @@ class LocalSink:
         self._remove_inherited()
         self._make_name_durable()
 
-    def abort(self) -> None:
+    def abort(self, keep: State | None = None) -> None:
         if self._published:
             return
-        self._remove_inherited()
-        # First of all: closing waits for a write that another thread is in.
-        self._unfinished.unlink(missing_ok=True)
+        if keep is None:
+            self._remove_inherited()
+        if keep is None or keep["attempt"] != self._attempt:
+            # First of all: closing waits for a write that another thread is in.
+            self._unfinished.unlink(missing_ok=True)
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()

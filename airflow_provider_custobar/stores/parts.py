@@ -109,11 +109,11 @@ class PartsSink(ABC):
             self._buffer.clear()
         self._clean_up()
 
-    def abort(self) -> None:
+    def abort(self, keep: State | None = None) -> None:
         if not self._published:
             self._broken = True
             self._buffer.clear()
-            self._undo()
+            self._undo(keep)
 
     def resume(self, state: State) -> None:
         """Be as the sink was that gave this state.
@@ -157,8 +157,8 @@ class PartsSink(ABC):
         """After publishing."""
 
     @abstractmethod
-    def _undo(self) -> None:
-        """Remove what was sent."""
+    def _undo(self, keep: State | None) -> None:
+        """Remove what was sent, but for what belongs to ``keep``."""
 
     def _refuse_broken(self) -> None:
         if self._broken:

@@ -117,9 +117,10 @@ class Sink(Protocol):
         :raises TargetError: the object is there already and must not be replaced.
         """
 
-    def abort(self) -> None:
+    def abort(self, keep: State | None = None) -> None:
         """Undo everything that is not published. May be called after any failure, and more than once.
 
+        ``keep`` is a state that another attempt goes on from: what it names stays, and what is not this sink's own.
         A caller whose other thread does not come back from ``write`` in time calls it at once, and again when it has.
         """
 
@@ -146,13 +147,12 @@ class Target(Protocol):
         :raises LostError: it is not there any more. Nothing of it is left then.
         """
 
-    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
         """Remove what attempts with the same ``info.object_id`` left unpublished, and what ``state`` names: that of an attempt
         which may have written to another place of such a store.
 
-        With ``beyond``, of the attempt that gave ``state`` only what it stored later, where each attempt has objects of its
-        own: what ``state`` names is another attempt's by now. Whether there was anything. What cannot be removed is logged. S3
-        tells nobody whose an unfinished upload is: there only ``state`` does.
+        Whether there was anything. What cannot be removed is logged. S3 tells nobody whose an unfinished upload is: there only
+        ``state`` does.
         """
 
 

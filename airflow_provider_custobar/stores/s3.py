@@ -142,11 +142,10 @@ class S3Target:
         sink.resume(state)
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
-        if state is None or beyond:
-            return False
-        self.open(info).give_up(state)
-        return True
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
+        if state is not None:
+            self.open(info).give_up(state)
+        return state is not None
 
     def _status_of_head(self, call: Any, **arguments: str) -> int:
         """The status of a HEAD request. 403 tells nothing: the right to write does not include the right to look."""

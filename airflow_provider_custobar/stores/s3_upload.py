@@ -159,9 +159,9 @@ class S3Sink(PartsSink):
     def _clean_up(self) -> None:
         self._threads.shutdown(wait=False)
 
-    def _undo(self) -> None:
+    def _undo(self, keep: State | None) -> None:
         self._threads.shutdown(wait=False)
-        if self._upload_id is not None:
+        if self._upload_id is not None and (keep is None or keep["upload"] != self._upload_id):
             self._abort_upload(self._upload_id, self._where)
             # What is on its way may arrive after that, and bring storage that nobody sees.
             self._threads.shutdown(cancel_futures=True)

@@ -262,9 +262,7 @@ class DictTarget:
         self.store.reopened += 1
         return sink
 
-    def sweep(self, info: ObjectInfo, state: State | None = None, *, beyond: bool = False) -> bool:
-        if beyond:
-            return False
+    def sweep(self, info: ObjectInfo, state: State | None = None) -> bool:
         keys = {DictSink(self, info).key, (state or {}).get("key")} & set(self.store.unfinished)
         for key in keys:
             del self.store.unfinished[key]
@@ -311,9 +309,10 @@ class DictSink:
         store.unfinished.pop(self.key, None)
         self.is_published = True
 
-    def abort(self) -> None:
+    def abort(self, keep: State | None = None) -> None:
         self.target.store.aborted += 1
-        self.target.store.unfinished.pop(self.key, None)
+        if keep is None:
+            self.target.store.unfinished.pop(self.key, None)
         self.content = io.BytesIO()
 
 

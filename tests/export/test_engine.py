@@ -160,9 +160,9 @@ class FailingSink:
         self.target.step("publish")
         self.inner.publish()
 
-    def abort(self) -> None:
+    def abort(self, keep: State | None = None) -> None:
         self.target.calls.append("abort")
-        self.inner.abort()
+        self.inner.abort(keep)
         if self.target.abort_error is not None:
             raise self.target.abort_error
 

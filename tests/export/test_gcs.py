@@ -423,18 +423,3 @@ def test_a_published_object_is_known_without_the_right_to_list(gcs: GcsStore) ->
     assert state is not None
     target.reopen(MARKED, state).publish()
     assert gcs.read("a.csv") == b"x"
-
-
-def test_what_a_replaced_attempt_stored_after_its_state_goes(gcs: GcsStore) -> None:
-    """Rule: of components that no other attempt knows of nothing stays; those that a recorded state names do."""
-    target = gcs.target("a.csv")
-    first, other = target.open(MARKED), target.open(MARKED)
-    other.write(bytes(PART))
-    first.write(bytes(PART))
-    saved = first.durable()
-    assert saved is not None
-    first.write(bytes(PART))
-    assert len(gcs.components()) == 3
-    assert target.sweep(MARKED, saved[1], beyond=True)
-    assert len(gcs.components()) == 2
-    target.reopen(MARKED, saved[1]).abort()

@@ -232,6 +232,27 @@ def test_abort_undoes_what_is_finished(store: Store, info: ObjectInfo, size: int
         assert (store.names(), store.debris()) == ([], [])
 
 
+def test_abort_keeps_what_another_attempt_goes_on_with(store: Store) -> None:
+    """What a state names stays, and what another sink has stored; what this one stored beyond it goes."""
+    target = store.target("a.csv")
+    first, other = target.open(MARKED), target.open(MARKED)
+    if not first.can_go_on:
+        return
+    for sink in (other, first):
+        sink.write(CONTENT[: 2 * PART])
+    state = durable(first)
+    assert state is not None
+    kept = store.debris()
+    for sink in (target.reopen(MARKED, state), first):
+        sink.write(CONTENT[2 * PART : 3 * PART])
+        sink.abort(state)
+        assert store.debris() == kept
+    again = target.reopen(MARKED, state)
+    again.write(CONTENT[2 * PART : 3 * PART])
+    again.publish()
+    assert store.read("a.csv") == CONTENT[: 3 * PART]
+
+
 def test_abort_after_publishing_changes_nothing(store: Store, info: ObjectInfo) -> None:
     """Something may fail after the object is there: ``abort`` leaves it alone."""
     sink = store.target("a.csv").open(info)
