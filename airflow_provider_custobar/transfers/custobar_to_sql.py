@@ -228,7 +228,7 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             check_identifier("staging_schema", self.staging_schema, dialect)
         task, run = attempt.owner
         staging, siblings = staging_names((task, self.conn_id, schema, table), run)
-        fingerprint = self._fingerprint(query, client.config, mode)
+        request = self._request(query, client.config, mode)
 
         def pages(after: Position | None, turns: Turns) -> Iterator[Page]:
             return client.pages(query, after=after, turns=turns)
@@ -248,27 +248,30 @@ class CustobarToSqlOperator(CustobarQueryOperator):
             staging=staging,
             siblings=siblings,
             staging_schema=self.staging_schema,
-            fingerprint=fingerprint,
+            # Another version may make other rows of the pages to come.
+            fingerprint=fingerprint_of([__version__, request]),
             will_follow=attempt.will_follow,
-            commits=CommitLog(attempt.store, f"{fingerprint}/{attempt.max_tries}", is_first_attempt=not attempt.is_later),
+            # What is committed stays so, whichever version comes next.
+            commits=CommitLog(
+                attempt.store, fingerprint_of([attempt.max_tries, request]), is_first_attempt=not attempt.is_later
+            ),
             log=self.log,
         )
 
-    def _fingerprint(self, query: Query, config: ClientConfig, mode: Mode) -> str:
-        """Changes with anything that changes the rows, or where they go."""
-        return fingerprint_of(
-            [
-                __version__,
-                config.base_url,
-                config.timezone,
-                [chain.path(query.resource) for chain in query.chains()],
-                query.columns,
-                str(query.window),
-                [query.checks_timestamps, query.on_bad_timestamp, query.api_format],
-                [mode, self.schema_change, self.on_empty],
-                {name: getattr(self, name) for name in self.template_fields},
-            ]
-        )
+    def _request(self, query: Query, config: ClientConfig, mode: Mode) -> list[Any]:
+        """Changes with anything given that changes the rows, or where they go."""
+        given = {name: getattr(self, name) for name in self.template_fields}
+        return [
+            config.base_url,
+            config.timezone,
+            [chain.path(query.resource) for chain in query.chains()],
+            query.columns,
+            str(query.window),
+            [query.checks_timestamps, query.on_bad_timestamp, query.api_format],
+            [mode, self.schema_change, self.on_empty],
+            # Of those that a newer version knows, too, as long as they are not used.
+            {name: value for name, value in given.items() if value is not None},
+        ]
 
     def _document(self, query: Query, load: Load, result: LoadResult, uri: str, is_complete: bool | None) -> dict[str, Any]:
         window = query.window
