@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,7 @@ from airflow_provider_custobar.export.cutting import Cutter, ExportProgress
 from airflow_provider_custobar.export.job import Export
 from airflow_provider_custobar.export.results import ExportResult, FileResult
 from airflow_provider_custobar.export.writer import Writer
-from airflow_provider_custobar.stores.protocol import ObjectInfo, Target
+from airflow_provider_custobar.stores.protocol import ObjectInfo, Target, writing
 from airflow_provider_custobar.stream.endings import EmptyExportError, may_start_over
 from airflow_provider_custobar.stream.pipeline import Pipeline
 from airflow_provider_custobar.stream.state_store import SupersededError, UnreadableStateError
@@ -218,16 +217,8 @@ class _Attempt:
         if self._was_written(document):
             return
         info = ObjectInfo(content_type="application/json", object_id=self._export.object_id)
-        if self._export.may_have_debris:
-            manifest.sweep(info)
-        sink = manifest.open(info)
-        try:
+        with writing(manifest, info, may_have_debris=self._export.may_have_debris) as sink:
             sink.write(document)
-            sink.publish()
-        except BaseException:
-            with contextlib.suppress(Exception):
-                sink.abort()
-            raise
 
     def _was_written(self, manifest: bytes) -> bool:
         """Whether an earlier attempt came so far as to write it: replace=False is not about what is this task's own."""

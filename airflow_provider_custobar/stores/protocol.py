@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
@@ -189,6 +190,22 @@ class Location:
     def uri(self) -> str:
         """In one spelling, however it was given."""
         return self.store.uri(self.name)
+
+
+@contextlib.contextmanager
+def writing(target: Target, info: ObjectInfo, *, may_have_debris: bool) -> Iterator[Sink]:
+    """A sink that is published at the block's end, or undone where that fails; first goes what a killed attempt left."""
+    if may_have_debris:
+        target.sweep(info)
+    sink = target.open(info)
+    try:
+        yield sink
+        sink.publish()
+    except BaseException:
+        # What led here says more than a clean-up that fails as well.
+        with contextlib.suppress(Exception):
+            sink.abort()
+        raise
 
 
 def exists_error(uri: str) -> TargetError:

@@ -197,7 +197,8 @@ class CustobarUploadBaseOperator(TellsLineage, CustobarTask, BaseOperator):
         told = f"Checking {self.resource} for {base_url}; nothing will be sent (dry run)"
         self.log.info("%s", in_lines(told if self.dry_run else f"Uploading {self.resource} to {base_url}"))
         with ExitStack() as stack:
-            rejects = stack.enter_context(_rejects(rejects_place.target, context)) if rejects_place is not None else None
+            attempt = TaskAttempt(context)
+            rejects = stack.enter_context(_rejects(rejects_place.target, attempt)) if rejects_place is not None else None
             changes = None
             if state_place is not None:
                 tenant = f"{self.resource} of {base_url}"
@@ -207,6 +208,8 @@ class CustobarUploadBaseOperator(TellsLineage, CustobarTask, BaseOperator):
                         tenant,
                         keeps_external_ids=self.when_removed is not None,
                         keep=not self.dry_run,
+                        object_id=attempt.object_id(state_place.uri),
+                        may_have_debris=attempt.is_later,
                         log=self.log,
                     )
                 )
@@ -296,6 +299,5 @@ class CustobarUploadBaseOperator(TellsLineage, CustobarTask, BaseOperator):
             raise InvalidArgumentError("only_changed", True, "events have no identifier by which one could be known again")
 
 
-def _rejects(target: Target, context: Context) -> Rejects:
-    attempt = TaskAttempt(context)
+def _rejects(target: Target, attempt: TaskAttempt) -> Rejects:
     return Rejects(target, object_id=attempt.object_id(target.uri), may_have_debris=attempt.is_later)

@@ -6,10 +6,10 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from airflow_provider_custobar.stores.protocol import Location, ObjectInfo, StoreError, Target
+from airflow_provider_custobar.stores.protocol import Location, ObjectInfo, StoreError, writing
 from airflow_provider_custobar.upload.changes import Changes
 
 _PIECE_BYTES = 8 << 20
@@ -17,13 +17,21 @@ _PIECE_BYTES = 8 << 20
 
 @contextmanager
 def kept_changes(
-    place: Location, target: str, *, keeps_external_ids: bool, keep: bool, log: logging.Logger
+    place: Location,
+    target: str,
+    *,
+    keeps_external_ids: bool,
+    keep: bool,
+    object_id: str | None,
+    may_have_debris: bool,
+    log: logging.Logger,
 ) -> Iterator[Changes]:
     """The digests in the object at ``place``; none if there is no such object yet.
 
     What the block commits is published at its end if it ends well and ``keep`` says so: whole, or not at all. The rows
     were sent by then, so a store that fails is told in the log, and lets the next run send them again. Before the first row
-    is sent, what is then known is published, too.
+    is sent, what is then known is published, too. ``object_id`` and ``may_have_debris`` are as those of
+    :class:`~airflow_provider_custobar.upload.rejects.Rejects`.
     """
     place.target.check()
     with tempfile.TemporaryDirectory(prefix="custobar-changes-", ignore_cleanup_errors=True) as folder:
@@ -36,28 +44,17 @@ def kept_changes(
             with stored.open() as source, local.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _PIECE_BYTES)
 
+        info = ObjectInfo(content_type="application/vnd.sqlite3", object_id=object_id)
+
         def publish() -> None:
             if keep:
-                _publish(local, place.target)
+                with writing(place.target, info, may_have_debris=may_have_debris) as sink, local.open("rb") as source:
+                    while piece := source.read(_PIECE_BYTES):
+                        sink.write(piece)
 
         with Changes(local, target, keeps_external_ids=keeps_external_ids, publish=publish) as changes:
             yield changes
-        if keep:
-            try:
-                _publish(local, place.target)
-            except Exception as error:  # noqa: BLE001 - every store has errors of its own
-                log.warning("Could not write %s: the next run will send all rows again (%s)", place.uri, error)
-
-
-def _publish(local: Path, store: Target) -> None:
-    sink = store.open(ObjectInfo(content_type="application/vnd.sqlite3"))
-    try:
-        with local.open("rb") as source:
-            while piece := source.read(_PIECE_BYTES):
-                sink.write(piece)
-        sink.publish()
-    except BaseException:
-        # What led here says more than a clean-up that fails as well.
-        with suppress(Exception):
-            sink.abort()
-        raise
+        try:
+            publish()
+        except Exception as error:  # noqa: BLE001 - every store has errors of its own
+            log.warning("Could not write %s: the next run will send all rows again (%s)", place.uri, error)

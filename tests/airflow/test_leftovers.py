@@ -68,6 +68,29 @@ def test_a_cleared_task_exports_anew(hasty: CustobarSandbox, tmp_path: Path) -> 
     assert (after["rows"], after["resumed"]) == (before["rows"] + 1, False)
 
 
+def test_a_killed_upload_leaves_no_half_of_its_state(
+    hasty: CustobarSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule: the next attempt removes what a killed one had written of state_path."""
+
+    def upload(number: int) -> None:
+        CustobarUploadOperator(
+            task_id="t", records=[{"external_id": "1"}], only_changed=True, state_path=f"file://{tmp_path}/state"
+        ).execute(context(number))
+
+    def die(_: LocalSink) -> None:
+        raise OSError("as a process that is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalSink, "publish", die)
+        patch.setattr(LocalSink, "abort", lambda sink: sink._open_file().close())
+        with pytest.raises(OSError, match="gone"):
+            upload(1)
+    assert list(tmp_path.iterdir())
+    upload(2)
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
 def test_a_killed_upload_leaves_no_half_of_its_rejects(
     hasty: CustobarSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
