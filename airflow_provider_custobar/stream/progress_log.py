@@ -1,4 +1,4 @@
-"""Lines in the log that tell how far a run is."""
+"""Lines in the log that tell how far long work is: when to write one, and what."""
 
 from __future__ import annotations
 
@@ -8,10 +8,49 @@ from collections.abc import Callable, Sequence
 
 from airflow_provider_custobar.api.log_lines import counted, in_lines, size_of
 from airflow_provider_custobar.api.pacing import Pacer
-from airflow_provider_custobar.stream.now_and_then import NowAndThen
-from airflow_provider_custobar.stream.pace_share import PaceShare
 
 log = logging.getLogger(__name__)
+
+# The longer it takes, the less a line more tells: seconds between two of them, by the seconds that the work has taken.
+_PAUSES = ((60.0, 5.0), (600.0, 30.0), (float("inf"), 120.0))
+# So much of the time waited for the own pace, before it is worth a word.
+_MOST_WAITED = 0.5
+
+
+class NowAndThen:
+    """Is due once in a while, for whoever asks often: every 5 seconds, then every 30, in the end every two minutes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = self._last = clock()
+
+    def is_due(self) -> bool:
+        now = self._clock()
+        if now - self._last < next(pause for until, pause in _PAUSES if self._last - self._began < until):
+            return False
+        self._last = now
+        return True
+
+
+class PaceShare:
+    """Whether long work waits for its own pace, and not for the server or for itself.
+
+    Asked for each line of progress: tells of the time since the line before.
+    """
+
+    def __init__(self, pacer: Pacer | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pacer = pacer
+        self._clock = clock
+        self._then, self._waited = clock(), pacer.seconds_waited if pacer else 0.0
+
+    def in_words(self) -> str:
+        """Empty where most of the time went elsewhere."""
+        if self._pacer is None:
+            return ""
+        now, waited = self._clock(), self._pacer.seconds_waited
+        is_most = waited - self._waited > _MOST_WAITED * (now - self._then)
+        self._then, self._waited = now, waited
+        return f", waiting for its own pace of {self._pacer.requests_per_minute:g} requests a minute" if is_most else ""
 
 
 class ProgressLog:

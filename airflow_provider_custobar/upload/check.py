@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from airflow_provider_custobar.api.errors import InvalidArgumentError
 from airflow_provider_custobar.api.log_lines import counted, in_lines
-from airflow_provider_custobar.stream.now_and_then import NowAndThen
+from airflow_provider_custobar.stream.progress_log import NowAndThen
 from airflow_provider_custobar.upload.changes import Changes, Standing
 from airflow_provider_custobar.upload.duplicates import Duplicates
 from airflow_provider_custobar.upload.groups import Groups

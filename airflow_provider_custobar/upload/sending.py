@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from airflow_provider_custobar.api.errors import CustobarError, Fate, PayloadTooLargeError, fate_of
 from airflow_provider_custobar.api.log_lines import counted
 from airflow_provider_custobar.api.pacing import Pacer
-from airflow_provider_custobar.stream.now_and_then import NowAndThen
-from airflow_provider_custobar.stream.pace_share import PaceShare
+from airflow_provider_custobar.stream.progress_log import NowAndThen, PaceShare
 from airflow_provider_custobar.upload.batches import batches, halves
 from airflow_provider_custobar.upload.check import CheckedRows
 from airflow_provider_custobar.upload.journal import Journal, Sent

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_custobar.api.errors import CustobarError
 from airflow_provider_custobar.operators.custobar import CustobarUploadOperator
 from airflow_provider_custobar.sandbox import CustobarSandbox, Fault
-from airflow_provider_custobar.stores.local import LocalSink
+from airflow_provider_custobar.stores.local_sink import LocalSink
 from airflow_provider_custobar.transfers.custobar_to_object_storage import CustobarToObjectStorageOperator
 from airflow_provider_custobar.upload.rejects import Rejects
 from tests.airflow.test_fates import context

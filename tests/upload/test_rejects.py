@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_custobar.stores.local import LocalSink, LocalStore
+from airflow_provider_custobar.stores.local import LocalStore
+from airflow_provider_custobar.stores.local_sink import LocalSink
 from airflow_provider_custobar.upload.rejects import Rejects
 from airflow_provider_custobar.upload.rows import Rejected
 
