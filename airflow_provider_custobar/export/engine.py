@@ -148,7 +148,10 @@ class _Attempt:
         except BaseException as error:
             if self._leaves_work_after(error):
                 self._export.log.info("What is stored so far stays unpublished, for the next attempt to go on from")
-                self._writer.leave(to_another=isinstance(error, SupersededError))
+                if pipeline is not None and pipeline.is_writing and isinstance(error, Exception):
+                    # What the store takes until then is recorded, or undone. Who is told to stop has no time for that.
+                    pipeline.wait()
+                self._writer.leave()
                 raise
             self._clean_up()
             if pipeline is not None and pipeline.is_writing:
@@ -251,6 +254,6 @@ class _Attempt:
             # First of all: what was recorded may be what another attempt goes on with.
             self._is_anothers = self._is_anothers or (not checkpoints.clear() and was_recorded)
         if self._is_anothers:
-            self._writer.leave(to_another=True)
+            self._writer.leave()
         else:
             self._writer.abort()

@@ -109,14 +109,14 @@ class Writer:
         for number in range(self._published, len(self.whole)):
             self._abort(number, self._finished.get(number), self.whole[number].state)
 
-    def leave(self, *, to_another: bool) -> None:
-        """Undo what is not recorded. What is, is for the next attempt; or ``to_another``, which may even be done by now."""
+    def leave(self) -> None:
+        """Undo what is not recorded: what is, is for the next attempt, or another's by now, which may even be done."""
         recorded = self._recorded
         files = recorded.progress.files if recorded else 0
         for number, sink in [*self._finished.items(), (len(self.whole), self._sink)]:
-            state = recorded.state if recorded and number == files else None
-            if sink is not None and number >= files and (state is None or to_another):
-                self._undo(number, partial(sink.abort, state))
+            if sink is not None and number >= files:
+                # An open file may also be this attempt's copy of the one that is recorded.
+                self._undo(number, partial(sink.abort, recorded.state if recorded and number == files else None))
         if recorded and recorded.is_whole and recorded.published < self._published < len(self.whole):
             # A set that could not be published whole may have to be taken back.
             with contextlib.suppress(SupersededError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from airflow_provider_custobar.api.errors import NotFoundError, TransportError
 from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
+from airflow_provider_custobar.stores.local import LocalStore
 from airflow_provider_custobar.stores.protocol import TargetError
 from airflow_provider_custobar.stream.state_store import SupersededError
 from tests.export.support import MARK, MARKED, DictSink, DictTarget
@@ -176,3 +178,13 @@ def test_a_set_that_was_begun_to_be_published_unrecorded_is_taken_back() -> None
         with pytest.raises(OSError, match="away"):
             task.attempt()
     assert task.attempt().rows == 12
+
+
+def test_attempts_that_come_no_further_pile_up_no_copies(tmp_path: Path) -> None:
+    """Rule: however many attempts fail at the same page, the file that they go on from is there once."""
+    task = Task(pages_of(4), files=FileSet(f"{tmp_path}/a", LocalStore()))
+    for _ in range(3):
+        with pytest.raises(TransportError):
+            task.attempt(stop_at=2)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert task.attempt().resumed

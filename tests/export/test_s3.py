@@ -16,9 +16,11 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 
+from airflow_provider_custobar.api.errors import TransportError
 from airflow_provider_custobar.api.pages import JsonPage
 from airflow_provider_custobar.api.position import Position
 from airflow_provider_custobar.export.checkpoints import Checkpoints
+from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.encoders import JsonLines
 from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
@@ -27,10 +29,13 @@ from airflow_provider_custobar.stores.parts import PartBuffer
 from airflow_provider_custobar.stores.protocol import LostError, State, TargetError
 from airflow_provider_custobar.stores.s3 import S3Store as BucketStore
 from airflow_provider_custobar.stores.s3_upload import S3Sink
+from airflow_provider_custobar.stream import pipeline
 from airflow_provider_custobar.stream.pipeline import Turns
 from tests.export.support import BUCKET, MARKED, MIB, PART, PLAIN, S3Store, s3_answer
 from tests.export.test_checkpoints import Memory
+from tests.export.test_engine import position
 from tools.servers import S3Server
+from tools.waiting import wait_until
 
 
 def answer_instead(store: S3Store, operation: str, answer: Callable[[], Any], *, url: str = "") -> list[Any]:
@@ -485,6 +490,47 @@ def test_an_upload_is_recorded_before_anything_is_in_it(s3: S3Store) -> None:
     run.run()
     assert named
     assert all(named)
+
+
+def test_an_upload_that_begins_while_its_attempt_ends_is_not_left_over(s3: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: what a slow store begins for an attempt that failed meanwhile is recorded for the next one, or ended."""
+    begun = threading.Event()
+    monkeypatch.setattr(pipeline, "_PATIENCE_SECONDS", 0.05)
+
+    def slow() -> None:
+        if state.values:
+            begun.set()
+            time.sleep(1)
+
+    def pages(after: Position | None, turns: Turns) -> Iterator[JsonPage]:
+        for number in range(2):
+            turns.take()
+            page = JsonPage(b'{"id":%d,"x":"%s"}\n' % (number, b"x" * PART), 1, 1, 1)
+            yield changed(page, after=position(number + 1))
+        assert begun.wait(10)
+        raise TransportError("no answer")
+
+    answer_instead(s3, "CreateMultipartUpload", slow)
+    state = Memory()
+    run = ExportRun(
+        Export(
+            pages=pages,
+            make_encoder=JsonLines,
+            files=FileSet(s3.prefix + "{part}.jsonl", BucketStore(s3.client, BUCKET)),
+            content_type="application/x-ndjson",
+            limits=Limits(max_rows=1),
+            object_id="0123456789ab",
+            checkpoints=Checkpoints(state, "export", "f"),
+            will_follow=True,
+        )
+    )
+    run.prepare()
+    with pytest.raises(TransportError):
+        run.run()
+    wait_until("nothing is at it any more", lambda: "custobar-writer" not in {thread.name for thread in threading.enumerate()})
+    assert len(s3.uploads()) == 2
+    run.give_up()
+    assert s3.uploads() == []
 
 
 def test_an_object_is_known_after_the_answer_to_its_completion_was_lost(s3: S3Store) -> None:
