@@ -45,7 +45,7 @@ class ExportRun:
             if is_current:
                 self._saved = checkpoint, whole
             else:
-                self._forget(checkpoint, whole)
+                self._forget(*found)
         if self._saved is None and self._export.may_have_debris:
             self._sweep()
         if self._saved is None or not self._saved[0].is_whole:
@@ -76,7 +76,7 @@ class ExportRun:
             return
         if found is not None:
             self._export.log.info("No attempt follows: removing what was kept for it")
-            self._forget(*found[:2])
+            self._forget(*found)
 
     def _left_before(self) -> tuple[Checkpoint, list[WholeFile], bool] | None:
         export = self._export
@@ -96,20 +96,14 @@ class ExportRun:
         if self._export.manifest is not None:
             self._export.manifest.check()
 
-    def _forget(self, checkpoint: Checkpoint, whole: Sequence[WholeFile]) -> None:
+    def _forget(self, checkpoint: Checkpoint, whole: Sequence[WholeFile], is_current: bool) -> None:
         """End what an earlier attempt has begun and nobody goes on with."""
         export = self._export
         if export.checkpoints is not None and not export.checkpoints.clear():
             # Another attempt goes on with it.
             return
-        info = ObjectInfo(content_type=export.content_type, object_id=export.object_id)
-        for number, state in enumerate([*(file.state for file in whole), checkpoint.state]):
-            if state is not None:
-                target = export.files.target(number)
-                try:
-                    target.sweep(info, state)
-                except Exception:  # the export itself is fine
-                    export.log.warning("Could not remove what an earlier attempt left: %s", state, exc_info=True)
+        # What is published has its names, which may be others' now if it is of another request.
+        Writer(export, checkpoint if is_current else replace(checkpoint, published=0), whole).abort()
         self._sweep(len(whole) + (checkpoint.state is not None))
 
     def _sweep(self, first: int = 0) -> None:

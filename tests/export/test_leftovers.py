@@ -188,3 +188,25 @@ def test_attempts_that_come_no_further_pile_up_no_copies(tmp_path: Path) -> None
             task.attempt(stop_at=2)
     assert len(list(tmp_path.iterdir())) == 1
     assert task.attempt().resumed
+
+
+def test_a_set_that_is_given_up_is_taken_back() -> None:
+    """Rule: no part of a set stays where a person ends the task while it publishes; one that is there as a whole does."""
+    task = Task(pages_of(4), name="a-{part}", limits=Limits(max_rows=3))
+    publish = DictSink.publish
+
+    def stopped(sink: DictSink) -> None:
+        if sink.target.name == "a-00002":
+            raise SystemExit
+        publish(sink)
+
+    for goes_on in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DictSink, "publish", stopped)
+            with pytest.raises(SystemExit):
+                task.attempt()
+        assert len(task.store.objects) == 2
+        if goes_on:
+            task.attempt()
+        ExportRun(task.export).give_up()
+        assert (len(task.store.objects), task.store.debris(), task.state.values) == (4 if goes_on else 0, [], {})
