@@ -108,7 +108,7 @@ class Checkpoints:
             is_current = False
         if not is_current:
             self._log.info("What an earlier attempt recorded is of another request, too old, or done: starting over")
-        self._recorded_files = len(files)
+        self._recorded_files = max(self._recorded_files, len(files))
         self.is_recorded = is_current
         return checkpoint, files, is_current
 
@@ -124,6 +124,8 @@ class Checkpoints:
             # First the files: a checkpoint never speaks of some that are not recorded.
             for number in range(self._recorded_files, len(files)):
                 self._set(self._file_key(number), files[number])
+                # Now, so that it is forgotten as well even if no checkpoint comes to speak of it.
+                self._recorded_files = number + 1
             recorded = checkpoint and replace(checkpoint, max_tries=self._max_tries)
             self._set(self._key, sealed(self._fingerprint, recorded, now=self._now()))
         except SupersededError:
@@ -133,7 +135,6 @@ class Checkpoints:
             ended_at = self._now()
             self._due_at = ended_at + 9 * (ended_at - began_at)
             return False
-        self._recorded_files = len(files)
         self.is_recorded = checkpoint is not None
         return True
 

@@ -160,6 +160,24 @@ def test_clearing_leaves_nothing() -> None:
     assert store.values == {}
 
 
+def test_clearing_leaves_nothing_of_what_was_recorded_in_part() -> None:
+    """Rule: files that no checkpoint came to speak of are forgotten, too."""
+
+    class Failing(Memory):
+        def set(self, key: str, value: Any) -> None:
+            if key == "export":
+                raise ConnectionError
+            super().set(key, value)
+
+    store = Failing()
+    recording = checkpoints(store)
+    assert not recording.save(checkpoint(2), whole(2))
+    assert len(store.values) == 2
+    recording.load()
+    recording.clear()
+    assert store.values == {}
+
+
 @pytest.mark.parametrize(
     "value", [5, "text", [], {}, {"saved_at": 5}, {"saved_at": "2026-02-10T03:00:00+00:00", "fingerprint": "f"}]
 )
