@@ -37,6 +37,7 @@ class ExportRun:
         """Find out without a request to Custobar what an earlier attempt left, and whether the files can be written.
 
         :raises TargetError: no such bucket, or a file is there and must not be replaced.
+        :raises SupersededError: another attempt is at the task.
         :raises UnreadableStateError: Airflow does not tell what an earlier attempt left, and may tell the next one.
         """
         found = self._left_before()
@@ -47,6 +48,9 @@ class ExportRun:
             else:
                 self._forget(*found)
         if self._saved is None and self._export.may_have_debris:
+            if self._export.checkpoints is not None:
+                # Airflow tells one that was replaced of nothing: it would sweep away what the other attempt has.
+                self._export.checkpoints.save(None, ())
             self._sweep()
         if self._saved is None or not self._saved[0].is_whole:
             self._check()

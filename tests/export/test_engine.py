@@ -433,13 +433,13 @@ class Task:
         self.state = Memory()
         self.pages = pages
         self.asked: list[int] = []
+        self.attempts = 0
         self.refused = False
         self.arguments: dict[str, Any] = {
             "make_encoder": JsonLines,
             "files": FileSet(arguments.pop("name", "a"), DictFiles(self.store)),
             "content_type": TEXT,
             "object_id": MARK,
-            "may_have_debris": True,
             "will_follow": True,
             "log": LOG,
             **arguments,
@@ -470,7 +470,9 @@ class Task:
                 yield changed(self.pages[number], after=after)
 
         checkpoints = Checkpoints(self.state, "export", changes.pop("fingerprint", "f"), logger=LOG)
-        self.export = Export(**(self.arguments | {"pages": give, "checkpoints": checkpoints} | changes))
+        given = {"pages": give, "checkpoints": checkpoints, "may_have_debris": self.attempts > 0}
+        self.attempts += 1
+        self.export = Export(**(self.arguments | given | changes))
         return run_export(self.export)
 
     def recorded(self) -> int | None:

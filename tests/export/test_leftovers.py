@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_custobar.api.errors import NotFoundError, TransportError
+from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.engine import ExportRun
 from airflow_provider_custobar.export.file_set import FileSet
@@ -58,6 +59,16 @@ def test_a_replaced_attempt_gives_nothing_up() -> None:
     assert task.attempt().resumed
 
 
+def test_an_attempt_that_was_replaced_before_it_began_sweeps_nothing_away() -> None:
+    """Rule: Airflow tells it of nothing that is kept, and it must not take what is there for a dead attempt's."""
+    task = Task(pages_of(10))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=5)
+    with pytest.raises(SupersededError):
+        task.attempt(checkpoints=Checkpoints(Memory("set", "delete", "superseded"), "export", "f"))
+    assert task.attempt().resumed
+
+
 def test_giving_up_hides_no_error() -> None:
     """Rule: an attempt that is told to stop ends so, even where Airflow does not tell what it has kept."""
     task = Task(pages_of(10))
@@ -80,7 +91,7 @@ def test_what_killed_attempts_left_unrecorded_goes_first(name: str) -> None:
         raise NotFoundError("x", status=404, reason="")
 
     with pytest.raises(NotFoundError):
-        task.attempt(pages=refuse)
+        task.attempt(pages=refuse, may_have_debris=True)
     assert task.store.debris() == []
 
 
