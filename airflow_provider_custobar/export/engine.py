@@ -52,6 +52,8 @@ class ExportRun:
                 # Airflow tells one that was replaced of nothing: it would sweep away what the other attempt has.
                 self._export.checkpoints.save(None, ())
             self._sweep()
+        if self._export.manifest is not None and self._export.may_have_debris:
+            self._export.manifest.sweep(_manifest_info(self._export))
         if self._saved is None or not self._saved[0].is_whole:
             self._check()
 
@@ -217,8 +219,7 @@ class _Attempt:
         document = msgspec.json.format(msgspec.json.encode(self._export.describe(result)), indent=2) + b"\n"
         if self._was_written(document):
             return
-        info = ObjectInfo(content_type="application/json", object_id=self._export.object_id)
-        with writing(manifest, info, may_have_debris=self._export.may_have_debris) as sink:
+        with writing(manifest, _manifest_info(self._export)) as sink:
             sink.write(document)
 
     def _was_written(self, manifest: bytes) -> bool:
@@ -255,3 +256,7 @@ class _Attempt:
             self._writer.leave()
         else:
             self._writer.abort()
+
+
+def _manifest_info(export: Export) -> ObjectInfo:
+    return ObjectInfo(content_type="application/json", object_id=export.object_id)

@@ -193,10 +193,8 @@ class Location:
 
 
 @contextlib.contextmanager
-def writing(target: Target, info: ObjectInfo, *, may_have_debris: bool) -> Iterator[Sink]:
-    """A sink that is published at the block's end, or undone where that fails; first goes what a killed attempt left."""
-    if may_have_debris:
-        target.sweep(info)
+def writing(target: Target, info: ObjectInfo) -> Iterator[Sink]:
+    """A sink that is published at the block's end, or undone where that fails."""
     sink = target.open(info)
     try:
         yield sink

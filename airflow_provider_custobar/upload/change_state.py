@@ -33,6 +33,9 @@ def kept_changes(
     is sent, what is then known is published, too. ``object_id`` and ``may_have_debris`` are as those of
     :class:`~airflow_provider_custobar.upload.rejects.Rejects`.
     """
+    info = ObjectInfo(content_type="application/vnd.sqlite3", object_id=object_id)
+    if may_have_debris:
+        place.target.sweep(info)
     place.target.check()
     with tempfile.TemporaryDirectory(prefix="custobar-changes-", ignore_cleanup_errors=True) as folder:
         local = Path(folder) / "changes.sqlite"
@@ -44,11 +47,9 @@ def kept_changes(
             with stored.open() as source, local.open("wb") as copy:
                 shutil.copyfileobj(source, copy, _PIECE_BYTES)
 
-        info = ObjectInfo(content_type="application/vnd.sqlite3", object_id=object_id)
-
         def publish() -> None:
             if keep:
-                with writing(place.target, info, may_have_debris=may_have_debris) as sink, local.open("rb") as source:
+                with writing(place.target, info) as sink, local.open("rb") as source:
                     while piece := source.read(_PIECE_BYTES):
                         sink.write(piece)
 

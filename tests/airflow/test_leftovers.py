@@ -71,11 +71,11 @@ def test_a_cleared_task_exports_anew(hasty: CustobarSandbox, tmp_path: Path) -> 
 def test_a_killed_upload_leaves_no_half_of_its_state(
     hasty: CustobarSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rule: the next attempt removes what a killed one had written of state_path."""
+    """Rule: the next attempt removes what a killed one had written of state_path, even if it sends nothing."""
 
-    def upload(number: int) -> None:
+    def upload(number: int, **row: Any) -> None:
         CustobarUploadOperator(
-            task_id="t", records=[{"external_id": "1"}], only_changed=True, state_path=f"file://{tmp_path}/state"
+            task_id="t", records=[{"external_id": "1", **row}], only_changed=True, state_path=f"file://{tmp_path}/state"
         ).execute(context(number))
 
     def die(_: LocalSink) -> None:
@@ -87,8 +87,9 @@ def test_a_killed_upload_leaves_no_half_of_its_state(
         with pytest.raises(OSError, match="gone"):
             upload(1)
     assert list(tmp_path.iterdir())
-    upload(2)
-    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    with pytest.raises(AirflowFailException):
+        upload(2, can_email="perhaps")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_upload_leaves_no_half_of_its_rejects(

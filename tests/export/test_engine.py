@@ -472,13 +472,13 @@ class Task:
         checkpoints = Checkpoints(self.state, "export", changes.pop("fingerprint", "f"), logger=LOG)
         given = {"pages": give, "checkpoints": checkpoints, "may_have_debris": self.attempts > 0}
         self.attempts += 1
-        self.export = Export(**(self.arguments | given | changes))
+        self.export = Export(**(given | self.arguments | changes))
         return run_export(self.export)
 
     def recorded(self) -> int | None:
         """How many pages the state tells of."""
         state = self.state.get("export")
-        return None if state is None else state["body"]["progress"]["pages"]
+        return None if state is None or state["body"] is None else state["body"]["progress"]["pages"]
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 5, 9])
@@ -700,12 +700,14 @@ def test_a_manifest_that_cannot_be_written_leaves_nothing(at: str) -> None:
 
 
 def test_what_a_killed_attempt_left_of_a_manifest_goes(tmp_path: Path) -> None:
-    """A later attempt removes the half of it that an attempt left which could not clean up."""
+    """Rule: a later attempt removes the half of it that an attempt left which could not clean up, however it ends."""
     manifest = LocalStore().target(f"{tmp_path}/m.json")
     killed = manifest.open(ObjectInfo(content_type="application/json", object_id=MARK))
     killed.write(b"half")
-    export(DictStore(), pages_of(2), manifest=manifest, object_id=MARK, may_have_debris=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
+    task = Task(pages_of(2), manifest=manifest, may_have_debris=True)
+    with pytest.raises(NotFoundError):
+        task.attempt(stop_at=1, error=NotFoundError("x", status=404, reason=""))
+    assert list(tmp_path.iterdir()) == []
     killed.abort()
 
 
