@@ -300,7 +300,8 @@ def _names(argument: str, value: str | Sequence[str] | None) -> tuple[str, ...]:
         raise InvalidArgumentError(
             argument, value, f"a template made a text of a list; join the names with commas in it, or {_RENDER_NATIVE}"
         )
-    if not isinstance(parts, Iterable) or isinstance(parts, Mapping):
+    # A set has another order in each process: a retry would not know that its request is the same.
+    if not isinstance(parts, Iterable) or isinstance(parts, (Mapping, set, frozenset)):
         raise InvalidArgumentError(argument, value, accepted)
     names = tuple(part.strip() if isinstance(part, str) else part for part in parts)
     if not all(isinstance(name, str) and name and name != "None" and "," not in name for name in names):

@@ -116,6 +116,8 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
         "empty",
     ),
     ({**EVENTS, "date": "2026-02-01", "timezone": "Europe/Helsinky"}, "timezone", "'Europe/Helsinky'", ""),
+    # In another process its names come in another order, and a retry starts over, or adds what is in its table already.
+    ({"resource": "events", "event_types": {"MAIL_OPEN"}}, "event_types", "{'MAIL_OPEN'}", "give a list"),
 ]
 
 
