@@ -48,9 +48,7 @@ class ExportRun:
             else:
                 self._forget(*found)
         if self._saved is None and self._export.may_have_debris:
-            if self._export.checkpoints is not None:
-                # Airflow tells one that was replaced of nothing: it would sweep away what the other attempt has.
-                self._export.checkpoints.save(None, ())
+            self._stop_if_replaced()
             self._sweep()
         if self._export.manifest is not None and self._export.may_have_debris:
             self._export.manifest.sweep(_manifest_info(self._export))
@@ -69,6 +67,7 @@ class ExportRun:
             if not may_start_over(error, is_continued=self._saved is not None):
                 raise
             self._export.log.warning("%s", in_lines(f"Starting over from the first page: {error}"))
+            self._stop_if_replaced()
             self._check()
         return _Attempt(self._export).run()
 
@@ -96,6 +95,14 @@ class ExportRun:
                 raise
             export.log.warning("%s", in_lines(f"Starting from the first page: {error}"))
             return None
+
+    def _stop_if_replaced(self) -> None:
+        """Before anything of attempts before this one is removed: Airflow tells one that was replaced of nothing that is kept.
+
+        :raises SupersededError: another attempt is at the task.
+        """
+        if self._export.checkpoints is not None:
+            self._export.checkpoints.save(None, ())
 
     def _check(self) -> None:
         self._export.files.check()

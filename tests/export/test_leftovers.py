@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_custobar.api.errors import NotFoundError, TransportError
+from airflow_provider_custobar.api.errors import ExpiredCursorError, NotFoundError, TransportError
 from airflow_provider_custobar.export.checkpoints import Checkpoints
 from airflow_provider_custobar.export.cutting import Limits
 from airflow_provider_custobar.export.engine import ExportRun
@@ -17,7 +17,7 @@ from airflow_provider_custobar.stores.protocol import TargetError
 from airflow_provider_custobar.stream.state_store import SupersededError
 from tests.export.support import MARK, MARKED, DictSink, DictTarget
 from tests.export.test_checkpoints import Memory
-from tests.export.test_engine import DictFiles, Task, pages_of
+from tests.export.test_engine import DictFiles, Errors, Task, pages_of
 
 
 def test_what_the_last_attempt_cannot_take_up_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +66,22 @@ def test_an_attempt_that_was_replaced_before_it_began_sweeps_nothing_away() -> N
         task.attempt(stop_at=5)
     with pytest.raises(SupersededError):
         task.attempt(checkpoints=Checkpoints(Memory("set", "delete", "superseded"), "export", "f"))
+    assert task.attempt().resumed
+
+
+def test_a_replaced_attempt_that_would_start_over_sweeps_nothing_away() -> None:
+    """Rule: one that has slept until its cursor is not there any more leaves what the other attempt goes on with."""
+    task = Task(pages_of(10))
+    with pytest.raises(TransportError):
+        task.attempt(stop_at=3)
+
+    def superseded() -> BaseException:
+        task.state.broken = ("set", "delete", "superseded")
+        return ExpiredCursorError("the cursor is not there any more")
+
+    with pytest.raises(SupersededError):
+        task.attempt(stop_at=6, error=Errors(superseded))
+    task.state.broken = ()
     assert task.attempt().resumed
 
 
