@@ -227,11 +227,11 @@ class FileSystemSink:
             # A process that died between copying and removing has left both names.
             if not self._is_resumed or not self._was_published():
                 raise exists_error(self._uri)
-            self._filesystem.rm_file(self._unfinished)
+            self._remove_unfinished()
         elif isinstance(self._filesystem, AsyncFileSystem) or type(self._filesystem).mv is AbstractFileSystem.mv:
             # fsspec's own, and gcsfs's, take *, ? and [ in names for patterns, and move to another place than told.
             self._filesystem.cp_file(self._unfinished, self._path)
-            self._filesystem.rm_file(self._unfinished)
+            self._remove_unfinished()
         else:
             self._filesystem.mv(self._unfinished, self._path)
         self._published = True
@@ -244,6 +244,13 @@ class FileSystemSink:
             self._file.close()
         with contextlib.suppress(FileNotFoundError):
             self._filesystem.rm_file(self._unfinished)
+
+    def _remove_unfinished(self) -> None:
+        """After publishing, which is done even where the store refuses that."""
+        try:
+            self._filesystem.rm_file(self._unfinished)
+        except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+            log.warning("Could not remove %s: %s", self._unfinished, error)
 
     def resume(self, state: State) -> None:
         """Be as the sink was that gave this state, which can only be that of a finished one.

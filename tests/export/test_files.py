@@ -170,6 +170,23 @@ def test_a_failed_last_step_leaves_the_older_file(request: pytest.FixtureRequest
     assert memory.read("a.csv") == b"older"
 
 
+def test_what_is_published_is_done_even_if_a_helper_stays(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rule: where nothing may be removed, an object that is there is no failure, which would leave a set half there."""
+    store = memory_store()
+    sink = store.target("a.csv").open(MARKED)
+    sink.write(b"1")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError("no right to remove it")
+
+    monkeypatch.setattr(MemoryFileSystem, "rm_file", refuse)
+    sink.publish()
+    assert store.read("a.csv") == b"1"
+    assert "no right to remove it" in caplog.text
+
+
 def test_failed_exports_leave_no_open_files(tmp_path: Path) -> None:
     """Neither ``publish`` nor ``abort`` leaves a file descriptor open: a worker lives long."""
 
