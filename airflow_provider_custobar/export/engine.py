@@ -22,7 +22,7 @@ from airflow_provider_custobar.stream.endings import EmptyExportError, may_start
 from airflow_provider_custobar.stream.pipeline import Pipeline
 from airflow_provider_custobar.stream.state_store import SupersededError, UnreadableStateError
 
-# One page on its way, one being encoded and stored: so many, at most, are fetched again after a kill.
+# One page on its way, one being encoded and stored. After a kill they are fetched again, and those whose bytes the sink held.
 _PAGES_AT_ONCE = 2
 
 

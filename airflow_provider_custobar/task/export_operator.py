@@ -65,8 +65,9 @@ class CustobarExportOperator(CustobarQueryOperator):
     first day), ``{window_start}``, ``{window_end}``, ``{event_types}`` and ``{part}`` (the object's number, from ``00000``).
     Customers and products have no window: theirs is the period that the run stands for.
 
-    With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of two pages at
-    most; a Parquet file begins again.
+    With Airflow 3.3 an attempt that fails or dies is taken up by the next one where it stopped, at the cost of the pages that
+    were in memory: those of one part of 8 MiB on S3 and GCS, two on this machine. A Parquet file begins again, and so does any
+    in another place that ``CustobarToObjectStorageOperator`` writes to.
 
     Takes the arguments of :class:`~airflow_provider_custobar.task.query_operator.CustobarQueryOperator`, and:
 
