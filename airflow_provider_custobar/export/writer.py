@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,14 +23,14 @@ class Writer:
         self._saved = saved
         self.whole = list(whole)
         self.stored = sum(file.size for file in whole)
-        self._info = ObjectInfo(
+        info = ObjectInfo(
             content_type=export.content_type,
             metadata=export.metadata,
             object_id=export.object_id,
-            run=saved.run if saved else uuid.uuid4().hex[:8],
             can_continue=export.checkpoints is not None and export.make_encoder().can_go_on,
             one_of_many=export.files.is_many,
         )
+        self._info = replace(info, run=saved.run) if saved else info
         # Those of self.whole that this process has written.
         self._finished: dict[int, Sink] = {}
         self._sink: Sink | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
@@ -63,16 +64,16 @@ class ObjectInfo:
 
     ``metadata`` goes along with the object where the store has such a thing; keys and values are ASCII. ``object_id``, some
     hexadecimal digits, is the same in all attempts of one task at one export, and different in others; a later attempt
-    finds by it what is unfinished. Without one, names are made up. ``run`` is the same only in attempts that continue one
-    another: a task that is cleared and runs again has its old object_id. ``can_continue`` says that :meth:`Sink.durable`
-    will be called, and ``one_of_many`` that the object may wait for others between :meth:`Sink.finish` and
+    finds by it what is unfinished. Without one, names are made up. ``run`` is made up, and given only by attempts that
+    continue another one, whose it was: a task that is cleared and runs again has its old object_id. ``can_continue`` says that
+    :meth:`Sink.durable` will be called, and ``one_of_many`` that the object may wait for others between :meth:`Sink.finish` and
     :meth:`Sink.publish`, and must not stay in memory for so long.
     """
 
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
     object_id: str | None = None
-    run: str = ""
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     can_continue: bool = False
     one_of_many: bool = False
 

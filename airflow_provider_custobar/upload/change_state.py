@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from airflow_provider_custobar.stores.protocol import Location, ObjectInfo, StoreError, writing
@@ -33,9 +34,9 @@ def kept_changes(
     is sent, what is then known is published, too. ``object_id`` and ``may_have_debris`` are as those of
     :class:`~airflow_provider_custobar.upload.rejects.Rejects`.
     """
-    info = ObjectInfo(content_type="application/vnd.sqlite3", object_id=object_id)
+    make_info = partial(ObjectInfo, content_type="application/vnd.sqlite3", object_id=object_id)
     if may_have_debris:
-        place.target.sweep(info)
+        place.target.sweep(make_info())
     place.target.check()
     with tempfile.TemporaryDirectory(prefix="custobar-changes-", ignore_cleanup_errors=True) as folder:
         local = Path(folder) / "changes.sqlite"
@@ -49,7 +50,7 @@ def kept_changes(
 
         def publish() -> None:
             if keep:
-                with writing(place.target, info) as sink, local.open("rb") as source:
+                with writing(place.target, make_info()) as sink, local.open("rb") as source:
                     while piece := source.read(_PIECE_BYTES):
                         sink.write(piece)
 

@@ -31,6 +31,8 @@ from airflow_provider_custobar.stores.s3 import S3Store as BucketStore
 from airflow_provider_custobar.stores.s3_upload import S3Sink
 from airflow_provider_custobar.stream import pipeline
 from airflow_provider_custobar.stream.pipeline import Turns
+from airflow_provider_custobar.upload.rejects import Rejects
+from airflow_provider_custobar.upload.rows import Rejected
 from tests.export.support import BUCKET, MARKED, MIB, PART, PLAIN, S3Store, s3_answer
 from tests.export.test_checkpoints import Memory
 from tests.export.test_engine import position
@@ -531,6 +533,22 @@ def test_an_upload_that_begins_while_its_attempt_ends_is_not_left_over(s3: S3Sto
     assert len(s3.uploads()) == 2
     run.give_up()
     assert s3.uploads() == []
+
+
+def test_what_an_attempt_before_wrote_is_not_taken_for_a_lost_upload(s3: S3Store) -> None:
+    """Rule: rejects whose upload was ended by others are an error, though those of the attempt before have the same name."""
+    target = s3.target("rejects.jsonl")
+    with Rejects(target, object_id="0123456789ab") as rejects:
+        rejects.add(Rejected(0, ["bad"], {}))
+        rejects.publish()
+    with Rejects(target, object_id="0123456789ab", may_have_debris=True) as rejects:
+        rejects.add(Rejected(0, ["bad"], {"external_id": "x" * PART}))
+        (upload,) = s3.uploads()
+        where = {"Bucket": BUCKET, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+        wait_until("its part is there", lambda: "Parts" in s3.client.list_parts(**where))
+        s3.vanish()
+        with pytest.raises(ClientError):
+            rejects.publish()
 
 
 def test_an_object_is_known_after_the_answer_to_its_completion_was_lost(s3: S3Store) -> None:

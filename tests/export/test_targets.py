@@ -427,7 +427,7 @@ def test_metadata_are_stored(store: Store, info: ObjectInfo, size: int) -> None:
     put(store, "a.csv", CONTENT[:size], info=info)
     found = store.metadata("a.csv")
     assert found is not None
-    expected = dict(info.metadata) | ({SIGNATURE_KEY: info.object_id} if info.object_id else {})
+    expected = dict(info.metadata) | ({SIGNATURE_KEY: info.signature} if info.signature else {})
     was_too_late = {S3Store: size > PART, GcsStore: size > PART and info is PLAIN}.get(type(store), False)
     if was_too_late and "custobar-rows" not in found:
         assert found == expected
