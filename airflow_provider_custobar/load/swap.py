@@ -89,7 +89,9 @@ def _upsert(staging: Staging, load: Load, layout: Layout, target: sa.TableClause
         differs = sa.or_(*(_differ(staging, target.c[name], rows.c[name], is_text=name in texts) for name in others))
         change = sa.update(target).values({name: rows.c[name] for name in others}).where(same_key, differs)
         updated = _count(connection, change)
-    new = sa.select(*(rows.c[name] for name in columns)).where(~sa.exists().where(same_key).correlate(rows))
+    # A join, because SQLite looks through the whole table for each row of a NOT EXISTS unless the table has an index.
+    missing = target.c[layout.keys[0]].is_(None)
+    new = sa.select(*(rows.c[name] for name in columns)).select_from(rows.outerjoin(target, same_key)).where(missing)
     inserted = _count(connection, target.insert().from_select(list(columns), new))
     return Counts(inserted=inserted, updated=updated)
 

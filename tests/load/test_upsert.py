@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
 
 from airflow_provider_custobar.load.job import LoadError
 from airflow_provider_custobar.sandbox import CustobarSandbox
-from tests.load.databases import Database, Postgres, in_order, load, loader
+from tests.load.databases import Database, Postgres, Sqlite, in_order, load, loader
 
 FIELDS = ["email", "city", "can_email", "birth_date", "last_login", "tags", "lifetime_value_month"]
 ANNA = {
@@ -184,6 +185,35 @@ def test_a_table_of_keys_only(tenant: CustobarSandbox, database: Database) -> No
     tenant.load("customers", [{"external_id": "c"}])
     assert counts(load(resource="customers", fields=["external_id"])) == (1, 0, 0)
     assert in_order(database.rows()) == [{"external_id": key} for key in "abc"]
+
+
+def test_work_grows_as_the_rows_do(tenant: CustobarSandbox, sqlite: Sqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule: a table without an index, as loads make them, is not looked through for each row: four times the rows, no more than
+    some five times the work.
+    """
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def connect(*arguments: Any, connect: Any = sqlite3.connect, **more: Any) -> Any:
+        connection = connect(*arguments, **more)
+        connection.set_progress_handler(count, 100)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", connect)
+    taken = []
+    for size in (500, 2000):
+        tenant.load("customers", [{"external_id": f"{number}", "city": "Turku"} for number in range(size)])
+        for city in ("Turku", "Oulu"):
+            tenant.load("customers", [{"external_id": f"{number}", "city": city} for number in range(size)])
+            steps = 0
+            load(resource="customers", fields=["external_id", "city"], table=f"t{size}")
+        taken.append(steps)
+    assert 0 < taken[1] < 6 * taken[0]
 
 
 def test_upsert_leaves_what_the_tenant_no_longer_has(busy_tenant: CustobarSandbox, database: Database) -> None:
