@@ -46,7 +46,7 @@ class ExportRun:
             if is_current:
                 self._saved = checkpoint, whole
             else:
-                self._forget(*found)
+                self._forget(checkpoint, whole, is_current=False)
         if self._saved is None and self._export.may_have_debris:
             self._stop_if_replaced()
             self._sweep()
@@ -80,8 +80,9 @@ class ExportRun:
             self._export.log.warning("%s", in_lines(f"What was kept for a next attempt stays: {error}"))
             return
         if found is not None:
+            checkpoint, whole, is_current = found
             self._export.log.info("No attempt follows: removing what was kept for it")
-            self._forget(*found)
+            self._forget(checkpoint, whole, is_current=is_current)
 
     def _left_before(self) -> tuple[Checkpoint, list[WholeFile], bool] | None:
         export = self._export
@@ -109,7 +110,7 @@ class ExportRun:
         if self._export.manifest is not None:
             self._export.manifest.check()
 
-    def _forget(self, checkpoint: Checkpoint, whole: Sequence[WholeFile], is_current: bool) -> None:
+    def _forget(self, checkpoint: Checkpoint, whole: Sequence[WholeFile], *, is_current: bool) -> None:
         """End what an earlier attempt has begun and nobody goes on with."""
         export = self._export
         if export.checkpoints is not None and not export.checkpoints.clear():
@@ -126,7 +127,7 @@ class ExportRun:
             for number in count(first):
                 if not self._export.files.target(number).sweep(info) or not self._export.files.is_many:
                     break
-        except Exception:  # as above
+        except Exception:  # the export itself is fine
             self._export.log.warning(
                 "Could not remove what an earlier attempt left of %s", self._export.files.uri, exc_info=True
             )
