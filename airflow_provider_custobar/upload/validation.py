@@ -130,9 +130,10 @@ class Checker:
         if last is not None:
             example = repr(last) if told[last] == repr(last) else "'its name'"
             said = reasons.pop()
+            stop = "" if said.endswith("?") else "."
             reasons.append(
-                f"{said}{'' if said.endswith('?') else '.'} Map it to a field, or leave it out by field_mapping={{{example}: None}},"
-                " or all that Custobar has no field for by unknown_fields='drop'; your own fields are named COMPANY__name"
+                f"{said}{stop} Map it to a field, or leave it out by field_mapping={{{example}: None}}, or all that Custobar has no"
+                " field for by unknown_fields='drop'; your own fields are named COMPANY__name"
             )
         return reasons
 
