@@ -43,7 +43,7 @@ from airflow_provider_custobar.stream.pipeline import Turns
 from airflow_provider_custobar.stream.progress_log import ProgressLog
 from airflow_provider_custobar.task.attempt import TaskAttempt
 from airflow_provider_custobar.task.lineage import custobar_dataset, files_to_write, written_files
-from airflow_provider_custobar.task.names import OF_WINDOW, fill_in, is_shared
+from airflow_provider_custobar.task.names import OF_WINDOW, doubts, fill_in
 from airflow_provider_custobar.task.query_operator import CustobarQueryOperator, described, interval, one_of
 from airflow_provider_custobar.task.run_period import window_of_run
 
@@ -219,9 +219,9 @@ class CustobarExportOperator(CustobarQueryOperator):
             else:
                 named = query
             filled = fill_in(name, argument, named)
-            if self.replace and is_shared(name, query.window):
-                text = f"{argument} has one name for all windows of a day, {filled}, so that another one replaces this one"
-                self.log.warning("%s", in_lines(f"{text}: put {{window_start}} into it"))
+            written = self.file_format if argument == self.name_argument else "json"
+            for doubt in doubts(name, query.window, written, replace=self.replace):
+                self.log.warning("%s", in_lines(f"{argument}={name!r} has {doubt}"))
             setattr(self, argument, filled)
 
     def page_format(self, draft: Query) -> ApiFormat:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,15 @@ _S3_URL = re.compile(r"s3[an]?://(?P<bucket>[^/]*)/?(?P<key>.*)", re.IGNORECASE 
 _OF_MOMENTS = ("{window_start}", "{window_end}")
 #: Placeholders of a name that a window fills.
 OF_WINDOW = ("{date}", *_OF_MOMENTS)
+_PLACEHOLDERS = (*OF_WINDOW, "{event_types}", "{part}")
+_LIKE_PLACEHOLDERS = re.compile(r"\{\w+\}")
+# What a name may end in where a format is written; whoever writes JSON Lines may call them JSON.
+_FORMATS = {"csv": ("csv",), "json": ("json", "jsonl"), "jsonl": ("jsonl",), "ndjson": ("jsonl",), "parquet": ("parquet",)}
+_ENDING = re.compile(rf"\.({'|'.join(_FORMATS)})(\.(gz|gzip|zst|zstd))?\Z", re.IGNORECASE)
 _ONE_DAY = timedelta(days=1)
+_NO_WINDOW = (
+    "without a window there is nothing to put into its placeholder: give date, window_start and window_end, or window='auto'"
+)
 _WITHIN = "give the name within the bucket, without scheme, bucket and first slash"
 
 
@@ -37,7 +45,7 @@ def fill_in(name: str, argument: str, query: Query) -> str:
     window = query.window
     if window is None:
         if any(placeholder in filled for placeholder in OF_WINDOW):
-            raise InvalidArgumentError(argument, name, "without a window there is nothing to put into its placeholder")
+            raise InvalidArgumentError(argument, name, _NO_WINDOW)
         return filled
     return (
         filled.replace("{date}", window.days[0].isoformat())
@@ -46,10 +54,17 @@ def fill_in(name: str, argument: str, query: Query) -> str:
     )
 
 
-def is_shared(name: str, window: Window | None) -> bool:
-    """Whether ``name`` is filled in alike for other windows of the same day, as far as its placeholders tell."""
+def doubts(name: str, window: Window | None, file_format: str, *, replace: bool) -> Iterator[str]:
+    """What is allowed in the name of an object to be written, and hardly ever meant."""
     is_of_day = "{date}" in name and not any(placeholder in name for placeholder in _OF_MOMENTS)
-    return is_of_day and window is not None and not window.is_whole_days and window.end - window.start < _ONE_DAY
+    if replace and is_of_day and window is not None and not window.is_whole_days and window.end - window.start < _ONE_DAY:
+        yield "one name for all windows of a day, so that another one replaces this one: put {window_start} into it"
+    unknown = sorted({*_LIKE_PLACEHOLDERS.findall(name)}.difference(_PLACEHOLDERS))
+    if unknown:
+        yield f"{', '.join(unknown)} in it as it stands: what is filled in is {', '.join(_PLACEHOLDERS)}"
+    ending = _ENDING.search(name)
+    if ending is not None and file_format not in _FORMATS[ending[1].lower()]:
+        yield f"the ending .{ending[1]}, and file_format={file_format!r} is what is written"
 
 
 def _instant(moment: datetime) -> str:

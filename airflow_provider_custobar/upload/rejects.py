@@ -52,3 +52,4 @@ class Rejects:
             self._sink.publish()
             self._sink = None
             self.uri = self._target.uri
+            log.info("The rejected rows are in %s", self.uri)

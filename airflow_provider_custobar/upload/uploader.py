@@ -133,6 +133,7 @@ class Upload:
             return None
         # An attempt that dies here is followed by one that only reads back.
         self.journal.save()
+        self.log.info("Waiting %g s (verify_delay) before rows are read back", self.plan.verify_delay)
         self.sleep(self.plan.verify_delay)
         zone = zoneinfo.ZoneInfo(self.plan.timezone)
         try:

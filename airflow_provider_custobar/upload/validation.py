@@ -124,13 +124,16 @@ class Checker:
                     # Custobar's guide to data schema configuration: the prefix is the tenant's short name.
                     reasons.append(f"{told[name]} is another company's field: yours begin with {company}__")
             elif self._rules.unknown_fields != "send":
-                reasons.append(f"{told[name]} is not a field of {resource}.{self._hint(name)}")
+                hint = self._hint(name)
+                reasons.append(f"{told[name]} is not a field of {resource}{'.' if hint else ''}{hint}")
                 last = name
         if last is not None:
             example = repr(last) if told[last] == repr(last) else "'its name'"
+            said = reasons.pop()
+            stop = "" if said.endswith("?") else "."
             reasons.append(
-                f"{reasons.pop()} Leave it out by field_mapping={{{example}: None}}, or all that Custobar has no field for by"
-                " unknown_fields='drop'; your own fields are named COMPANY__name"
+                f"{said}{stop} Map it to a field, or leave it out by field_mapping={{{example}: None}}, or all that Custobar has"
+                " no field for by unknown_fields='drop'; your own fields are named COMPANY__name"
             )
         return reasons
 

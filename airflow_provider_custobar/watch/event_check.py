@@ -147,7 +147,7 @@ def _is_complete(context: FlowContext, check: EventCheck, now: datetime) -> Exch
     if now <= end:
         return EventsFound(satisfied=False, by_type={}, wanted=1, news="Not over yet", where=str(check.window))
     if (now - end).total_seconds() >= check.settle:
-        news = f"Complete, as it has been over for {check.settle:g} s"
+        news = f"Complete, as it was over more than {check.settle:g} s ago"
         return EventsFound(satisfied=True, by_type={}, wanted=1, news=news, where=str(check.window))
     # Up to now only: an event from the future, which a wrong clock somewhere made, says nothing about the present.
     later = Window(end, now, check.window.timezone)

@@ -58,6 +58,31 @@ def test_a_name_that_windows_of_a_day_would_share_is_told(
     assert not warned("{date}.csv", window_start=f"{DAY}T03:00:00Z", window_end="2026-02-11T03:00:00Z")
 
 
+@pytest.mark.parametrize(
+    ("name", "file_format", "said"),
+    [
+        ("a.jsonl", "csv", "the ending .jsonl, and file_format='csv' is what is written"),
+        ("a.CSV.gz", "json", "the ending .CSV, and file_format='json'"),
+        ("a.parquet", "jsonl", "the ending .parquet"),
+        ("{day}/a.csv", "csv", "{day} in it as it stands: what is filled in is {date}, {window_start}"),
+        ("a.json", "jsonl", None),
+        ("a.ndjson", "jsonl", None),
+        ("{date}-{window_start}-{window_end}-{event_types}.csv.zst", "csv", None),
+        ("a.txt", "parquet", None),
+    ],
+)
+@pytest.mark.usefixtures("tenant")
+def test_a_name_that_is_hardly_meant_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, file_format: str, said: str | None
+) -> None:
+    """Rule: a name is taken as it stands; the log warns of an ending of another format, and of braces without a placeholder."""
+    day = {"resource": "events", "event_types": "BROWSE", "date": DAY}
+    result = to_file(tmp_path / name, file_format=file_format, compression=None, **day).execute({})
+    assert result["format"] == file_format
+    told = " ".join(capsys.readouterr().out.split())
+    assert (said in told) if said else ("as it stands" not in told and "the ending" not in told)
+
+
 def test_jsonl_to_s3(tenant: CustobarSandbox, aws: S3Server, s3_bucket: str) -> None:
     """Rule: every record of the day is in the object, type by type, and the result tells what was stored."""
     operator = CustobarToS3Operator(
