@@ -132,8 +132,8 @@ class Checker:
             said = reasons.pop()
             stop = "" if said.endswith("?") else "."
             reasons.append(
-                f"{said}{stop} Map it to a field, or leave it out by field_mapping={{{example}: None}}, or all that Custobar has"
-                " no field for by unknown_fields='drop'; your own fields are named COMPANY__name"
+                f"{said}{stop} Map it to a field, or leave it out by field_mapping={{{example}: None}}, or all that Custobar"
+                " has no field for by unknown_fields='drop'; your own fields are named COMPANY__name"
             )
         return reasons
 
